@@ -1,0 +1,33 @@
+# make run    a new sound in output.wav, from nothing, without PyTorch
+# make test   lint and all tests
+# make lint   ruff and pyright
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lint clean
+
+run: .venv/player
+	$(BIN)/python main.py --inference
+	$(BIN)/soundgan about output.wav
+
+test: .venv/everything lint
+	$(BIN)/python -m pytest
+
+lint: .venv/everything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+# Each stamp is remade when what it depends on changes; a second `make` finds both and installs nothing.
+.venv/player: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/everything: .venv/player
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,serve,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,55 @@
+"""SoundGAN: new sounds of the kind you have, from a GAN that paints spectrograms.
+
+    from soundgan import SoundGAN
+    SoundGAN.load("digits").generate(label="3", seed=7)[0].save("three.wav")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from soundgan.errors import AudioError, DataError, ModelError, SettingsError, SoundGANError, TrainingError
+    from soundgan.inference import inference, spectrogram_to_wav
+    from soundgan.model import Sound, SoundGAN
+    from soundgan.settings import Settings, load_settings
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "SoundGAN": "model",
+    "Sound": "model",
+    "Settings": "settings",
+    "load_settings": "settings",
+    "inference": "inference",
+    "spectrogram_to_wav": "inference",
+    "SoundGANError": "errors",
+    "SettingsError": "errors",
+    "AudioError": "errors",
+    "DataError": "errors",
+    "ModelError": "errors",
+    "TrainingError": "errors",
+}
+
+__all__ = [
+    "AudioError",
+    "DataError",
+    "ModelError",
+    "Settings",
+    "SettingsError",
+    "Sound",
+    "SoundGAN",
+    "SoundGANError",
+    "TrainingError",
+    "inference",
+    "load_settings",
+    "spectrogram_to_wav",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `soundgan --help` needs none of them."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'soundgan' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"soundgan.{_ROOMS[name]}"), name)

@@ -1,0 +1,37 @@
+"""`soundgan inspect FOLDER`: what a folder of sounds offers for training, before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def inspect(
+    folder: Annotated[Path, typer.Argument(help="Folder of sounds; its sub-folders are the labels.")],
+    config: Annotated[Path | None, typer.Option(help="Settings file to start from.")] = None,
+    sample_rate: Annotated[int | None, typer.Option(help="Hz; otherwise the data's own.")] = None,
+    duration: Annotated[float | None, typer.Option(help="s; otherwise from the data.")] = None,
+    slice: Annotated[bool | None, typer.Option(help="Cut long recordings into slices.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Name every file that is left out.")] = False,
+) -> None:
+    """Report what would be used, padded, cut, sliced and left out, and why, without training."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from soundgan.settings import Settings, check_settings, load_settings
+    from soundgan.survey import survey
+
+    settings = load_settings(config) if config is not None else Settings()
+    options = {"sample_rate": sample_rate, "duration": duration, "slice": slice}
+    given = {key: value for key, value in options.items() if value is not None}
+    settings = check_settings({**settings.model_dump(), **given}, source="command line")
+
+    console = Console(stderr=True)
+    columns = TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Reading", total=None)
+        found = survey(folder, settings, lambda done, total: bar.update(task, completed=done, total=total))
+    typer.echo(found.report(None if every else 10))
+    found.require_enough()

@@ -1,0 +1,113 @@
+"""What lies in a folder of sounds, found without opening a file: audio files, and everything else with a reason."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import deque
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from soundgan.decoding import shown
+from soundgan.errors import DataError
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff", ".aifc"})
+
+
+class Candidate(NamedTuple):
+    """A file that calls itself audio; size in bytes and time of change in ns tell whether it changed."""
+
+    path: Path
+    size: int
+    changed: int
+
+
+class LeftOut(NamedTuple):
+    """Something in the folder that is not used: `kind` groups the reasons, `detail` says more (or nothing)."""
+
+    path: Path
+    kind: str
+    detail: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The reason in words."""
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
+
+class Found(NamedTuple):
+    """What lies in a folder, before any file is opened, in an order that does not depend on the machine."""
+
+    candidates: list[Candidate]
+    left_out: list[LeftOut]
+    hidden: int
+
+
+def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
+    """List a folder and its sub-folders without opening a file; links are followed, but every folder is entered once.
+
+    Args:
+        exclude: shell patterns (`*`, `?`, `[…]`) of files to leave out, matched with the path below `folder`, in which
+            `*` also spans folders.
+
+    Raises:
+        DataError: the folder does not exist, is not a folder or may not be read.
+    """
+    candidates: list[Candidate] = []
+    left_out: list[LeftOut] = []
+    hidden = 0
+    entered: dict[tuple[int, int], Path] = {}
+    # Links wait until all real folders are known, so that a folder goes by its own name and not by that of a link.
+    waiting, links = deque([folder]), deque[Path]()
+    while waiting or links:
+        directory = waiting.popleft() if waiting else links.popleft()
+        try:
+            status = directory.stat()
+            first = entered.setdefault((status.st_dev, status.st_ino), directory)
+            if first is not directory:
+                kind = "symlink loop" if first in directory.parents else "second link to a folder"
+                left_out.append(LeftOut(directory, kind, f"leads to {relative_name(first, folder)}"))
+                continue
+            entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+        except OSError as error:
+            if directory == folder:
+                raise DataError(f"{shown(folder)}: cannot be read as a folder of sounds: {error.strerror}") from error
+            left_out.append(LeftOut(directory, "unreadable", error.strerror or str(error)))
+            continue
+        for entry in entries:
+            path = directory / entry.name
+            if entry.name.startswith("."):
+                hidden += 1
+                continue
+            try:
+                status = entry.stat()
+            except OSError as error:
+                kind = "symlink loop" if error.errno == errno.ELOOP else "unreadable"
+                left_out.append(LeftOut(path, kind, error.strerror or str(error)))
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                (links if entry.is_symlink() else waiting).append(path)
+            elif not stat.S_ISREG(status.st_mode):
+                left_out.append(LeftOut(path, "not audio", "not a regular file"))
+            elif path.suffix.lower() not in AUDIO_SUFFIXES:
+                left_out.append(LeftOut(path, "not audio"))
+            elif any(fnmatchcase(path.relative_to(folder).as_posix(), pattern) for pattern in exclude):
+                left_out.append(LeftOut(path, "excluded", "by the settings"))
+            else:
+                candidates.append(Candidate(path, status.st_size, status.st_mtime_ns))
+    loose = [candidate for candidate in candidates if candidate.path.parent == folder]
+    if len(loose) < len(candidates):
+        detail = "it lies beside the label folders; move it into one of them"
+        left_out.extend(LeftOut(candidate.path, "without a label", detail) for candidate in loose)
+        candidates = [candidate for candidate in candidates if candidate.path.parent != folder]
+    candidates.sort(key=lambda candidate: candidate.path.relative_to(folder).as_posix())
+    left_out.sort(key=lambda item: item.path.as_posix())
+    return Found(candidates, left_out, hidden)
+
+
+def relative_name(path: Path, folder: Path) -> str:
+    """The name of something in `folder` as messages give it, on one line whatever it is made of."""
+    return "the folder itself" if path == folder else shown(path.relative_to(folder).as_posix())

@@ -1,0 +1,91 @@
+"""The model folder: all that passes from training to the player, and what users share.
+
+`config.json` (this module), `mapping.onnx` and `generator.onnx` (the two halves of the Generator), `model.safetensors`
+(their weights, stored once, in half precision), `README.md` (the model card) and `samples/`. Nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from soundgan.errors import ModelError
+from soundgan.files import write_text
+from soundgan.spectrogram import Representation
+
+SCHEMA = 1
+CONFIG, MAPPING, GENERATOR, WEIGHTS = "config.json", "mapping.onnx", "generator.onnx", "model.safetensors"
+
+
+class ModelConfig(BaseModel):
+    """What a model folder says about itself in `config.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = Field(SCHEMA, description="Version of this layout.")
+    name: str = Field(description="Name of the model.")
+    representation: Representation = Field(description="How its paintings become sound.")
+    nz: int = Field(ge=1, description="Numbers in the latent z.")
+    labels: tuple[str, ...] = Field((), description="Its labels in the order of their indices; empty for none.")
+    settings: dict[str, Any] = Field(default_factory=dict, description="The settings that it was trained with.")
+    training: dict[str, Any] = Field(default_factory=dict, description="Sounds seen, minutes, device, parameters.")
+    licence: str = Field("", description="Licence of the data that it was trained on.")
+    attribution: str = Field("", description="Whom to name for the data.")
+    onnx_difference: float = Field(
+        0.0, ge=0, description="Largest difference between the ONNX paintings and those of PyTorch, of a range of 2."
+    )
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Read the `config.json` of a model folder.
+
+    Raises:
+        ModelError: it is missing, damaged, or of a later version of SoundGAN.
+    """
+    path = folder / CONFIG
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{folder}: not a model folder: it has no {CONFIG}") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read ({error})") from error
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if isinstance(version, int) and version > SCHEMA:
+        raise ModelError(f"{path}: has schema_version {version}, this SoundGAN knows {SCHEMA}; update SoundGAN")
+    try:
+        return ModelConfig.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise ModelError(f"{path}: {where}: {problem['msg'].lower()}; export the model again") from None
+
+
+def write_config(folder: Path, config: ModelConfig) -> None:
+    """Write the `config.json` of a model folder."""
+    write_text(folder / CONFIG, config.model_dump_json(indent=2) + "\n")
+
+
+def bundled() -> dict[str, Path]:
+    """The models that come with SoundGAN, by name."""
+    home = Path(__file__).parent / "pretrained"
+    return {folder.name: folder for folder in sorted(home.iterdir()) if (folder / CONFIG).is_file()}
+
+
+def find(path_or_name: str | Path) -> Path:
+    """The model folder of a path or of a bundled name; a folder that exists goes before a name.
+
+    Raises:
+        ModelError: there is neither.
+    """
+    folder = Path(path_or_name)
+    if (folder / CONFIG).is_file():
+        return folder
+    models = bundled()
+    if str(path_or_name) in models:
+        return models[str(path_or_name)]
+    if folder.is_dir():
+        raise ModelError(f"{folder}: not a model folder: it has no {CONFIG}")
+    raise ModelError(f"{path_or_name}: neither a model folder nor a bundled model ({', '.join(models) or 'none'})")

@@ -1,0 +1,58 @@
+"""Paintings as PNG pictures: low frequencies at the bottom, time to the right, brighter is louder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from soundgan.files import replacing
+
+# Anchors of a dark-to-bright colour map of steadily rising lightness, from silence (-1) to the loudest (+1).
+_COLOURS = np.array(
+    [(6, 6, 20), (38, 18, 84), (98, 26, 118), (163, 44, 105), (219, 80, 68), (247, 146, 36), (250, 213, 84), (253, 252, 214)],
+    np.float32,
+)
+
+
+def picture(painting: NDArray[np.float32], *, zoom: int = 1) -> Image.Image:
+    """A picture of one painting: (bands, frames) or (channels, bands, frames) in [-1, 1] → frames × bands pixels."""
+    painting = np.asarray(painting, np.float32)
+    if painting.ndim == 3:
+        painting = painting[0]
+    position = (np.clip(painting[::-1], -1, 1) + 1) / 2 * (len(_COLOURS) - 1)
+    lower = np.minimum(position.astype(int), len(_COLOURS) - 2)
+    share = (position - lower)[..., None]
+    image = Image.fromarray(np.uint8(_COLOURS[lower] * (1 - share) + _COLOURS[lower + 1] * share + 0.5))
+    return image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST) if zoom > 1 else image
+
+
+def grid(rows: Sequence[Sequence[NDArray[np.float32]]], *, zoom: int = 2, gap: int = 4) -> Image.Image:
+    """Pictures of paintings of one size in rows, on a light ground; rows may differ in length."""
+    pictures = [[picture(painting, zoom=zoom) for painting in row] for row in rows]
+    width, height = pictures[0][0].size
+    sheet = Image.new(
+        "RGB",
+        (max(map(len, pictures)) * (width + gap) + gap, len(pictures) * (height + gap) + gap),
+        (236, 236, 232),
+    )
+    for row, images in enumerate(pictures):
+        for column, image in enumerate(images):
+            sheet.paste(image, (gap + column * (width + gap), gap + row * (height + gap)))
+    return sheet
+
+
+def save_picture(image: Image.Image, path: str | Path) -> Path:
+    """Write a picture as PNG; a file of that name is replaced only when the new one is whole."""
+    with replacing(path) as temporary:
+        image.save(temporary, format="PNG", optimize=True)
+    return Path(path)
+
+
+def resize(painting: NDArray[np.float32], bands: int, frames: int) -> NDArray[np.float32]:
+    """Resize a (bands, frames) painting with bicubic interpolation, clipped to [-1, 1]."""
+    image = Image.fromarray(np.asarray(painting, np.float32))
+    return np.clip(np.asarray(image.resize((frames, bands), Image.Resampling.BICUBIC)), -1, 1)

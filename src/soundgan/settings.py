@@ -1,0 +1,156 @@
+"""The settings: what `gan_config.json` may say, checked strictly, with every value's meaning and unit."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from soundgan.errors import SettingsError
+
+ImageSize = tuple[Annotated[int, Field(ge=16, le=4096)], Annotated[int, Field(ge=16, le=4096)]]
+
+
+class Settings(BaseModel):
+    """Everything that can be set, with defaults that follow the data; unknown keys are refused.
+
+    Fields that are `null` are chosen from the folder of sounds. The classic keys keep their classic names.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # Where things are.
+    dataroot: str = Field("./data", description="Folder of sounds to train on; its sub-folders are the labels.")
+    saveroot: str = Field("./save", description="Folder of the trained model, its checkpoint and its log.")
+
+    # What a painting is.
+    sample_rate: Literal[8000, 16000, 22050, 44100] | None = Field(
+        None, description="Sample rate of the sounds made, in Hz; null: the nearest preset to the data's own."
+    )
+    duration: float | None = Field(
+        None, ge=0.25, le=10.0, description="Length of a sound, in s; null: from the lengths found in the data."
+    )
+    image_size: ImageSize | None = Field(
+        None,
+        description="Size of a painting as [bands, frames], both multiples of 16; null: from sample_rate and duration.",
+    )
+    original_image_size: ImageSize | None = Field(
+        None,
+        description="Size as [bands, frames] to which the classic inference resizes a painting before it is made "
+        "into sound (more frames: a slower, longer sound); null: the painting keeps its size.",
+    )
+    nc: int = Field(1, ge=1, le=4, description="Channels of a painting; the first one is the sound.")
+    range_db: float | None = Field(
+        None, ge=20, le=120, description="Range of levels that a painting spans, in dB; null: from the preset."
+    )
+    level: Literal["peak", "rms", "none"] = Field(
+        "peak", description="How recordings are levelled before training: to equal peak, to equal RMS, or not at all."
+    )
+    slice: bool = Field(
+        False, description="Cut long recordings into slices of `duration`; otherwise only their beginning is used."
+    )
+
+    exclude: tuple[str, ...] = Field(
+        (), description="Patterns of files that are left out, such as `*_test.wav`; matched with the name in the folder."
+    )
+
+    # The networks.
+    network: Literal["residual", "dcgan"] = Field(
+        "residual", description="Shape of the networks: `residual`, or `dcgan`, the classic one."
+    )
+    size: int = Field(
+        48, ge=8, le=512, multiple_of=8, description="Size dial of the residual networks: channels of the finest stage."
+    )
+    nz: int = Field(64, ge=1, le=4096, description="Numbers in the latent z, the noise that a sound is made from.")
+    ngf: int = Field(16, ge=1, le=512, description="Channels of the last hidden layer of the dcgan Generator.")
+    ndf: int = Field(16, ge=1, le=512, description="Channels of the first layer of the dcgan Discriminator.")
+
+    # The training.
+    batch_size: int = Field(16, ge=2, le=4096, description="Sounds in one training step.")
+    lr_G: float = Field(1e-3, gt=0, le=1, description="Learning rate of the Generator (Adam).")
+    lr_D: float = Field(1e-3, gt=0, le=1, description="Learning rate of the Discriminator (Adam).")
+    beta1: float = Field(0.0, ge=0, lt=1, description="Adam's decay of the mean of the gradients.")
+    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's decay of the mean of their squares.")
+    penalty: float = Field(0.1, ge=0, description="Strength (gamma) of the R1 and R2 gradient penalties.")
+    penalty_sigma: float = Field(
+        0.05, gt=0, le=1, description="Step of the finite difference that measures the gradient penalties."
+    )
+    ema: float = Field(
+        0.05, gt=0, le=1, description="Half-life of the averaged Generator, as a share of the sounds seen so far."
+    )
+    initial_noise_std: float = Field(
+        0.0, ge=0, le=2, description="Standard deviation of the noise added to paintings that the Discriminator sees."
+    )
+    noise_decay_rate: float = Field(
+        0.997, gt=0, le=1, description="Factor by which that noise shrinks with every training step."
+    )
+    num_epochs: int | None = Field(
+        None, ge=1, description="Train for this many passes over the data; null: until `minutes` or `sounds` is reached."
+    )
+    minutes: float | None = Field(None, gt=0, description="Train for this long, in minutes of wall-clock time.")
+    sounds: int | None = Field(None, ge=1, description="Train until this many real sounds have been seen.")
+    snapshot_minutes: float = Field(
+        3.0, gt=0, description="Minutes between two checkpoints, each with a grid of paintings and a few WAV files."
+    )
+    precision: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto", description="Arithmetic of the convolutions; auto: bfloat16 where a short trial shows that it is faster."
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the training: the same seed, data and machine, same model.")
+    workers: int = Field(0, ge=0, le=256, description="Threads used on the CPU; 0: all cores.")
+    ngpu: int = Field(1, ge=0, description="0 keeps to the CPU; otherwise a GPU is used if there is one.")
+
+
+def load_settings(path: str | Path) -> Settings:
+    """Read and check a settings file.
+
+    Raises:
+        SettingsError: the file cannot be read, is not JSON, or a key or value in it is wrong. The message is one line
+            that names the file, the key, the value and what is allowed.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsError(f"{path}: cannot be read: {reason}") from error
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: must hold one JSON object of settings, not {type(values).__name__}")
+    return check_settings(values, source=str(path))
+
+
+def check_settings(values: Mapping[str, Any], source: str = "settings") -> Settings:
+    """Check `values` as settings; `source` names their origin in the message of a `SettingsError`."""
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors()
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise SettingsError(f"{source}: {_describe(problems[0])}{more}") from None
+    for size in settings.image_size or ():
+        if size % 16:
+            raise SettingsError(f"{source}: image_size = {list(settings.image_size or ())}: must be multiples of 16")
+    return settings
+
+
+def settings_schema() -> dict[str, Any]:
+    """The JSON Schema of `gan_config.json`, with the description and unit of every key."""
+    return Settings.model_json_schema()
+
+
+def _describe(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"] if isinstance(part, str) and part in Settings.model_fields)
+    if problem["type"] == "extra_forbidden":
+        unknown = str(problem["loc"][0])
+        near = difflib.get_close_matches(unknown, Settings.model_fields, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else "see `soundgan config --schema` for all settings"
+        return f"{unknown} is not a setting; {hint}"
+    field = Settings.model_fields.get(key)
+    meaning = f" ({field.description.rstrip('.')})" if field and field.description else ""
+    return f"{key} = {json.dumps(problem['input'], default=str)}: {problem['msg'].lower()}{meaning}"

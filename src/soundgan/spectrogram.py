@@ -1,0 +1,217 @@
+"""Paintings and waves: how a sound becomes a picture that a network can learn, and a sound again.
+
+The same code serves training and playing. A `Representation` holds every number of it and travels in the model folder.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from soundgan import phase
+
+Wave = NDArray[np.float32]
+Painting = NDArray[np.float32]
+
+
+class Representation(BaseModel):
+    """How sounds are painted: STFT, bands and levels. Immutable and whole; a model is never played with another one.
+
+    Frame `k` of a painting is centred at `(k + 0.5) * hop` samples, so `frames` frames stand for exactly
+    `frames * hop` samples. Levels are in dBFS: a full-scale sine is 0 dB in its band.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sample_rate: int = Field(gt=0, description="Sample rate, in Hz.")
+    n_fft: int = Field(ge=16, description="Window length, in samples; a periodic Hann window.")
+    hop: int = Field(ge=1, description="Step between frames, in samples; divides n_fft at least twice.")
+    bands: int = Field(ge=2, description="Rows of a painting, low frequencies first.")
+    frames: int = Field(ge=1, description="Columns of a painting.")
+    scale: Literal["mel", "linear"] = Field(description="Spacing of the bands over frequency.")
+    floor_db: float = Field(description="Level painted as -1 and below; played as silence. In dBFS.")
+    ceiling_db: float = Field(description="Level painted as +1. In dBFS.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Representation:
+        if self.n_fft % self.hop or self.n_fft // self.hop < 2 or (self.n_fft - self.hop) % 2:
+            raise ValueError("hop must divide n_fft at least twice, and n_fft - hop must be even")
+        if self.ceiling_db <= self.floor_db:
+            raise ValueError("ceiling_db must be above floor_db")
+        return self
+
+    @property
+    def samples(self) -> int:
+        """Length of a sound, in samples."""
+        return self.frames * self.hop
+
+    @property
+    def duration(self) -> float:
+        """Length of a sound, in s."""
+        return self.samples / self.sample_rate
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of a painting: (bands, frames)."""
+        return self.bands, self.frames
+
+    @cached_property
+    def centres(self) -> NDArray[np.float64]:
+        """Centre frequency of every band, in Hz: from the first bin above 0 Hz up to half the sample rate."""
+        lowest, highest = self.sample_rate / self.n_fft, self.sample_rate / 2
+        if self.scale == "linear":
+            return np.linspace(lowest, highest, self.bands)
+        return _mel_to_hz(np.linspace(_hz_to_mel(lowest), _hz_to_mel(highest), self.bands))
+
+    def resized(self, bands: int, frames: int) -> Representation:
+        """The same representation for paintings that were resized to another number of bands and frames."""
+        return self.model_copy(update={"bands": bands, "frames": frames})
+
+
+PRESETS = {
+    # sample rate (Hz): n_fft, hop, scale, range (dB). Measured in docs/decisions.md.
+    8000: (256, 128, "linear", 70.0),
+    16000: (512, 256, "mel", 80.0),
+    22050: (1024, 256, "mel", 80.0),
+    44100: (2048, 512, "mel", 80.0),
+}
+_MOST_FRAMES = 432  # beyond this, presets with 75 % overlap go down to 50 %
+
+
+def preset(
+    sample_rate: int, duration: float, *, bands: int = 128, frames: int | None = None, range_db: float | None = None
+) -> Representation:
+    """The representation that fits a sample rate (8000, 16000, 22050 or 44100 Hz) and a duration (0.25–10 s).
+
+    The frames are rounded up to a multiple of 16, which the networks need; the ceiling is 0 dBFS until it is measured
+    on data.
+    """
+    n_fft, hop, scale, preset_range = PRESETS[sample_rate]
+    if frames is None:
+        if duration * sample_rate > _MOST_FRAMES * hop and n_fft // hop > 2:
+            hop *= 2
+        frames = 16 * int(np.ceil(round(duration * sample_rate) / hop / 16))
+    return Representation(
+        sample_rate=sample_rate,
+        n_fft=n_fft,
+        hop=hop,
+        bands=bands,
+        frames=frames,
+        scale=scale,
+        floor_db=-(range_db or preset_range),
+        ceiling_db=0.0,
+    )
+
+
+def analyse(waves: Wave, representation: Representation) -> Painting:
+    """Paint sounds.
+
+    Shape:
+        waves (n, samples) or (samples,), any length (cut or padded with silence) → (n, 1, bands, frames), in [-1, 1].
+
+    Raises:
+        ValueError: a sample is NaN or infinite.
+    """
+    return normalise(levels_db(waves, representation), representation)
+
+
+def synthesise(paintings: Painting, representation: Representation, *, iterations: int = 16) -> Wave:
+    """Make sounds of paintings: bands to linear bins, phase retrieval, inverse STFT.
+
+    Every sound is worked out by itself, on as many threads as there are cores, so neither batch nor order changes it.
+
+    Shape:
+        (n, 1, bands, frames), (n, bands, frames) or (bands, frames), in [-1, 1] → waves (n, samples), float32.
+    """
+    paintings = np.asarray(paintings, np.float32)
+    if paintings.shape[-2:] != representation.shape:
+        raise ValueError(f"paintings of {representation.shape} bands × frames are needed, not {paintings.shape[-2:]}")
+    if not np.isfinite(paintings).all():
+        raise ValueError("the paintings hold NaN or infinite values")
+    paintings = paintings.reshape(-1, *representation.shape)
+
+    def one(painting: Painting) -> Wave:
+        magnitudes = _bin_magnitudes(painting, representation)
+        return phase.retrieve(magnitudes, representation.n_fft, representation.hop, iterations=iterations)
+
+    if len(paintings) == 1:
+        return one(paintings[0])[None]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.stack(list(pool.map(one, paintings))) if len(paintings) else np.empty((0, representation.samples), "f4")
+
+
+def levels_db(waves: Wave, representation: Representation) -> NDArray[np.float32]:
+    """Level of every band in every frame, in dBFS, not below -200: (n, samples) → (n, bands, frames)."""
+    waves = np.atleast_2d(np.asarray(waves, np.float32))
+    if not np.isfinite(waves).all():
+        raise ValueError("the sound holds NaN or infinite samples")
+    fitted = np.zeros((len(waves), representation.samples), np.float32)
+    length = min(waves.shape[1], representation.samples)
+    fitted[:, :length] = waves[:, :length]
+    weights = _band_weights(representation)
+    levels = np.empty((len(waves), *representation.shape), np.float32)
+    for level, wave in zip(levels, fitted, strict=True):
+        spectrum = phase.stft(wave, representation.n_fft, representation.hop)
+        power = (spectrum.real**2 + spectrum.imag**2) / phase.sine_gain(representation.n_fft) ** 2
+        level[:] = 10 * np.log10(np.maximum(weights @ power.T, 1e-20))
+    return levels
+
+
+def normalise(levels: NDArray[np.float32], representation: Representation) -> Painting:
+    """Levels in dBFS, (n, bands, frames), to paintings, (n, 1, bands, frames): floor to -1, ceiling to +1, clipped."""
+    span = representation.ceiling_db - representation.floor_db
+    return np.clip((levels - representation.floor_db) * (2 / span) - 1, -1, 1).astype(np.float32)[:, None]
+
+
+def _bin_magnitudes(painting: Painting, representation: Representation) -> NDArray[np.float32]:
+    """(bands, frames) painting → (frames, bins) magnitudes: levels are interpolated between the bands' centres, in dB."""
+    span = representation.ceiling_db - representation.floor_db
+    levels = (np.clip(painting, -1, 1) + 1) * (span / 2) + representation.floor_db
+    levels = levels.T @ _bin_weights(representation).T
+    # Subtracting the floor's own amplitude makes a painted floor real silence, and bends nothing audible above it.
+    amplitude = 10 ** (levels / 20) - np.float32(10 ** (representation.floor_db / 20))
+    amplitude[:, 0] = 0  # 0 Hz is not painted
+    return np.maximum(amplitude, 0).astype(np.float32) * np.float32(phase.sine_gain(representation.n_fft))
+
+
+@lru_cache(maxsize=16)
+def _band_weights(representation: Representation) -> NDArray[np.float32]:
+    """(bands, bins) averaging weights: triangles between neighbouring centres, never narrower than one bin."""
+    centres = representation.centres
+    bin_width = representation.sample_rate / representation.n_fft
+    frequencies = np.arange(representation.n_fft // 2 + 1) * bin_width
+    gaps = np.diff(centres)
+    below = np.maximum(np.concatenate([gaps[:1], gaps]), bin_width)[:, None]
+    above = np.maximum(np.concatenate([gaps, gaps[-1:]]), bin_width)[:, None]
+    distance = frequencies[None, :] - centres[:, None]
+    weights = np.clip(1 - np.where(distance < 0, -distance / below, distance / above), 0, None)
+    weights[:, 0] = 0
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _bin_weights(representation: Representation) -> NDArray[np.float32]:
+    """(bins, bands) interpolation weights: every bin lies between two centres; each row sums to one."""
+    centres = representation.centres
+    frequencies = np.arange(representation.n_fft // 2 + 1) * representation.sample_rate / representation.n_fft
+    upper = np.clip(np.searchsorted(centres, frequencies), 1, len(centres) - 1)
+    share = np.clip((frequencies - centres[upper - 1]) / (centres[upper] - centres[upper - 1]), 0, 1)
+    weights = np.zeros((len(frequencies), len(centres)), np.float32)
+    rows = np.arange(len(frequencies))
+    weights[rows, upper - 1] = 1 - share
+    weights[rows, upper] = share
+    return weights
+
+
+def _hz_to_mel(frequency: float) -> float:
+    return float(2595 * np.log10(1 + frequency / 700))
+
+
+def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 700 * (10 ** (mel / 2595) - 1)

@@ -1,0 +1,113 @@
+"""Checkpoints: everything that training needs to go on as if it had never stopped, in one safetensors file.
+
+No random state is kept: all chance in training is drawn anew from (seed, sounds seen).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from soundgan.errors import TrainingError
+from soundgan.files import replacing
+
+
+@dataclass
+class Clock:
+    """How far training has come: real sounds seen, steps made, and seconds spent."""
+
+    seen: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Players:
+    """The two networks, their optimizers, and the averaged Generator (EMA) that is kept in the end."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    average: nn.Module
+    generator_optimizer: torch.optim.Optimizer
+    discriminator_optimizer: torch.optim.Optimizer
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+
+
+def save_checkpoint(path: Path, players: Players, clock: Clock, made_with: dict[str, Any]) -> None:
+    """Write a checkpoint; the older one stays until the new one is whole and on disk.
+
+    `made_with` (JSON values) says what the run depends on; `read_made_with` gives it back.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, module in players.modules().items():
+        tensors |= {f"{name}/{key}": value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+    for name, optimizer in players.optimizers().items():
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"{name}/{index}/{key}": value.detach().cpu().contiguous() for key, value in state.items()}
+    metadata = {"clock": json.dumps(asdict(clock)), "made_with": json.dumps(made_with)}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def read_made_with(path: Path) -> dict[str, Any]:
+    """What the run of this checkpoint depends on, as it was given to `save_checkpoint`."""
+    with _opened(path) as file:
+        return json.loads(file.metadata()["made_with"])
+
+
+def load_checkpoint(path: Path, players: Players) -> Clock:
+    """Bring networks and optimizers to the state of a checkpoint, and return its clock.
+
+    Raises:
+        TrainingError: the file is damaged or belongs to networks of another shape.
+    """
+    with _opened(path) as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+        clock = Clock(**json.loads(file.metadata()["clock"]))
+    try:
+        for name, module in players.modules().items():
+            module.load_state_dict(_below(tensors, name))
+        for name, optimizer in players.optimizers().items():
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in _below(tensors, name).items():
+                index, _, field = key.partition("/")
+                state.setdefault(int(index), {})[field] = value
+            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError) as error:
+        raise TrainingError(f"{path}: does not fit these networks: {error}") from error
+    return clock
+
+
+def load_average(path: Path, generator: nn.Module) -> Clock:
+    """Bring a Generator to the averaged weights of a checkpoint, and return its clock."""
+    with _opened(path) as file:
+        keys = [key for key in file.keys() if key.startswith("average/")]  # noqa: SIM118 - not a mapping
+        generator.load_state_dict({key.partition("/")[2]: file.get_tensor(key) for key in keys})
+        return Clock(**json.loads(file.metadata()["clock"]))
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise TrainingError(f"{path}: not a readable checkpoint ({error}); delete it to start anew") from error
+
+
+def _below(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}/"
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,283 @@
+"""The training loop: one function, read from top to bottom, that counts the real sounds it has shown.
+
+All chance is drawn from (seed, sounds seen), so a run that was interrupted and resumed ends with the same bits as one
+that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from soundgan.dataset import Dataset
+from soundgan.errors import TrainingError
+from soundgan.settings import Settings
+from soundgan.training.checkpoint import Clock, Players, load_checkpoint, read_made_with, save_checkpoint
+from soundgan.training.device import arithmetic, pick_device, pick_precision
+from soundgan.training.log import Log
+from soundgan.training.networks import build_discriminator, build_generator
+from soundgan.training.objective import discriminator_loss, generator_loss
+from soundgan.training.snapshot import save_snapshot
+
+DEFAULT_MINUTES = 60.0
+LOG_EVERY = 25  # steps
+# What a resumed run may change; everything else must be as it was, or the bits would not be the same run's.
+CHANGEABLE = {
+    "dataroot", "saveroot", "minutes", "sounds", "num_epochs", "snapshot_minutes", "original_image_size",
+    "lr_G", "lr_D", "penalty", "workers", "precision", "ngpu",
+}  # fmt: skip
+
+
+class Progress(NamedTuple):
+    """What the loop reports while it runs; `done` is the share of the budget, from 0 to 1."""
+
+    seen: int
+    done: float
+    sounds_per_second: float
+    seconds_left: float
+    losses: dict[str, float]
+
+
+class Outcome(NamedTuple):
+    """How training ended: the averaged Generator, the clock, and whether the user stopped it early."""
+
+    generator: torch.nn.Module
+    clock: Clock
+    interrupted: bool
+
+
+def train(
+    dataset: Dataset, settings: Settings, folder: Path, report: Callable[[Progress], None] = lambda progress: None
+) -> Outcome:
+    """Train until the budget of `settings` is spent; a checkpoint in `folder` is resumed.
+
+    Args:
+        dataset: prepared paintings and labels.
+        settings: networks, game and budget (`minutes`, `sounds` or `num_epochs`, whichever comes first).
+        folder: where checkpoint, log and snapshots go; made if missing.
+        report: called every few steps.
+
+    Raises:
+        TrainingError: the checkpoint belongs to other data or settings; the networks diverged or collapsed (the last
+            good checkpoint stays).
+    """
+    torch.set_num_threads(settings.workers or torch.get_num_threads())
+    torch.set_flush_denormal(True)  # numbers that small cost a processor a hundred times the usual
+    device, budget = pick_device(settings), _Budget(settings, len(dataset.labels))
+    precision = pick_precision(settings, device)
+    players = _new_players(dataset, settings, device)
+    paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
+    labels = torch.from_numpy(np.array(dataset.labels, np.int64))
+    if device.type == "cuda":
+        paintings, labels = paintings.to(device), labels.to(device)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / "checkpoint.safetensors"
+    made_with = {"data": dataset.digest, "settings": settings.model_dump()}
+    clock = Clock()
+    if checkpoint.exists():
+        _check_same_run(checkpoint, read_made_with(checkpoint), made_with)
+        clock = load_checkpoint(checkpoint, players)
+
+    log = Log(folder, clock.seen)
+    started, seconds_before, seen_before = time.monotonic(), clock.seconds, clock.seen
+    last_snapshot = started
+
+    def save(*, snapshot: bool) -> None:
+        _check_health(players, paintings, labels, clock, settings)
+        save_checkpoint(checkpoint, players, clock, made_with)
+        if snapshot:
+            save_snapshot(folder / "snapshots", players.average, dataset, settings, clock.seen)
+
+    with _stop_signal() as stop, log:
+        while not budget.spent(clock) and not stop.is_set():
+            # One step: the same made paintings serve both networks, the Discriminator first.
+            index = _batch(settings.seed, clock.seen, settings.batch_size, len(labels)).to(labels.device)
+            real = paintings[index].to(device, memory_format=torch.channels_last)
+            real = real.expand(-1, settings.nc, -1, -1)
+            label = labels[index].to(device)
+            chance = _Chance(settings.seed, clock.seen, device)
+            noise_std = settings.initial_noise_std * settings.noise_decay_rate**clock.steps
+
+            with arithmetic(device, precision):
+                made = players.generator(chance.normal(len(real), settings.nz), label)
+            real, shown = _with_noise(real, noise_std, chance), _with_noise(made, noise_std, chance)
+
+            players.discriminator_optimizer.zero_grad()
+            with arithmetic(device, precision):
+                judged = discriminator_loss(
+                    players.discriminator, real, shown.detach(), label, chance.normal(2 * len(real), *real.shape[1:]),
+                    gamma=settings.penalty, sigma=settings.penalty_sigma,
+                )  # fmt: skip
+            judged.loss.backward()
+            players.discriminator_optimizer.step()
+
+            players.generator_optimizer.zero_grad()
+            players.discriminator.requires_grad_(False)
+            with arithmetic(device, precision):
+                made_loss = generator_loss(players.discriminator, real, shown, label)
+            made_loss.backward()
+            players.discriminator.requires_grad_(True)
+            players.generator_optimizer.step()
+
+            clock.seen += settings.batch_size
+            clock.steps += 1
+            _average(players, 0.5 ** (settings.batch_size / max(settings.ema * clock.seen, settings.batch_size)))
+            now = time.monotonic()
+            clock.seconds = seconds_before + now - started
+
+            if clock.steps % LOG_EVERY == 0:
+                losses = {
+                    "loss_D": judged.loss.item(),
+                    "loss_G": made_loss.item(),
+                    "judged_right": judged.correct.item(),
+                    "penalty": judged.penalty.item(),
+                }
+                _check_finite(losses, clock)
+                speed = (clock.seen - seen_before) / (now - started)
+                log.write(clock, losses, speed)
+                report(Progress(clock.seen, budget.done(clock), speed, budget.seconds_left(clock, speed), losses))
+            if now - last_snapshot > 60 * settings.snapshot_minutes:
+                save(snapshot=True)
+                last_snapshot = time.monotonic()
+        if clock.seen > seen_before:
+            save(snapshot=True)
+    return Outcome(players.average, clock, stop.is_set())
+
+
+class _Budget:
+    """When training is over, and how much of it is done."""
+
+    def __init__(self, settings: Settings, recordings: int) -> None:
+        epochs_seen = settings.num_epochs * recordings if settings.num_epochs else None
+        sounds = [count for count in (settings.sounds, epochs_seen) if count is not None]
+        self.sounds = min(sounds) if sounds else math.inf
+        minutes = settings.minutes or (DEFAULT_MINUTES if not sounds else math.inf)
+        self.seconds = 60 * minutes
+
+    def done(self, clock: Clock) -> float:
+        return min(1.0, max(clock.seen / self.sounds, clock.seconds / self.seconds))
+
+    def spent(self, clock: Clock) -> bool:
+        return self.done(clock) >= 1
+
+    def seconds_left(self, clock: Clock, sounds_per_second: float) -> float:
+        return max(0.0, min(self.seconds - clock.seconds, (self.sounds - clock.seen) / max(sounds_per_second, 1e-9)))
+
+
+class _Chance:
+    """Random numbers of one step, drawn on the CPU so that every device sees the same."""
+
+    def __init__(self, seed: int, seen: int, device: torch.device) -> None:
+        mixed = np.random.SeedSequence((seed, seen)).generate_state(2, np.uint32)
+        self.generator = torch.Generator().manual_seed(int(mixed[0]) << 31 | int(mixed[1]) >> 1)
+        self.device = device
+
+    def normal(self, *shape: int) -> Tensor:
+        noise = torch.randn(*shape, generator=self.generator)
+        if len(shape) == 4:
+            noise = noise.contiguous(memory_format=torch.channels_last)
+        return noise.to(self.device, non_blocking=True)
+
+
+def _new_players(dataset: Dataset, settings: Settings, device: torch.device) -> Players:
+    torch.manual_seed(settings.seed)
+    count = len(dataset.label_names)
+    networks = [build(settings, dataset.representation, count) for build in (build_generator, build_discriminator)]
+    generator, discriminator = (net.to(device, memory_format=torch.channels_last) for net in networks)  # type: ignore[call-overload]
+    betas = (settings.beta1, settings.beta2)
+    fused = device.type in ("cpu", "cuda")
+    return Players(
+        generator,
+        discriminator,
+        copy.deepcopy(generator).eval().requires_grad_(False),
+        torch.optim.Adam(generator.parameters(), settings.lr_G, betas, fused=fused),
+        torch.optim.Adam(discriminator.parameters(), settings.lr_D, betas, fused=fused),
+    )
+
+
+def _batch(seed: int, seen: int, size: int, recordings: int) -> Tensor:
+    """Indices of the next batch: every pass over the data is a permutation of its own, and passes run on seamlessly."""
+    positions = np.arange(seen, seen + size)
+    epochs = positions // recordings
+    orders = {epoch: np.random.default_rng((seed, epoch)).permutation(recordings) for epoch in set(epochs.tolist())}
+    return torch.tensor([orders[epoch][position % recordings] for epoch, position in zip(epochs, positions, strict=True)])
+
+
+def _with_noise(paintings: Tensor, std: float, chance: _Chance) -> Tensor:
+    return paintings + std * chance.normal(*paintings.shape) if std > 1e-4 else paintings
+
+
+@torch.no_grad()
+def _average(players: Players, decay: float) -> None:
+    mine, theirs = list(players.average.parameters()), list(players.generator.parameters())
+    torch._foreach_lerp_(mine, theirs, 1 - decay)
+
+
+def _check_same_run(checkpoint: Path, was: dict, now: dict) -> None:
+    way_out = f"choose another saveroot, or delete {checkpoint.parent} to start anew"
+    if was["data"] != now["data"]:
+        raise TrainingError(f"{checkpoint}: was trained on other sounds or with another representation; {way_out}")
+    for key in sorted(now["settings"].keys() - CHANGEABLE):
+        before, after = was["settings"].get(key), now["settings"][key]
+        if before != after and not (isinstance(after, tuple) and before == list(after)):
+            raise TrainingError(f"{checkpoint}: was trained with {key} = {before}, now it is {after}; {way_out}")
+
+
+def _check_finite(losses: dict[str, float], clock: Clock) -> None:
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"training diverged: {name} is {value} after {clock.seen} sounds. The last good checkpoint is kept; "
+                "halve lr_G and lr_D, or double penalty, and run the same command again"
+            )
+
+
+@torch.no_grad()
+def _check_health(players: Players, paintings: Tensor, labels: Tensor, clock: Clock, settings: Settings) -> None:
+    """Refuse to keep a Generator that holds NaN, or that paints the same whatever the latent."""
+    for name, module in players.modules().items():
+        if not all(torch.isfinite(value).all() for value in module.state_dict().values()):
+            _check_finite({f"a weight of the {name}": math.nan}, clock)
+    index = _batch(settings.seed, 0, 64, len(labels)).to(labels.device)
+    device = next(players.average.parameters()).device
+    z = _Chance(settings.seed, 0, device).normal(64, settings.nz)
+    made = players.average(z, labels[index].to(device))
+    spread, real_spread = made.std(0).mean().item(), paintings[index].std(0).mean().item()
+    if clock.seen >= 5000 and spread < 0.02 * real_spread:
+        raise TrainingError(
+            f"training collapsed: all made paintings are alike after {clock.seen} sounds (spread {spread:.4f}, real "
+            f"ones {real_spread:.4f}). The last good checkpoint is kept; double penalty, or halve lr_G and lr_D"
+        )
+
+
+@contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C (or SIGTERM) sets; the second one interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

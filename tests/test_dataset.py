@@ -1,0 +1,468 @@
+"""A folder of sounds: what is found in it, what is left out and why, what is painted, and what the cache promises."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from soundgan import audio, dataset, survey
+from soundgan.errors import DataError
+from soundgan.folder import LeftOut, walk
+from soundgan.settings import Settings
+from soundgan.spectrogram import analyse, preset
+
+RATE = 8000
+
+
+def tone(frequency: float, seconds: float = 0.3, rate: int = RATE, amplitude: float = 0.5) -> NDArray[np.float32]:
+    """A sine; every frequency is another sound."""
+    return (amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def put(path: Path, wave: np.ndarray, rate: int = RATE, subtype: str | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, wave, rate, subtype)
+    return path
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    """Nine different tones of 0.3 s, unlabelled."""
+    for k in range(9):
+        put(tmp_path / "flat" / f"{k}.wav", tone(200 + 50 * k))
+    return tmp_path / "flat"
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Four kicks and five snares, some of them in a deeper folder."""
+    for k in range(4):
+        put(tmp_path / "drums" / "kick" / f"{k}.wav", tone(200 + 50 * k))
+    for k in range(5):
+        put(tmp_path / "drums" / "snare" / ("1 deep/er" if k % 2 else "") / f"{k}.flac", tone(1000 + 50 * k))
+    return tmp_path / "drums"
+
+
+def kinds(found: survey.Survey) -> dict[str, str]:
+    return {item.path.relative_to(found.folder).as_posix(): item.kind for item in found.left_out}
+
+
+def test_a_flat_folder_has_no_labels(flat: Path, tmp_path: Path) -> None:
+    data = dataset.prepare(flat, Settings(), tmp_path / "cache")
+    assert data.label_names == [] and data.labels.tolist() == [0] * 9
+    assert data.paintings.shape == (9, 1, *data.representation.shape) and data.paintings.dtype == np.float32
+    assert data.paintings.min() >= -1 and data.paintings.max() <= 1
+
+
+def test_first_level_folders_are_the_labels(labelled: Path, tmp_path: Path) -> None:
+    found = survey.survey(labelled, Settings())
+    assert found.labels == ["kick", "snare"] and found.left_out == []
+    data = dataset.prepare(labelled, Settings(), tmp_path / "cache")
+    assert data.label_names == ["kick", "snare"] and data.labels.tolist() == [0] * 4 + [1] * 5
+    # Files are ordered by name, so the rows of the paintings are known: the tones rise within each label.
+    loudest = data.paintings[:, 0].mean(axis=2).argmax(axis=1)
+    assert np.all(np.diff(loudest[:4]) > 0) and loudest[:4].max() < loudest[4:].min()
+
+
+def test_order_does_not_depend_on_the_order_of_the_disk(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [file.path for file in survey.survey(labelled, Settings()).files]
+    assert before == sorted(before, key=lambda path: path.relative_to(labelled).as_posix())
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: sorted(scandir(path), key=lambda e: e.name, reverse=True))
+    assert [file.path for file in survey.survey(labelled, Settings()).files] == before
+
+
+def test_loose_files_beside_labels_are_left_out_with_a_way_out(labelled: Path) -> None:
+    put(labelled / "loose.wav", tone(3000))
+    found = survey.survey(labelled, Settings())
+    (item,) = found.left_out
+    assert item.path.name == "loose.wav" and item.kind == "without a label" and "move it" in item.reason
+    assert len(found.files) == 9
+
+
+def test_a_folder_of_notes_does_not_make_labels(flat: Path) -> None:
+    (flat / "notes").mkdir()
+    (flat / "notes" / "a.txt").write_text("recorded on a Tuesday")
+    found = survey.survey(flat, Settings())
+    assert found.labels == [] and len(found.files) == 9 and kinds(found) == {"notes/a.txt": "not audio"}
+
+
+def test_everything_in_a_hostile_folder_is_used_or_named(tmp_path: Path) -> None:
+    folder = tmp_path / "hostile 🎧"
+    noise = np.random.default_rng(1)
+    names = ['it\'s a "kick".wav', "two  spaces .wav", "снейр 🥁.wav", "[bold]x.wav", "-n.wav", "UPPER.WAV"]
+    for k, name in enumerate(names):
+        put(folder / name, tone(300 + 40 * k))
+    put(folder / "wide.wav", tone(500, rate=96000)[:, None] * [1, 0.5], 96000, subtype="PCM_24")
+    put(folder / "narrow.wav", tone(900), subtype="PCM_U8")
+    put(folder / "long.wav", noise.uniform(-0.5, 0.5, 600 * RATE))
+    used = {*names, "wide.wav", "narrow.wav", "long.wav"}
+
+    (folder / "zero.wav").touch()
+    (folder / "header.wav").write_bytes((folder / "long.wav").read_bytes()[:20])
+    (folder / "text.wav").write_text("I am a text that is called a sound\n" * 50)
+    (folder / "cover.png").write_bytes(b"\x89PNG")
+    (folder / ".DS_Store").write_bytes(b"\0")
+    (folder / "._UPPER.WAV").write_bytes(b"\0")
+    shutil.copy(folder / "narrow.wav", folder / "narrow copy.wav")
+    put(folder / "narrow as.flac", soundfile.read(folder / "narrow.wav")[0])
+    put(folder / "silent.wav", np.zeros(RATE))
+    put(folder / "whisper.wav", tone(440, amplitude=0.0009), subtype="FLOAT")
+    put(folder / "click.wav", tone(440, 0.015))
+    put(folder / "empty.wav", np.zeros(0))
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "self.wav").symlink_to(folder / "self.wav")
+    (folder / "dangling.wav").symlink_to(tmp_path / "gone.wav")
+    expected = {
+        "zero.wav": "unreadable",
+        "header.wav": "unreadable",
+        "text.wav": "unreadable",
+        "cover.png": "not audio",
+        # Of equal sounds the first by name is used.
+        "narrow.wav": "duplicate",
+        "narrow copy.wav": "duplicate",
+        "silent.wav": "silent",
+        "whisper.wav": "silent",
+        "click.wav": "too short",
+        "empty.wav": "unreadable",
+        "loop": "symlink loop",
+        "self.wav": "symlink loop",
+        "dangling.wav": "unreadable",
+    }
+    used = used - {"narrow.wav"} | {"narrow as.flac"}
+    if hasattr(os, "geteuid") and os.geteuid() != 0:
+        put(folder / "forbidden.wav", tone(700)).chmod(0)
+        expected["forbidden.wav"] = "unreadable"
+
+    found = survey.survey(folder, Settings())
+    assert {file.path.name for file in found.files} == used
+    assert kinds(found) == expected and found.hidden == 2
+    text = found.report(most=None)
+    for name in expected:
+        assert name in text
+    data = dataset.prepare(folder, Settings(), tmp_path / "cache")
+    assert len(data) == len(used) and np.isfinite(data.paintings).all()
+
+
+def test_a_truncated_file_counts_for_what_can_be_read(flat: Path) -> None:
+    whole = put(flat / "whole.wav", tone(2000, 2.0)).read_bytes()
+    (flat / "whole.wav").write_bytes(whole[: len(whole) // 2])
+    found = survey.survey(flat, Settings(duration=4.0))
+    (file,) = (file for file in found.files if file.path.name == "whole.wav")
+    assert file.seconds == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize(("slicing", "kept"), [(False, 4.2), (True, 110.6)])
+def test_a_damaged_file_is_used_up_to_the_damage_and_named(
+    flat: Path, tmp_path: Path, slicing: bool, kept: float
+) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 300 * RATE)
+    # In slices, the damage lies in the third of five minutes; the first two are used.
+    whole = put(flat / "x.flac", noise if slicing else noise[: 6 * RATE]).read_bytes()
+    (flat / "x.flac").write_bytes(whole[: len(whole) * (4 if slicing else 7) // 10])
+    settings = Settings(duration=6.0, slice=slicing)
+    found = survey.survey(flat, settings)
+    file = found.files[-1]
+    assert file.path.name == "x.flac" and file.seconds == pytest.approx(kept, abs=0.6)
+    assert "Used in part (1)\n  x.flac: " in found.report()
+    data = dataset.prepare(flat, settings, tmp_path / "cache")
+    assert len(data) == 9 + len(file.slices)
+    last = data.paintings[-1, 0].mean(axis=0)
+    assert last[0] > 0 and (last[-1] > 0 if slicing else np.all(last[-10:] == -1))
+
+
+def test_a_folder_behind_a_link_is_read_once_and_by_its_own_name(labelled: Path) -> None:
+    (labelled / "a link").symlink_to(labelled / "snare", target_is_directory=True)
+    found = survey.survey(labelled, Settings())
+    assert found.labels == ["kick", "snare"] and kinds(found) == {"a link": "second link to a folder"}
+
+
+def test_links_to_files_and_folders_elsewhere_are_followed(labelled: Path, tmp_path: Path) -> None:
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "snare").symlink_to(labelled / "snare", target_is_directory=True)
+    (links / "kick").mkdir()
+    for path in (labelled / "kick").iterdir():
+        (links / "kick" / path.name).symlink_to(path)
+    found = survey.survey(links, Settings())
+    assert Counter(file.label for file in found.files) == {"kick": 4, "snare": 5} and not found.left_out
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.touch(), lambda p: p.mkdir()])
+def test_no_folder_or_an_empty_one_is_refused_by_name(tmp_path: Path, make) -> None:
+    make(tmp_path / "sounds")
+    with pytest.raises(DataError, match="sounds"):
+        survey.survey(tmp_path / "sounds", Settings())
+
+
+def test_too_few_sounds_are_refused_with_counts_and_reasons(flat: Path, tmp_path: Path) -> None:
+    put(flat / "0.wav", np.zeros(RATE))
+    put(flat / "1.wav", tone(250)[:100])
+    with pytest.raises(
+        DataError, match=r"7 usable sounds.*at least 8.*1 silent \(0\.wav.*1 too short \(1\.wav"
+    ) as error:
+        dataset.prepare(flat, Settings(), tmp_path / "cache")
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.glob("cache/*"))
+
+
+@pytest.mark.parametrize(
+    ("common", "chosen"), [(8000, 8000), (6000, 8000), (11025, 8000), (32000, 22050), (48000, 44100), (96000, 44100)]
+)
+def test_the_rate_is_the_preset_not_above_the_most_common_one(tmp_path: Path, common: int, chosen: int) -> None:
+    for k in range(5):
+        put(tmp_path / f"{k}.wav", tone(300 + k, rate=common), common)
+    for k in range(4):
+        put(tmp_path / f"other{k}.wav", tone(400 + k, rate=16000), 16000)
+    assert survey.survey(tmp_path, Settings()).representation.sample_rate == chosen
+    assert survey.survey(tmp_path, Settings(sample_rate=22050)).representation.sample_rate == 22050
+
+
+@pytest.mark.parametrize(("short", "expected"), [(8, 0.65), (40, 1.27)])
+def test_the_duration_holds_nearly_all_recordings_and_a_long_one_does_not_matter(
+    tmp_path: Path, short: int, expected: float
+) -> None:
+    for k in range(short):
+        put(tmp_path / f"{k:02}.wav", tone(300 + 20 * k, 0.51 + 0.02 * k))
+    put(tmp_path / "long.wav", tone(2000, 9.0))
+    assert survey.survey(tmp_path, Settings()).representation == preset(RATE, expected)
+    median = 0.51 + 0.02 * (short // 2)
+    assert survey.survey(tmp_path, Settings(slice=True)).representation == preset(RATE, median)
+    assert survey.survey(tmp_path, Settings(duration=2.0)).representation == preset(RATE, 2.0)
+    sized = survey.survey(tmp_path, Settings(image_size=(64, 32), range_db=50)).representation
+    assert sized.shape == (64, 32) and sized.ceiling_db - sized.floor_db == 50
+
+
+def test_long_recordings_are_cut_with_a_fade_and_short_ones_padded(flat: Path, tmp_path: Path) -> None:
+    put(flat / "long.wav", tone(1000, 3.0), subtype="FLOAT")
+    settings = Settings(duration=1.0)
+    found = survey.survey(flat, settings)
+    rep = found.representation
+    text = found.report()
+    assert "9 shorter than" in text and f"1 to their first {rep.duration:.2f} s ({3 - rep.duration:.2f} s" in text
+    data = dataset.prepare(flat, settings, tmp_path / "cache")
+    rep = data.representation
+    # A tone that is cut hard splashes over all bands of the last frame; faded, bands far away stay quiet.
+    hard = analyse(tone(1000, 3.0, amplitude=10 ** (-1 / 20))[: rep.samples], rep)[0, 0]
+    far = slice(rep.bands // 2, None)
+    drop = (hard[far, -1].max() - data.paintings[-1, 0, far, -1].max()) / 2 * (rep.ceiling_db - rep.floor_db)
+    assert drop > 10  # dB
+    assert np.allclose(data.paintings[-1, 0, :, :-2], hard[:, :-2], atol=1e-3)  # and nothing else changes
+    # The nine short ones end at 0.3 s, and silence lies exactly on the floor.
+    after = round(0.3 * RATE / rep.hop) + 3
+    assert np.all(data.paintings[:9, 0, :, after:] == -1) and np.all(data.paintings[:9, 0].max(axis=(1, 2)) > 0.5)
+
+
+def test_slices_are_faded_where_they_begin_and_end_but_not_at_the_ends_of_the_recording(tmp_path: Path) -> None:
+    settings = Settings(duration=0.25, slice=True, level="none")
+    rep = preset(RATE, 0.25)
+    wave = tone(1000, 8 * rep.duration)
+    wave[: rep.hop // 2] = 0  # it begins hard, at the centre of the first frame, and ends hard
+    put(tmp_path / "in" / "x.wav", wave, subtype="FLOAT")
+    data = dataset.prepare(tmp_path / "in", settings, tmp_path / "cache")
+    rep = data.representation
+    hard = analyse(wave.reshape(8, rep.samples), rep)[:, 0]
+    drop = (hard - data.paintings[:, 0])[:, rep.bands // 2 :].max(axis=1) / 2 * (rep.ceiling_db - rep.floor_db)
+    assert np.all(drop[1:, 0] > 10) and np.all(drop[:-1, -1] > 10)  # dB, in the first and last frames at a cut
+    assert drop[0, 0] == 0 and drop[-1, -1] == 0 and np.abs(drop[:, 2:-2]).max() == 0
+
+
+def test_a_long_file_is_neither_read_whole_nor_further_than_needed(flat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(flat / "long.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 600 * RATE))
+    asked: list[tuple[str, float, float]] = []
+    read = audio.read
+
+    def watch(path, rate=None, *, start=0.0, seconds=None):
+        assert seconds is not None
+        asked.append((Path(path).name, start, seconds))
+        return read(path, rate, start=start, seconds=seconds)
+
+    monkeypatch.setattr(audio, "read", watch)
+    found = survey.survey(flat, Settings(duration=0.5))
+    duration = found.representation.duration
+    assert len(asked) == 10 and all(seconds == pytest.approx(duration) for _, _, seconds in asked)
+    asked.clear()
+    survey.survey(flat, Settings(duration=0.5, slice=True))
+    long = sorted(start_seconds for name, *start_seconds in asked if name == "long.wav")
+    assert len(long) >= 10 and max(seconds for _, seconds in long) <= 60
+    ends = [start + seconds for start, seconds in long]
+    assert np.allclose(ends[:-1], [start for start, _ in long[1:]]) and ends[-1] > 600 - duration
+
+
+def test_slices_are_counted_levelled_together_and_silent_ones_skipped(flat: Path, tmp_path: Path) -> None:
+    settings = Settings(duration=0.5, slice=True)
+    samples = preset(RATE, 0.5).samples
+    loud, quiet, silence = (
+        tone(500, 1, amplitude=0.8)[:samples],
+        tone(500, 1, amplitude=0.08)[:samples],
+        np.zeros(samples),
+    )
+    put(flat / "x.wav", np.concatenate([loud, silence, quiet, tone(900, 1)[: samples // 3]]), subtype="FLOAT")
+    put(flat / "y.wav", np.concatenate([loud[::-1] * 0.9, tone(900, 1)[: 2 * samples // 3]]), subtype="FLOAT")
+    found = survey.survey(flat, settings)
+    x, y = found.files[-2:]
+    assert (
+        x.slices == (0, 2) and x.silent_slices == 1 and x.unused_seconds == pytest.approx(samples / 3 / RATE, abs=1e-3)
+    )
+    assert y.slices == (0, 1) and y.silent_slices == 0 and y.unused_seconds == 0
+    assert found.sounds == 13 and "13 slices" in found.report()
+    assert f"1 silent slice, 1 remainder under half a slice ({x.unused_seconds:.2f} s)" in found.report()
+    data = dataset.prepare(flat, settings, tmp_path / "cache")
+    assert len(data) == 13
+    rep = data.representation
+    levels = (data.paintings[9:11, 0].max(axis=(1, 2)) + 1) / 2 * (rep.ceiling_db - rep.floor_db)
+    assert levels[0] - levels[1] == pytest.approx(20, abs=0.5)  # the slices of one recording keep their difference
+
+
+def test_one_long_recording_is_enough_when_sliced(tmp_path: Path) -> None:
+    put(tmp_path / "in" / "rain.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 10 * RATE))
+    settings = Settings(duration=0.5, slice=True)
+    data = dataset.prepare(tmp_path / "in", settings, tmp_path / "cache")
+    assert len(data) == round(10 / data.representation.duration)
+    with pytest.raises(DataError, match="1 usable sound found"):
+        dataset.prepare(tmp_path / "in", Settings(duration=0.5), tmp_path / "cache")
+
+
+@given(seconds=st.floats(0.02, 500), duration=st.floats(0.25, 10))
+def test_slices_and_what_is_left_behind_them_make_the_whole_recording(seconds: float, duration: float) -> None:
+    count, unused = survey._slice_count(seconds, duration)
+    padding = count * duration + unused - seconds
+    assert count >= 1 and 0 <= unused < duration / 2
+    assert padding == pytest.approx(0, abs=1e-6) or (unused == 0 and (0 < padding <= duration / 2 or count == 1))
+
+
+@pytest.mark.parametrize("level", ["peak", "rms", "none"])
+def test_levels(tmp_path: Path, level: str) -> None:
+    folder = tmp_path / "in"
+    for k in range(9):
+        put(folder / f"{k}.wav", tone(300 + 100 * k, 0.5, amplitude=0.5 / 2**k), subtype="FLOAT")
+    data = dataset.prepare(folder, Settings.model_validate({"level": level}), tmp_path / "cache")
+    rep = data.representation
+    peaks = rep.floor_db + (data.paintings[:, 0].max(axis=(1, 2)) + 1) / 2 * (rep.ceiling_db - rep.floor_db)
+    # A sine of amplitude a is 20 log10 a dBFS in its band, and a little less between two bands.
+    first, step = {"peak": (-1, 0.0), "rms": (-20 + 3, 0.0), "none": (-6, -6.02)}[level]
+    expected = first + step * np.arange(9)
+    assert np.all(peaks <= expected + 0.5) and np.all(peaks >= expected - 3.5)
+    assert rep.ceiling_db - rep.floor_db == 70 and rep.ceiling_db - 1 <= peaks.max() <= rep.ceiling_db
+
+
+def test_a_second_start_decodes_nothing(labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[tuple[int, int]] = []
+    first = dataset.prepare(labelled, Settings(), tmp_path / "cache", lambda *step: steps.append(step))
+    assert steps[-1][0] == steps[-1][1] and all(done <= total for done, total in steps)
+    shares = [done / total for done, total in steps]
+    assert shares == sorted(shares)
+
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("the cache must serve without opening a sound")
+
+    monkeypatch.setattr(audio, "read", refuse)
+    monkeypatch.setattr(audio, "probe", refuse)
+    second = dataset.prepare(labelled, Settings(minutes=5), tmp_path / "cache")
+    assert second.digest == first.digest and second.report == first.report
+    assert second.representation == first.representation and second.label_names == first.label_names
+    assert np.array_equal(second.paintings, first.paintings) and np.array_equal(second.labels, first.labels)
+    shutil.copytree(labelled, tmp_path / "moved", copy_function=shutil.copy2)
+    assert dataset.prepare(tmp_path / "moved", Settings(), tmp_path / "cache").digest == first.digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: put(folder / "3.wav", tone(3000)),
+        lambda folder: (folder / "3.wav").unlink(),
+        lambda folder: (folder / "3.wav").rename(folder / "33.wav"),
+        lambda folder: put(folder / "new.wav", tone(3000)),
+        lambda folder: os.utime(folder / "3.wav", ns=(0, 0)),
+    ],
+)
+def test_changed_files_are_prepared_anew(flat: Path, tmp_path: Path, change) -> None:
+    before = dataset.prepare(flat, Settings(), tmp_path / "cache")
+    change(flat)
+    after = dataset.prepare(flat, Settings(), tmp_path / "cache")
+    assert after.digest != before.digest and len(after) == len(list(flat.iterdir()))
+
+
+@pytest.mark.parametrize("change", [{"sample_rate": 16000}, {"duration": 1.0}, {"range_db": 40}, {"level": "none"}])
+def test_changed_settings_are_prepared_anew(flat: Path, tmp_path: Path, change: dict) -> None:
+    before = dataset.prepare(flat, Settings(), tmp_path / "cache")
+    after = dataset.prepare(flat, Settings(**change), tmp_path / "cache")
+    assert after.digest != before.digest and after.representation != before.representation
+
+
+def test_writing_to_the_paintings_leaves_the_cache_alone(flat: Path, tmp_path: Path) -> None:
+    data = dataset.prepare(flat, Settings(), tmp_path / "cache")
+    before = data.paintings.copy()
+    data.paintings[:] = 0.25
+    assert np.array_equal(dataset.prepare(flat, Settings(), tmp_path / "cache").paintings, before)
+
+
+@pytest.mark.parametrize("name", ["paintings.npy", "labels.npy", "dataset.json"])
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:100])])
+def test_a_damaged_cache_is_made_anew(flat: Path, tmp_path: Path, name: str, damage) -> None:
+    before = dataset.prepare(flat, Settings(), tmp_path / "cache")
+    paintings = before.paintings.copy()
+    damage(tmp_path / "cache" / before.digest / name)
+    assert np.array_equal(dataset.prepare(flat, Settings(), tmp_path / "cache").paintings, paintings)
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [before.digest]
+
+
+def test_several_starts_at_once_end_with_one_whole_entry(flat: Path, tmp_path: Path) -> None:
+    results: list[dataset.Dataset] = []
+    barrier = threading.Barrier(4)
+
+    def start() -> None:
+        barrier.wait()
+        results.append(dataset.prepare(flat, Settings(), tmp_path / "cache"))
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 4 and all(np.array_equal(data.paintings, results[0].paintings) for data in results)
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [results[0].digest]
+
+
+def test_an_interrupted_start_leaves_nothing_that_looks_finished(
+    flat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dataset, "normalise", stop)
+    with pytest.raises(KeyboardInterrupt):
+        dataset.prepare(flat, Settings(), tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_long_list_of_left_out_files_is_shortened_but_counted(flat: Path) -> None:
+    for k in range(30):
+        (flat / f"note{k:02}.txt").touch()
+    found = survey.survey(flat, Settings())
+    assert "Left out, not audio (30)" in found.report() and "and 20 more" in found.report()
+    assert "note29.txt" not in found.report() and "note29.txt" in found.report(most=None)
+
+
+def test_names_that_are_no_text_stay_on_their_line(flat: Path) -> None:
+    (flat / "a\nb\x1b[1m\udcff.txt").touch()
+    (flat / "🥁 [x].txt").touch()
+    lines = survey.survey(flat, Settings()).report().splitlines()
+    assert lines[-2:] == ["  'a\\nb\\x1b[1m\\udcff.txt'", "  🥁 [x].txt"]
+
+
+def test_walking_opens_no_file(flat: Path) -> None:
+    (flat / "0.wav").unlink()
+    os.mkfifo(flat / "0.wav")  # opening it would wait for ever
+    found = walk(flat)
+    assert len(found.candidates) == 8 and found.left_out == [LeftOut(flat / "0.wav", "not audio", "not a regular file")]

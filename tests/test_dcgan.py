@@ -1,0 +1,91 @@
+"""The classic networks: shapes, labels, and what the original computed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from soundgan.errors import SettingsError
+from soundgan.training.dcgan import DCGANDiscriminator, DCGANGenerator
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.integers(1, 4),
+    cols=st.integers(1, 4),
+    stages=st.integers(2, 4),
+    nc=st.integers(1, 3),
+    labels=st.sampled_from([0, 3]),
+)
+def test_shapes(rows: int, cols: int, stages: int, nc: int, labels: int) -> None:
+    generator = DCGANGenerator(6, 2, nc, rows, cols, stages, labels)
+    discriminator = DCGANDiscriminator(2, nc, rows, cols, stages, labels)
+    z, label = torch.randn(3, 6), torch.tensor([0, max(labels - 1, 0), 0])
+    w = generator.mapping(z, label)
+    assert w.shape == (3, generator.w_dim)
+    paintings = generator(z, label)
+    assert paintings.shape == (3, nc, rows * 2**stages, cols * 2**stages) and paintings.abs().max() <= 1
+    torch.testing.assert_close(generator.paint(w), paintings)
+    logits = discriminator(paintings, label)
+    assert logits.shape == (3,)
+    logits.sum().backward()
+    reached = [*generator.parameters(), *discriminator.parameters()]
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in reached)
+
+
+def test_only_labelled_networks_hear_the_label() -> None:
+    torch.manual_seed(0)
+    z, first, second = torch.randn(2, 8), torch.zeros(2, dtype=torch.int64), torch.ones(2, dtype=torch.int64)
+    for labels in (0, 2):
+        generator = DCGANGenerator(8, 4, 1, 2, 2, 2, labels)
+        discriminator = DCGANDiscriminator(4, 1, 2, 2, 2, labels)
+        paintings = torch.randn(2, 1, 8, 8)
+        assert torch.equal(generator(z, first), generator(z, second)) is (labels == 0)
+        assert torch.equal(discriminator(paintings, first), discriminator(paintings, second)) is (labels == 0)
+
+
+def test_the_logit_is_the_mean_of_the_originals_twenty_five_scores() -> None:
+    torch.manual_seed(0)
+    discriminator = DCGANDiscriminator(2, 3, 4, 4, 6)
+    for parameter in discriminator.parameters():
+        nn.init.normal_(parameter, 0.0, 0.2)
+    x = paintings = torch.randn(2, 3, 256, 256)
+    weights = list(discriminator.state_dict().values())
+    assert [tuple(weight.shape[:2]) for weight in weights] == [(2, 3), (4, 2), (8, 4), (16, 8), (32, 16), (1, 32)]
+    for weight in weights[:-1]:
+        x = nn.functional.conv2d(x, weight, stride=2, padding=1)
+        x = torch.where(x > 0, x, 0.2 * x)
+    scores = nn.functional.conv2d(x, weights[-1]).flatten(1)
+    assert scores.shape == (2, 25)
+    torch.testing.assert_close(discriminator(paintings, torch.zeros(2, dtype=torch.int64)), scores.mean(dim=1))
+
+
+def test_weights_start_as_the_originals_did() -> None:
+    torch.manual_seed(0)
+    for network in (DCGANGenerator(64, 16, 1, 4, 4, 4, 3), DCGANDiscriminator(16, 1, 4, 4, 4, 3)):
+        values = torch.cat([parameter.flatten() for parameter in network.parameters()])
+        assert abs(values.mean()) < 1e-3 and abs(values.std() - 0.02) < 1e-3
+
+
+def test_half_precision_arithmetic_still_gives_float32() -> None:
+    generator, discriminator = DCGANGenerator(8, 4, 1, 2, 2, 2, 2), DCGANDiscriminator(4, 1, 2, 2, 2, 2)
+    label = torch.tensor([0, 1])
+    with torch.autocast("cpu", torch.bfloat16):
+        paintings = generator(torch.randn(2, 8), label)
+        assert paintings.dtype == torch.float32
+        assert discriminator(paintings, label).dtype == torch.float32
+
+
+@pytest.mark.parametrize("size", ["nz", "ngf", "nc", "grid_rows", "grid_cols"])
+def test_sizes_that_are_none_are_refused(size: str) -> None:
+    sizes = {"nz": 8, "ngf": 4, "nc": 1, "grid_rows": 2, "grid_cols": 2} | {size: 0}
+    with pytest.raises(SettingsError, match=f"{size}: 0"):
+        DCGANGenerator(**sizes, stages=2)
+
+
+def test_paintings_that_cannot_be_halved_are_refused() -> None:
+    with pytest.raises(SettingsError, match="multiples of 4"):
+        DCGANDiscriminator(4, 1, 65, 33, 0)
