@@ -90,6 +90,16 @@ def test_loose_files_beside_labels_are_left_out_with_a_way_out(labelled: Path) -
     assert len(found.files) == 9
 
 
+def test_excluded_files_are_left_out_by_name_and_belong_to_the_key(labelled: Path, tmp_path: Path) -> None:
+    settings = Settings(exclude=("*/0.*",))
+    found = survey.survey(labelled, settings)
+    assert kinds(found) == {"kick/0.wav": "excluded", "snare/0.flac": "excluded"} and len(found.files) == 7
+    put(labelled / "kick" / "4.wav", tone(3000))
+    whole = dataset.prepare(labelled, Settings(), tmp_path / "cache")
+    part = dataset.prepare(labelled, settings, tmp_path / "cache")
+    assert len(whole) == 10 and len(part) == 8 and whole.digest != part.digest
+
+
 def test_a_folder_of_notes_does_not_make_labels(flat: Path) -> None:
     (flat / "notes").mkdir()
     (flat / "notes" / "a.txt").write_text("recorded on a Tuesday")

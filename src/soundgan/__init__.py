@@ -1,7 +1,7 @@
 """SoundGAN: new sounds of the kind you have, from a GAN that paints spectrograms.
 
-    from soundgan import SoundGAN
-    SoundGAN.load("digits").generate(label="3", seed=7)[0].save("three.wav")
+from soundgan import SoundGAN
+SoundGAN.load("digits").generate(label="3", seed=7)[0].save("three.wav")
 """
 
 from __future__ import annotations

@@ -211,6 +211,13 @@ def write(
     return path
 
 
+def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The tags of a sound file that `write` can set, where they are not empty. Raises `AudioError` as `probe` does."""
+    with opened(path) as source:
+        found = {tag: getattr(source.stream, tag) for tag in TAGS}
+    return {tag: text for tag, text in found.items() if text}
+
+
 def _encode(samples: NDArray[np.float64], rate: int, container: str, coding: str, tags: Mapping[str, str]) -> bytes:
     """The content of the file, made in memory because libsndfile does not tell of a full disk and Python does."""
     if coding == "PCM_16":  # rounded here: libsndfile rounds WAV samples down, half a step of DC

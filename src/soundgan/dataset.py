@@ -120,7 +120,7 @@ def _paint(found: Survey, settings: Settings, target: Path, progress: Progress |
             progress(found.sounds + done, 2 * found.sounds)
     ceiling = float(np.ceil(np.percentile(loudest, 99)))
     span = rep.ceiling_db - rep.floor_db
-    rep = rep.model_copy(update={"ceiling_db": ceiling, "floor_db": ceiling - span})
+    rep = rep.replaced(ceiling_db=ceiling, floor_db=ceiling - span)
     for start in range(0, len(paintings), _BATCH):
         rows = slice(start, start + _BATCH)
         paintings[rows] = normalise(paintings[rows, 0], rep)

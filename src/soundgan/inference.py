@@ -53,7 +53,12 @@ def inference(
         sound.save(path)
     else:
         painting = resize(painting, *settings.original_image_size)
-        spectrogram_to_wav(painting, path, representation=model.representation.resized(*painting.shape), tags=sound.tags)
+        spectrogram_to_wav(
+            painting,
+            path,
+            representation=model.representation.replaced(bands=painting.shape[0], frames=painting.shape[1]),
+            tags=sound.tags,
+        )
     if not prod:
         save_picture(picture(painting, zoom=4 if max(painting.shape) <= 256 else 1), path.with_suffix(".png"))
     return path

@@ -25,17 +25,19 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: int = Field(SCHEMA, description="Version of this layout.")
+    schema_version: int = Field(default=SCHEMA, description="Version of this layout.")
     name: str = Field(description="Name of the model.")
     representation: Representation = Field(description="How its paintings become sound.")
     nz: int = Field(ge=1, description="Numbers in the latent z.")
-    labels: tuple[str, ...] = Field((), description="Its labels in the order of their indices; empty for none.")
+    labels: tuple[str, ...] = Field(default=(), description="Its labels in the order of their indices; empty for none.")
     settings: dict[str, Any] = Field(default_factory=dict, description="The settings that it was trained with.")
     training: dict[str, Any] = Field(default_factory=dict, description="Sounds seen, minutes, device, parameters.")
-    licence: str = Field("", description="Licence of the data that it was trained on.")
-    attribution: str = Field("", description="Whom to name for the data.")
+    licence: str = Field(default="", description="Licence of the data that it was trained on.")
+    attribution: str = Field(default="", description="Whom to name for the data.")
     onnx_difference: float = Field(
-        0.0, ge=0, description="Largest difference between the ONNX paintings and those of PyTorch, of a range of 2."
+        default=0.0,
+        ge=0,
+        description="Largest difference between the ONNX paintings and those of PyTorch, of a range of 2.",
     )
 
 

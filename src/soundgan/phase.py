@@ -27,14 +27,13 @@ def stft(wave: NDArray[np.float32], n_fft: int, hop: int) -> NDArray[np.complex6
     padded = np.zeros(len(wave) + 2 * padding, np.float32)
     padded[padding : padding + len(wave)] = wave
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
-    return fft.rfft(frames * _window(n_fft), axis=-1)
+    return np.asarray(fft.rfft(frames * _window(n_fft), axis=-1), np.complex64)
 
 
 def istft(spectrum: NDArray[np.complex64], n_fft: int, hop: int) -> NDArray[np.float32]:
     """Least-squares inverse of `stft` (Griffin & Lim 1984): (frames, n_fft / 2 + 1) → (frames * hop,)."""
     count = len(spectrum)
-    pieces = fft.irfft(spectrum, n_fft, axis=-1).astype(np.float32, copy=False)
-    pieces *= _window(n_fft)
+    pieces = np.asarray(fft.irfft(spectrum, n_fft, axis=-1), np.float32) * _window(n_fft)
     overlap = n_fft // hop
     padding = (n_fft - hop) // 2
     summed = _overlap_add(pieces.reshape(count, overlap, hop))
@@ -55,7 +54,7 @@ def retrieve(magnitudes: NDArray[np.float32], n_fft: int, hop: int, *, iteration
     previous = None
     for _ in range(iterations):
         consistent = stft(istft(estimate, n_fft, hop), n_fft, hop)
-        moved = consistent if previous is None else consistent + momentum * (consistent - previous)
+        moved = consistent if previous is None else np.asarray(consistent + momentum * (consistent - previous))
         previous = consistent
         estimate = _with_magnitude(moved, magnitudes)
     return istft(estimate, n_fft, hop)

@@ -13,7 +13,16 @@ from soundgan.files import replacing
 
 # Anchors of a dark-to-bright colour map of steadily rising lightness, from silence (-1) to the loudest (+1).
 _COLOURS = np.array(
-    [(6, 6, 20), (38, 18, 84), (98, 26, 118), (163, 44, 105), (219, 80, 68), (247, 146, 36), (250, 213, 84), (253, 252, 214)],
+    [
+        (6, 6, 20),
+        (38, 18, 84),
+        (98, 26, 118),
+        (163, 44, 105),
+        (219, 80, 68),
+        (247, 146, 36),
+        (250, 213, 84),
+        (253, 252, 214),
+    ],
     np.float32,
 )
 

@@ -24,84 +24,109 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # Where things are.
-    dataroot: str = Field("./data", description="Folder of sounds to train on; its sub-folders are the labels.")
-    saveroot: str = Field("./save", description="Folder of the trained model, its checkpoint and its log.")
+    dataroot: str = Field(default="./data", description="Folder of sounds to train on; its sub-folders are the labels.")
+    saveroot: str = Field(default="./save", description="Folder of the trained model, its checkpoint and its log.")
+
+    licence: str = Field(default="", description="Licence of the sounds in dataroot; it goes into the model card.")
+    attribution: str = Field(default="", description="Whom the model card names for the sounds in dataroot.")
 
     # What a painting is.
     sample_rate: Literal[8000, 16000, 22050, 44100] | None = Field(
-        None, description="Sample rate of the sounds made, in Hz; null: the nearest preset to the data's own."
+        default=None, description="Sample rate of the sounds made, in Hz; null: the nearest preset to the data's own."
     )
     duration: float | None = Field(
-        None, ge=0.25, le=10.0, description="Length of a sound, in s; null: from the lengths found in the data."
+        default=None, ge=0.25, le=10.0, description="Length of a sound, in s; null: from the lengths found in the data."
     )
     image_size: ImageSize | None = Field(
-        None,
+        default=None,
         description="Size of a painting as [bands, frames], both multiples of 16; null: from sample_rate and duration.",
     )
     original_image_size: ImageSize | None = Field(
-        None,
+        default=None,
         description="Size as [bands, frames] to which the classic inference resizes a painting before it is made "
         "into sound (more frames: a slower, longer sound); null: the painting keeps its size.",
     )
-    nc: int = Field(1, ge=1, le=4, description="Channels of a painting; the first one is the sound.")
+    nc: int = Field(default=1, ge=1, le=4, description="Channels of a painting; the first one is the sound.")
     range_db: float | None = Field(
-        None, ge=20, le=120, description="Range of levels that a painting spans, in dB; null: from the preset."
+        default=None, ge=20, le=120, description="Range of levels that a painting spans, in dB; null: from the preset."
     )
     level: Literal["peak", "rms", "none"] = Field(
-        "peak", description="How recordings are levelled before training: to equal peak, to equal RMS, or not at all."
+        default="peak",
+        description="How recordings are levelled before training: to equal peak, to equal RMS, or not at all.",
     )
     slice: bool = Field(
-        False, description="Cut long recordings into slices of `duration`; otherwise only their beginning is used."
+        default=False,
+        description="Cut long recordings into slices of `duration`; otherwise only their beginning is used.",
     )
 
     exclude: tuple[str, ...] = Field(
-        (), description="Patterns of files that are left out, such as `*_test.wav`; matched with the name in the folder."
+        default=(),
+        description="Patterns of files that are left out, such as `*_test.wav`; matched with the name in the folder.",
     )
 
     # The networks.
     network: Literal["residual", "dcgan"] = Field(
-        "residual", description="Shape of the networks: `residual`, or `dcgan`, the classic one."
+        default="residual", description="Shape of the networks: `residual`, or `dcgan`, the classic one."
     )
     size: int = Field(
-        48, ge=8, le=512, multiple_of=8, description="Size dial of the residual networks: channels of the finest stage."
+        default=48,
+        ge=8,
+        le=512,
+        multiple_of=8,
+        description="Size dial of the residual networks: channels of the finest stage.",
     )
-    nz: int = Field(64, ge=1, le=4096, description="Numbers in the latent z, the noise that a sound is made from.")
-    ngf: int = Field(16, ge=1, le=512, description="Channels of the last hidden layer of the dcgan Generator.")
-    ndf: int = Field(16, ge=1, le=512, description="Channels of the first layer of the dcgan Discriminator.")
+    nz: int = Field(
+        default=64, ge=1, le=4096, description="Numbers in the latent z, the noise that a sound is made from."
+    )
+    ngf: int = Field(default=32, ge=1, le=512, description="Channels of the last hidden layer of the dcgan Generator.")
+    ndf: int = Field(default=32, ge=1, le=512, description="Channels of the first layer of the dcgan Discriminator.")
 
     # The training.
-    batch_size: int = Field(16, ge=2, le=4096, description="Sounds in one training step.")
-    lr_G: float = Field(1e-3, gt=0, le=1, description="Learning rate of the Generator (Adam).")
-    lr_D: float = Field(1e-3, gt=0, le=1, description="Learning rate of the Discriminator (Adam).")
-    beta1: float = Field(0.0, ge=0, lt=1, description="Adam's decay of the mean of the gradients.")
-    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's decay of the mean of their squares.")
-    penalty: float = Field(0.1, ge=0, description="Strength (gamma) of the R1 and R2 gradient penalties.")
+    batch_size: int = Field(default=16, ge=2, le=4096, description="Sounds in one training step.")
+    lr_G: float = Field(default=1e-3, gt=0, le=1, description="Learning rate of the Generator (Adam).")
+    lr_D: float = Field(default=1e-3, gt=0, le=1, description="Learning rate of the Discriminator (Adam).")
+    beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's decay of the mean of the gradients.")
+    beta2: float = Field(default=0.99, ge=0, lt=1, description="Adam's decay of the mean of their squares.")
+    penalty: float = Field(default=0.1, ge=0, description="Strength (gamma) of the R1 and R2 gradient penalties.")
     penalty_sigma: float = Field(
-        0.05, gt=0, le=1, description="Step of the finite difference that measures the gradient penalties."
+        default=0.05, gt=0, le=1, description="Step of the finite difference that measures the gradient penalties."
     )
     ema: float = Field(
-        0.05, gt=0, le=1, description="Half-life of the averaged Generator, as a share of the sounds seen so far."
+        default=0.05,
+        gt=0,
+        le=1,
+        description="Half-life of the averaged Generator, as a share of the sounds seen so far.",
     )
     initial_noise_std: float = Field(
-        0.0, ge=0, le=2, description="Standard deviation of the noise added to paintings that the Discriminator sees."
+        default=0.0,
+        ge=0,
+        le=2,
+        description="Standard deviation of the noise added to paintings that the Discriminator sees.",
     )
     noise_decay_rate: float = Field(
-        0.997, gt=0, le=1, description="Factor by which that noise shrinks with every training step."
+        default=0.997, gt=0, le=1, description="Factor by which that noise shrinks with every training step."
     )
     num_epochs: int | None = Field(
-        None, ge=1, description="Train for this many passes over the data; null: until `minutes` or `sounds` is reached."
+        default=None,
+        ge=1,
+        description="Train for this many passes over the data; null: until `minutes` or `sounds` is reached.",
     )
-    minutes: float | None = Field(None, gt=0, description="Train for this long, in minutes of wall-clock time.")
-    sounds: int | None = Field(None, ge=1, description="Train until this many real sounds have been seen.")
+    minutes: float | None = Field(default=None, gt=0, description="Train for this long, in minutes of wall-clock time.")
+    sounds: int | None = Field(default=None, ge=1, description="Train until this many real sounds have been seen.")
     snapshot_minutes: float = Field(
-        3.0, gt=0, description="Minutes between two checkpoints, each with a grid of paintings and a few WAV files."
+        default=3.0,
+        gt=0,
+        description="Minutes between two checkpoints, each with a grid of paintings and a few WAV files.",
     )
     precision: Literal["auto", "bfloat16", "float32"] = Field(
-        "auto", description="Arithmetic of the convolutions; auto: bfloat16 where a short trial shows that it is faster."
+        default="auto",
+        description="Arithmetic of the convolutions; auto: bfloat16 where a short trial shows that it is faster.",
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the training: the same seed, data and machine, same model.")
-    workers: int = Field(0, ge=0, le=256, description="Threads used on the CPU; 0: all cores.")
-    ngpu: int = Field(1, ge=0, description="0 keeps to the CPU; otherwise a GPU is used if there is one.")
+    seed: int = Field(
+        default=0, ge=0, lt=2**32, description="Seed of the training: the same seed, data and machine, same model."
+    )
+    workers: int = Field(default=0, ge=0, le=256, description="Threads used on the CPU; 0: all cores.")
+    ngpu: int = Field(default=1, ge=0, description="0 keeps to the CPU; otherwise a GPU is used if there is one.")
 
 
 def load_settings(path: str | Path) -> Settings:

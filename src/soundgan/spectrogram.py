@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from soundgan import phase
 
+Scale = Literal["mel", "linear"]
 Wave = NDArray[np.float32]
 Painting = NDArray[np.float32]
 
@@ -34,7 +35,7 @@ class Representation(BaseModel):
     hop: int = Field(ge=1, description="Step between frames, in samples; divides n_fft at least twice.")
     bands: int = Field(ge=2, description="Rows of a painting, low frequencies first.")
     frames: int = Field(ge=1, description="Columns of a painting.")
-    scale: Literal["mel", "linear"] = Field(description="Spacing of the bands over frequency.")
+    scale: Scale = Field(description="Spacing of the bands over frequency.")
     floor_db: float = Field(description="Level painted as -1 and below; played as silence. In dBFS.")
     ceiling_db: float = Field(description="Level painted as +1. In dBFS.")
 
@@ -69,12 +70,40 @@ class Representation(BaseModel):
             return np.linspace(lowest, highest, self.bands)
         return _mel_to_hz(np.linspace(_hz_to_mel(lowest), _hz_to_mel(highest), self.bands))
 
-    def resized(self, bands: int, frames: int) -> Representation:
-        """The same representation for paintings that were resized to another number of bands and frames."""
-        return self.model_copy(update={"bands": bands, "frames": frames})
+    @cached_property
+    def band_weights(self) -> NDArray[np.float32]:
+        """(bands, bins) averaging weights: triangles between neighbouring centres, never narrower than one bin."""
+        bin_width = self.sample_rate / self.n_fft
+        gaps = np.diff(self.centres)
+        below = np.maximum(np.concatenate([gaps[:1], gaps]), bin_width)[:, None]
+        above = np.maximum(np.concatenate([gaps, gaps[-1:]]), bin_width)[:, None]
+        distance = self._bin_frequencies[None, :] - self.centres[:, None]
+        weights = np.clip(1 - np.where(distance < 0, -distance / below, distance / above), 0, None)
+        weights[:, 0] = 0  # 0 Hz is not painted
+        return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    @cached_property
+    def bin_weights(self) -> NDArray[np.float32]:
+        """(bins, bands) interpolation weights: every bin lies between two centres; each row sums to one."""
+        centres, frequencies = self.centres, self._bin_frequencies
+        upper = np.clip(np.searchsorted(centres, frequencies), 1, len(centres) - 1)
+        share = np.clip((frequencies - centres[upper - 1]) / (centres[upper] - centres[upper - 1]), 0, 1)
+        weights = np.zeros((len(frequencies), len(centres)), np.float32)
+        rows = np.arange(len(frequencies))
+        weights[rows, upper - 1] = 1 - share
+        weights[rows, upper] = share
+        return weights
+
+    @property
+    def _bin_frequencies(self) -> NDArray[np.float64]:
+        return np.arange(self.n_fft // 2 + 1) * self.sample_rate / self.n_fft
+
+    def replaced(self, **changes: float | str) -> Representation:
+        """The same representation with some values changed, checked anew."""
+        return Representation.model_validate({**self.model_dump(), **changes})
 
 
-PRESETS = {
+PRESETS: dict[int, tuple[int, int, Scale, float]] = {
     # sample rate (Hz): n_fft, hop, scale, range (dB). Measured in docs/decisions.md.
     8000: (256, 128, "linear", 70.0),
     16000: (512, 256, "mel", 80.0),
@@ -143,7 +172,9 @@ def synthesise(paintings: Painting, representation: Representation, *, iteration
     if len(paintings) == 1:
         return one(paintings[0])[None]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.stack(list(pool.map(one, paintings))) if len(paintings) else np.empty((0, representation.samples), "f4")
+        return (
+            np.stack(list(pool.map(one, paintings))) if len(paintings) else np.empty((0, representation.samples), "f4")
+        )
 
 
 def levels_db(waves: Wave, representation: Representation) -> NDArray[np.float32]:
@@ -154,7 +185,7 @@ def levels_db(waves: Wave, representation: Representation) -> NDArray[np.float32
     fitted = np.zeros((len(waves), representation.samples), np.float32)
     length = min(waves.shape[1], representation.samples)
     fitted[:, :length] = waves[:, :length]
-    weights = _band_weights(representation)
+    weights = representation.band_weights
     levels = np.empty((len(waves), *representation.shape), np.float32)
     for level, wave in zip(levels, fitted, strict=True):
         spectrum = phase.stft(wave, representation.n_fft, representation.hop)
@@ -170,43 +201,14 @@ def normalise(levels: NDArray[np.float32], representation: Representation) -> Pa
 
 
 def _bin_magnitudes(painting: Painting, representation: Representation) -> NDArray[np.float32]:
-    """(bands, frames) painting → (frames, bins) magnitudes: levels are interpolated between the bands' centres, in dB."""
+    """(bands, frames) painting → (frames, bins) magnitudes; levels in dB are interpolated between the bands."""
     span = representation.ceiling_db - representation.floor_db
     levels = (np.clip(painting, -1, 1) + 1) * (span / 2) + representation.floor_db
-    levels = levels.T @ _bin_weights(representation).T
+    levels = levels.T @ representation.bin_weights.T
     # Subtracting the floor's own amplitude makes a painted floor real silence, and bends nothing audible above it.
     amplitude = 10 ** (levels / 20) - np.float32(10 ** (representation.floor_db / 20))
     amplitude[:, 0] = 0  # 0 Hz is not painted
     return np.maximum(amplitude, 0).astype(np.float32) * np.float32(phase.sine_gain(representation.n_fft))
-
-
-@lru_cache(maxsize=16)
-def _band_weights(representation: Representation) -> NDArray[np.float32]:
-    """(bands, bins) averaging weights: triangles between neighbouring centres, never narrower than one bin."""
-    centres = representation.centres
-    bin_width = representation.sample_rate / representation.n_fft
-    frequencies = np.arange(representation.n_fft // 2 + 1) * bin_width
-    gaps = np.diff(centres)
-    below = np.maximum(np.concatenate([gaps[:1], gaps]), bin_width)[:, None]
-    above = np.maximum(np.concatenate([gaps, gaps[-1:]]), bin_width)[:, None]
-    distance = frequencies[None, :] - centres[:, None]
-    weights = np.clip(1 - np.where(distance < 0, -distance / below, distance / above), 0, None)
-    weights[:, 0] = 0
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-@lru_cache(maxsize=16)
-def _bin_weights(representation: Representation) -> NDArray[np.float32]:
-    """(bins, bands) interpolation weights: every bin lies between two centres; each row sums to one."""
-    centres = representation.centres
-    frequencies = np.arange(representation.n_fft // 2 + 1) * representation.sample_rate / representation.n_fft
-    upper = np.clip(np.searchsorted(centres, frequencies), 1, len(centres) - 1)
-    share = np.clip((frequencies - centres[upper - 1]) / (centres[upper] - centres[upper - 1]), 0, 1)
-    weights = np.zeros((len(frequencies), len(centres)), np.float32)
-    rows = np.arange(len(frequencies))
-    weights[rows, upper - 1] = 1 - share
-    weights[rows, upper] = share
-    return weights
 
 
 def _hz_to_mel(frequency: float) -> float:

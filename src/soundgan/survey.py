@@ -111,11 +111,12 @@ def survey(folder: Path, settings: Settings, progress: Progress | None = None) -
     found = walk(folder, settings.exclude)
     left_out = list(found.left_out)
     readable: list[tuple[Path, audio.AudioInfo]] = []
-    for path, info in in_order(_probe, [candidate.path for candidate in found.candidates]):
-        if isinstance(info, LeftOut):
-            left_out.append(info)
-        else:
-            readable.append((path, info))
+    with quiet():
+        for path, info in in_order(_probe, [candidate.path for candidate in found.candidates]):
+            if isinstance(info, LeftOut):
+                left_out.append(info)
+            else:
+                readable.append((path, info))
     if not readable:
         raise DataError(_too_few(folder, 0, left_out))
 

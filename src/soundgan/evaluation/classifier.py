@@ -125,13 +125,13 @@ class Classifier:
 
     def save(self, folder: str | Path) -> Path:
         """Writes `classifier.safetensors` and `classifier.json`, each under a temporary name first."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         settings = {"version": _VERSION, "labels": self.labels, "view": asdict(self.view), "training": self.training}
         with replacing(folder / _WEIGHTS) as temporary:
-            save_file(self._network.state_dict(), temporary)
+            temporary.write_bytes(save(self._network.state_dict()))  # save_file() would hide it from other users
         write_text(folder / _SETTINGS, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
         return folder
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from soundgan.errors import TrainingError
@@ -61,7 +61,7 @@ def save_checkpoint(path: Path, players: Players, clock: Clock, made_with: dict[
             tensors |= {f"{name}/{index}/{key}": value.detach().cpu().contiguous() for key, value in state.items()}
     metadata = {"clock": json.dumps(asdict(clock)), "made_with": json.dumps(made_with)}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        temporary.write_bytes(save(tensors, metadata))
 
 
 def read_made_with(path: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class DCGANGenerator(nn.Module):
             and 6 stages, seven layers in all, for 256×256.
         labels: number of labels; 0 for an unlabelled network, which ignores the labels that it is given.
 
-    `w_dim` is the number of values in the mapped latent w.
+    `w_dim` is the number of values in the mapped latent w, `painting_shape` is (rows, columns).
 
     Raises:
         SettingsError: a size is below 1, or `stages` below 2.
@@ -41,6 +41,7 @@ class DCGANGenerator(nn.Module):
         _check_sizes(stages, nz=nz, ngf=ngf, nc=nc, grid_rows=grid_rows, grid_cols=grid_cols)
         self.labels = labels
         self.w_dim = nz + labels
+        self.painting_shape = grid_rows * 2**stages, grid_cols * 2**stages
         widths = [ngf * 2**doublings for doublings in reversed(range(stages))] + [nc]
         self.conv1 = nn.ConvTranspose2d(self.w_dim, widths[0], (grid_rows, grid_cols), bias=False)
         for number, (wide, narrow) in enumerate(pairwise(widths), start=2):

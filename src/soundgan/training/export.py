@@ -15,7 +15,7 @@ import onnx
 import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from soundgan.errors import TrainingError
@@ -79,7 +79,7 @@ def export(generator: nn.Module, config: ModelConfig, folder: Path) -> ModelConf
     weights = mapping.state_dict()
     (folder / CONFIG).unlink(missing_ok=True)
     with replacing(folder / WEIGHTS) as temporary:
-        save_file({name: tensor.half().contiguous() for name, tensor in weights.items()}, temporary)
+        temporary.write_bytes(save({name: tensor.half().contiguous() for name, tensor in weights.items()}))
     offsets = _offsets(folder / WEIGHTS)
     for name, graph in graphs.items():
         _share_weights(graph, weights, offsets)

@@ -32,11 +32,13 @@ from soundgan.training.snapshot import save_snapshot
 
 DEFAULT_MINUTES = 60.0
 LOG_EVERY = 25  # steps
-# What a resumed run may change; everything else must be as it was, or the bits would not be the same run's.
+# What a resumed run may change; everything else must be as it was. The last line is for getting over a divergence.
 CHANGEABLE = {
-    "dataroot", "saveroot", "minutes", "sounds", "num_epochs", "snapshot_minutes", "original_image_size",
-    "lr_G", "lr_D", "penalty", "workers", "precision", "ngpu",
+    "dataroot", "saveroot", "exclude", "licence", "attribution", "original_image_size",
+    "minutes", "sounds", "num_epochs", "snapshot_minutes", "workers", "precision", "ngpu",
+    "lr_G", "lr_D", "penalty",
 }  # fmt: skip
+OF_THE_OTHER_NETWORK = {"residual": {"ngf", "ndf"}, "dcgan": {"size"}}
 
 
 class Progress(NamedTuple):
@@ -84,7 +86,8 @@ def train(
 
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.safetensors"
-    made_with = {"data": dataset.digest, "settings": settings.model_dump()}
+    made_with = {"data": dataset.digest, "settings": settings.model_dump(mode="json")}
+    made_with |= {"representation": dataset.representation.model_dump(), "labels": dataset.label_names}
     clock = Clock()
     if checkpoint.exists():
         _check_same_run(checkpoint, read_made_with(checkpoint), made_with)
@@ -102,31 +105,38 @@ def train(
 
     with _stop_signal() as stop, log:
         while not budget.spent(clock) and not stop.is_set():
-            # One step: the same made paintings serve both networks, the Discriminator first.
             index = _batch(settings.seed, clock.seen, settings.batch_size, len(labels)).to(labels.device)
-            real = paintings[index].to(device, memory_format=torch.channels_last)
-            real = real.expand(-1, settings.nc, -1, -1)
             label = labels[index].to(device)
             chance = _Chance(settings.seed, clock.seen, device)
             noise_std = settings.initial_noise_std * settings.noise_decay_rate**clock.steps
+            real = paintings[index].to(device, memory_format=torch.channels_last).expand(-1, settings.nc, -1, -1)
+            real = _with_noise(real, noise_std, chance)
 
-            with arithmetic(device, precision):
+            # The Discriminator learns to tell them from paintings made for the same labels.
+            with arithmetic(device, precision), torch.no_grad():
                 made = players.generator(chance.normal(len(real), settings.nz), label)
-            real, shown = _with_noise(real, noise_std, chance), _with_noise(made, noise_std, chance)
-
+            made = _with_noise(made, noise_std, chance)
+            steps = chance.normal(2 * len(real), *real.shape[1:])
             players.discriminator_optimizer.zero_grad()
             with arithmetic(device, precision):
                 judged = discriminator_loss(
-                    players.discriminator, real, shown.detach(), label, chance.normal(2 * len(real), *real.shape[1:]),
-                    gamma=settings.penalty, sigma=settings.penalty_sigma,
-                )  # fmt: skip
+                    players.discriminator,
+                    real,
+                    made,
+                    label,
+                    steps,
+                    gamma=settings.penalty,
+                    sigma=settings.penalty_sigma,
+                )
             judged.loss.backward()
             players.discriminator_optimizer.step()
 
+            # The Generator learns to make them harder to tell, from new noise.
             players.generator_optimizer.zero_grad()
             players.discriminator.requires_grad_(False)
             with arithmetic(device, precision):
-                made_loss = generator_loss(players.discriminator, real, shown, label)
+                made = players.generator(chance.normal(len(real), settings.nz), label)
+                made_loss = generator_loss(players.discriminator, real, _with_noise(made, noise_std, chance), label)
             made_loss.backward()
             players.discriminator.requires_grad_(True)
             players.generator_optimizer.step()
@@ -212,7 +222,12 @@ def _batch(seed: int, seen: int, size: int, recordings: int) -> Tensor:
     positions = np.arange(seen, seen + size)
     epochs = positions // recordings
     orders = {epoch: np.random.default_rng((seed, epoch)).permutation(recordings) for epoch in set(epochs.tolist())}
-    return torch.tensor([orders[epoch][position % recordings] for epoch, position in zip(epochs, positions, strict=True)])
+    return torch.tensor(
+        [
+            orders[epoch][position % recordings]
+            for epoch, position in zip(epochs.tolist(), positions.tolist(), strict=True)
+        ]
+    )
 
 
 def _with_noise(paintings: Tensor, std: float, chance: _Chance) -> Tensor:
@@ -221,17 +236,17 @@ def _with_noise(paintings: Tensor, std: float, chance: _Chance) -> Tensor:
 
 @torch.no_grad()
 def _average(players: Players, decay: float) -> None:
-    mine, theirs = list(players.average.parameters()), list(players.generator.parameters())
-    torch._foreach_lerp_(mine, theirs, 1 - decay)
+    for mine, theirs in zip(players.average.parameters(), players.generator.parameters(), strict=True):
+        mine.lerp_(theirs, 1 - decay)
 
 
 def _check_same_run(checkpoint: Path, was: dict, now: dict) -> None:
     way_out = f"choose another saveroot, or delete {checkpoint.parent} to start anew"
     if was["data"] != now["data"]:
         raise TrainingError(f"{checkpoint}: was trained on other sounds or with another representation; {way_out}")
-    for key in sorted(now["settings"].keys() - CHANGEABLE):
+    for key in sorted(now["settings"].keys() - CHANGEABLE - OF_THE_OTHER_NETWORK[now["settings"]["network"]]):
         before, after = was["settings"].get(key), now["settings"][key]
-        if before != after and not (isinstance(after, tuple) and before == list(after)):
+        if before != after:
             raise TrainingError(f"{checkpoint}: was trained with {key} = {before}, now it is {after}; {way_out}")
 
 

@@ -8,6 +8,9 @@ with (paintings, labels) and answers one logit a painting.
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,10 +40,11 @@ class Generator(nn.Module):
         self.to_style = nn.Sequential(nn.Linear(2 * nz, STYLE), nn.LeakyReLU(0.2), nn.Linear(STYLE, STYLE))
         self.dense = nn.Linear(STYLE, self.grid[0] * self.grid[1] * self.grid[2])
         self.stages = nn.ModuleList(StyledBlock(width) for width in widths)
-        self.widenings = nn.ModuleList(
-            nn.Conv2d(wide, narrow, 1) for wide, narrow in zip(widths, widths[1:], strict=False)
-        )
+        self.widenings = nn.ModuleList(nn.Conv2d(wide, narrow, 1) for wide, narrow in pairwise(widths))
         self.to_patch = nn.Conv2d(size, nc * PATCH**2, 3, padding=1)
+        _draw_weights(self)
+        with torch.no_grad():
+            self.to_patch.weight *= 0.2  # most of a first painting lies within [-1, 1]
 
     def mapping(self, z: Tensor, labels: Tensor) -> Tensor:
         """z (n, nz), labels (n,) → mapped latent w (n, 128)."""
@@ -60,7 +64,7 @@ class Generator(nn.Module):
                 x = self.widenings[index - 1](x)
             x = stage(x, w)
         patches = self.to_patch(F.leaky_relu(x, 0.2))
-        return F.pixel_shuffle(patches.float(), PATCH).clamp(-1, 1)
+        return _bounded(F.pixel_shuffle(patches.float(), PATCH))
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         return self.paint(self.mapping(z, labels))
@@ -74,12 +78,11 @@ class Discriminator(nn.Module):
         widths = (size, 2 * size, 3 * size)
         self.from_patch = nn.Conv2d(nc * PATCH**2, size, 3, padding=1)
         self.stages = nn.ModuleList(Block(width) for width in widths)
-        self.widenings = nn.ModuleList(
-            nn.Conv2d(narrow, wide, 1) for narrow, wide in zip(widths, widths[1:], strict=False)
-        )
+        self.widenings = nn.ModuleList(nn.Conv2d(narrow, wide, 1) for narrow, wide in pairwise(widths))
         self.dense = nn.Linear(widths[-1] * (rows // 16) * (columns // 16), STYLE)
         self.judge = nn.Linear(STYLE, 1)
         self.projection = nn.Embedding(labels, STYLE) if labels else None
+        _draw_weights(self)
 
     def forward(self, paintings: Tensor, labels: Tensor) -> Tensor:
         x = self.from_patch(F.pixel_unshuffle(paintings, PATCH))
@@ -150,6 +153,34 @@ def _dcgan_grid(rows: int, columns: int) -> tuple[int, int, int]:
     while stages < 6 and rows % 2 == 0 and columns % 2 == 0 and min(rows, columns) >= 4:
         rows, columns, stages = rows // 2, columns // 2, stages + 1
     return rows, columns, stages
+
+
+class _Bounded(torch.autograd.Function):
+    """Clamp to [-1, 1] that still lets through what would bring a value back: a plain clamp never wakes silence."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(-1, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        (x,), (gradient,) = ctx.saved_tensors, grad_outputs
+        outwards = ((x < -1) & (gradient > 0)) | ((x > 1) & (gradient < 0))
+        return gradient.masked_fill(outwards, 0)
+
+
+def _bounded(x: Tensor) -> Tensor:
+    return _Bounded.apply(x) if x.requires_grad else x.clamp(-1, 1)  # type: ignore[no-any-return]
+
+
+def _draw_weights(network: nn.Module) -> None:
+    """He et al. 2015: keep the variance from layer to layer, so that the latent is heard from the first step on."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear) and not name.endswith("style"):
+            nn.init.kaiming_normal_(module.weight, a=0.2)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def _unit_variance(x: Tensor) -> Tensor:

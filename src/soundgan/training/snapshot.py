@@ -12,7 +12,7 @@ from soundgan import audio
 from soundgan.dataset import Dataset
 from soundgan.picture import grid, save_picture
 from soundgan.settings import Settings
-from soundgan.spectrogram import synthesise
+from soundgan.spectrogram import Painting, synthesise
 
 MADE, REAL, MOST_ROWS = 8, 4, 10
 
@@ -24,21 +24,32 @@ def save_snapshot(folder: Path, generator: nn.Module, dataset: Dataset, settings
     The latents are the same every time, so that successive snapshots show the same sounds grow.
     """
     rng = np.random.default_rng(settings.seed)
-    rows = np.linspace(0, max(len(dataset.label_names), 4) - 1, min(max(len(dataset.label_names), 4), MOST_ROWS)).astype(int)
-    sheet, first = [], []
+    labels = chosen_rows(len(dataset.label_names))
     device = next(generator.parameters()).device
-    for row in rows:
-        label = int(row) if dataset.label_names else 0
+    sheet, first = [], []
+    for label in labels:
         z = torch.from_numpy(rng.standard_normal((MADE, settings.nz), np.float32)).to(device)
         made = generator(z, torch.full((MADE,), label, device=device))[:, :1].cpu().numpy()
-        real = np.flatnonzero(np.asarray(dataset.labels) == label)
-        real = rng.choice(real, min(REAL, len(real)), replace=False)
-        sheet.append([*(dataset.paintings[i] for i in real), *made])
+        sheet.append([*real_paintings(dataset, label), *made])
         first.append(made[0])
 
     sounds = folder / f"{seen:09d}"
     sounds.mkdir(parents=True, exist_ok=True)
-    for row, wave in zip(rows, synthesise(np.stack(first), dataset.representation), strict=True):
-        name = dataset.label_names[row] if dataset.label_names else f"sound{row}"
+    for row, (label, wave) in enumerate(zip(labels, synthesise(np.stack(first), dataset.representation), strict=True)):
+        name = dataset.label_names[label] if dataset.label_names else f"sound{row}"
         audio.write(sounds / f"{name}.wav", audio.level(wave, "peak"), dataset.representation.sample_rate)
     return save_picture(grid(sheet), folder / f"{seen:09d}.png")
+
+
+def chosen_rows(labels: int) -> list[int]:
+    """Label indices of the rows of a grid: all labels, or 10 of them evenly spread, or 4 times 0 if there are none."""
+    if not labels:
+        return [0] * 4
+    return np.linspace(0, labels - 1, min(labels, MOST_ROWS)).astype(int).tolist()
+
+
+def real_paintings(dataset: Dataset, label: int) -> list[Painting]:
+    """The same few real paintings of a label every time."""
+    positions = np.flatnonzero(np.asarray(dataset.labels) == label)
+    chosen = np.random.default_rng(0).choice(positions, min(REAL, len(positions)), replace=False)
+    return [dataset.paintings[i] for i in chosen]

@@ -1,0 +1,36 @@
+"""`main.py`: the classic command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from soundgan.errors import SoundGANError
+from soundgan.settings import load_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the classic options and do what they say; an error for the user is one line and exit status 2."""
+    parser = argparse.ArgumentParser(prog="main.py", description="SoundGAN. More doors: soundgan --help")
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--inference", action="store_true", help="make a new sound with the model in saveroot")
+    mode.add_argument("--training", action="store_true", help="train on the sounds in dataroot, into saveroot")
+    parser.add_argument("--config", default="gan_config.json", help="settings file (default: %(default)s)")
+    parser.add_argument("--output", default="output.wav", help="where the sound goes (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load_settings(options.config)
+        if options.training:
+            from soundgan.cli.train import run_training
+
+            run_training(settings)
+        else:
+            from soundgan.inference import inference
+
+            print("Starting to create a new sound file...", flush=True)
+            path = inference("cuda" if settings.ngpu else "cpu", settings, output_file=options.output)
+            print(f"Sound created and saved as {path}!")
+    except SoundGANError as error:
+        print(f"main.py: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,56 @@
+"""`soundgan generate [MODEL]`: new sounds into a folder."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """File formats for sounds."""
+
+    wav = "wav"
+    flac = "flac"
+    ogg = "ogg"
+
+
+def generate(
+    model: Annotated[str, typer.Argument(help="Model folder, or a name from `soundgan models`.")] = "digits",
+    n: Annotated[int, typer.Option("-n", "--number", help="How many sounds.", min=1)] = 8,
+    label: Annotated[str | None, typer.Option(help="Kind of sound; otherwise every seed chooses one.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the first sound; the others follow. Otherwise new.")] = None,
+    truncation: Annotated[float, typer.Option(help="1: full variety; towards 0: closer to the typical sound.")] = 1.0,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the sounds; made if missing.")] = Path("."),
+    format: Annotated[Format, typer.Option(help="Format of the files.")] = Format.wav,
+    subtype: Annotated[str, typer.Option(help="PCM_16, PCM_24 or FLOAT (wav only).")] = "PCM_16",
+    picture: Annotated[bool, typer.Option("--picture", help="Write the painting of every sound as PNG, too.")] = False,
+) -> None:
+    """Make new sounds; the file names hold label and seed, which bring the same sound again."""
+    from soundgan.errors import AudioError
+    from soundgan.model import SEEDS, SoundGAN
+    from soundgan.picture import save_picture
+
+    player = SoundGAN.load(model)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AudioError(f"--out {out}: cannot be made a folder ({error.strerror})") from error
+    # In portions, so that a million sounds need no more memory than a few.
+    first = seed
+    for start in range(0, n, 64):
+        portion = player.generate(
+            min(64, n - start),
+            label=label,
+            seed=None if first is None else (first + start) % SEEDS,
+            truncation=truncation,
+        )
+        first = portion[0].seed if first is None else first
+        for sound in portion:
+            name = f"{sound.label}_{sound.seed}" if sound.label is not None else f"{player.config.name}_{sound.seed}"
+            path = sound.save(out / f"{name}.{format.value}", subtype=subtype)  # type: ignore[arg-type]
+            if picture:
+                save_picture(sound.picture(zoom=2), path.with_suffix(".png"))
+            typer.echo(path)

@@ -1,0 +1,27 @@
+"""`soundgan import model_G.pt`: a Generator of the original SoundGAN as a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def import_model(
+    file: Annotated[Path, typer.Argument(help="model_G.pt: a pickled Generator, or its state dict.")],
+    config: Annotated[Path, typer.Option(help="Its settings file.")] = Path("gan_config.json"),
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Model folder; otherwise the settings' saveroot.")
+    ] = None,
+) -> None:
+    """Convert a model of the original SoundGAN; nothing in the file is executed."""
+    from soundgan.cli.extras import needs_train
+    from soundgan.settings import load_settings
+
+    settings = load_settings(config)
+    with needs_train("import"):
+        from soundgan.training.run import import_legacy
+    folder = import_legacy(file, settings, out or Path(settings.saveroot))
+    typer.echo(f"Model: {folder}")
+    typer.echo(f"Try:   soundgan generate {folder} -n 8 -o sounds")

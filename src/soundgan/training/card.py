@@ -1,0 +1,55 @@
+"""The model card and the samples of a model folder: what a person looks at before using the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from soundgan.dataset import Dataset
+from soundgan.files import write_text
+from soundgan.model import SoundGAN
+from soundgan.model_folder import ModelConfig
+from soundgan.picture import grid, save_picture
+from soundgan.training.snapshot import MADE, REAL, chosen_rows, real_paintings
+
+
+def write_card(folder: Path, config: ModelConfig, dataset: Dataset | None = None) -> None:
+    """Write `README.md` and `samples/` of a model folder by playing the model; real paintings stand beside if given."""
+    model = SoundGAN.load(folder)
+    samples = folder / "samples"
+    samples.mkdir(exist_ok=True)
+    sheet = []
+    for row, label in enumerate(chosen_rows(len(config.labels))):
+        real = real_paintings(dataset, label) if dataset is not None else []
+        name = config.labels[label] if config.labels else None
+        made = model.generate(MADE, label=name, seed=1000 * row)
+        sheet.append([*real, *(sound.painting for sound in made)])
+        made[0].save(samples / f"{name or row}_{made[0].seed}.flac")
+    save_picture(grid(sheet), samples / "paintings.png")
+    write_text(folder / "README.md", _card(config, with_real=dataset is not None))
+
+
+def _card(config: ModelConfig, *, with_real: bool) -> str:
+    representation, training = config.representation, config.training
+    beside = f"the first {REAL} in a row are real, the other {MADE} were generated" if with_real else "all generated"
+    licence = config.licence or "not stated: set `licence` in the settings before sharing this model"
+    return f"""# {config.name}
+
+A SoundGAN model: {representation.duration:.2f} s sounds at {representation.sample_rate} Hz,
+{f"{len(config.labels)} labels: {', '.join(config.labels)}" if config.labels else "no labels"}.
+
+    soundgan generate {config.name} -n 8 {f"--label {config.labels[0]} " if config.labels else ""}-o sounds
+
+![Paintings](samples/paintings.png)
+
+Spectrograms, low frequencies at the bottom; {beside}. `samples/` has a sound of every row.
+
+| | |
+|---|---|
+| training | {training.get("sounds_seen", 0):,} sounds seen in {training.get("minutes", 0)} minutes |
+| network | {config.settings.get("network")}, {training.get("generator_parameters", 0):,} parameters in the Generator |
+| painting | {representation.bands} {representation.scale} bands × {representation.frames} frames, \
+{representation.floor_db:g} to {representation.ceiling_db:g} dBFS |
+| ONNX against PyTorch | differs by at most {config.onnx_difference:.1g} (paintings range from -1 to 1) |
+| licence of the data | {licence} |
+| attribution | {config.attribution or "not stated"} |
+"""

@@ -1,0 +1,129 @@
+"""A whole training: folder of sounds → paintings → networks → model folder. Everything of a run lies in `saveroot`.
+
+The model folder itself is what users share; `training/` in it holds cache, checkpoint, log and snapshots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from soundgan.dataset import prepare
+from soundgan.errors import TrainingError
+from soundgan.model_folder import ModelConfig
+from soundgan.settings import Settings, check_settings
+from soundgan.spectrogram import Representation
+from soundgan.training.card import write_card
+from soundgan.training.checkpoint import Clock, load_average, read_made_with
+from soundgan.training.export import export
+from soundgan.training.legacy import legacy_generator
+from soundgan.training.loop import Progress, train
+from soundgan.training.networks import build_generator
+
+TRAINING = "training"
+CHECKPOINT = "checkpoint.safetensors"
+
+
+class Result(NamedTuple):
+    """What a run left: the model folder, the sounds seen, the seconds spent, and whether it was stopped early."""
+
+    folder: Path
+    seen: int
+    seconds: float
+    interrupted: bool
+
+
+def run(
+    settings: Settings,
+    *,
+    reading: Callable[[int, int], None] | None = None,
+    prepared: Callable[[str], None] = lambda report: None,
+    stepped: Callable[[Progress], None] = lambda progress: None,
+) -> Result:
+    """Train on `settings.dataroot` and write the model folder `settings.saveroot`; resume what is there.
+
+    Args:
+        reading: called with (done, all) while sounds are read.
+        prepared: called with the report on the data before training starts.
+        stepped: called every few steps.
+
+    Raises:
+        SoundGANError: the data, the settings or the checkpoint do not allow it, or training went wrong.
+    """
+    folder, data = Path(settings.saveroot), Path(settings.dataroot)
+    if folder.resolve().is_relative_to(data.resolve()):
+        raise TrainingError(f"saveroot {folder} lies in dataroot {data}: its sounds would be trained on; move it out")
+    dataset = prepare(data, settings, folder / TRAINING / "cache", reading)
+    prepared(dataset.report)
+    outcome = train(dataset, settings, folder / TRAINING, stepped)
+    config = _describe(folder, settings, dataset.representation, dataset.label_names, outcome.clock, outcome.generator)
+    config = export(outcome.generator, config, folder)
+    write_card(folder, config, dataset)
+    return Result(folder, outcome.clock.seen, outcome.clock.seconds, outcome.interrupted)
+
+
+def export_checkpoint(folder: Path) -> Path:
+    """Write the model folder of a run from its checkpoint, while it goes on or after it was broken off.
+
+    Raises:
+        TrainingError: there is no checkpoint, or it is damaged.
+    """
+    checkpoint = folder / TRAINING / CHECKPOINT
+    if not checkpoint.is_file():
+        raise TrainingError(f"{folder}: holds no {TRAINING}/{CHECKPOINT}; name the saveroot of a training")
+    made_with = read_made_with(checkpoint)
+    settings = check_settings(made_with["settings"], source=str(checkpoint))
+    representation = Representation.model_validate(made_with["representation"])
+    generator = build_generator(settings, representation, len(made_with["labels"]))
+    clock = load_average(checkpoint, generator)
+    config = _describe(folder, settings, representation, made_with["labels"], clock, generator)
+    config = export(generator, config, folder)
+    write_card(folder, config)
+    return folder
+
+
+def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
+    """Write a model folder from a Generator of the original SoundGAN; see `soundgan.training.legacy`.
+
+    Its paintings become sound as the original made it: 22,050 Hz, n_fft 1024, hop 512, mel bands over 80 dB.
+    """
+    generator = legacy_generator(file, settings.nz, settings.ngf, settings.nc)
+    rows, columns = generator.painting_shape
+    representation = Representation(
+        sample_rate=22050, n_fft=1024, hop=512, bands=rows, frames=columns, scale="mel", floor_db=-80, ceiling_db=0
+    )
+    config = _describe(folder, settings, representation, [], Clock(), generator)
+    config = export(generator, config, folder)
+    write_card(folder, config)
+    return folder
+
+
+def _describe(
+    folder: Path,
+    settings: Settings,
+    representation: Representation,
+    labels: list[str],
+    clock: Clock,
+    generator: nn.Module,
+) -> ModelConfig:
+    training: dict[str, Any] = {
+        "sounds_seen": clock.seen,
+        "steps": clock.steps,
+        "minutes": round(clock.seconds / 60, 1),
+        "generator_parameters": sum(parameter.numel() for parameter in generator.parameters()),
+    }
+    # Where the data lay on the machine that trained is nobody's business.
+    kept = settings.model_dump(mode="json", exclude={"dataroot", "saveroot", "licence", "attribution"})
+    return ModelConfig(
+        name=folder.resolve().name,
+        representation=representation,
+        nz=settings.nz,
+        labels=tuple(labels),
+        settings=kept,
+        training=training,
+        licence=settings.licence,
+        attribution=settings.attribution,
+    )
