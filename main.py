@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 try:
-    from soundgan.cli.classic import main
+    from soundgan.classic import main
 except ModuleNotFoundError as error:
     sys.exit(f"{error}: SoundGAN is not installed for this Python; `make run` does it, or `pip install -e .`")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from soundgan.errors import AudioError, DataError, ModelError, SettingsError, SoundGANError, TrainingError
-    from soundgan.inference import inference, spectrogram_to_wav
+    from soundgan.inference import spectrogram_to_wav
     from soundgan.model import Sound, SoundGAN
     from soundgan.settings import Settings, load_settings
 
@@ -22,7 +22,6 @@ _ROOMS = {
     "Sound": "model",
     "Settings": "settings",
     "load_settings": "settings",
-    "inference": "inference",
     "spectrogram_to_wav": "inference",
     "SoundGANError": "errors",
     "SettingsError": "errors",
@@ -42,7 +41,6 @@ __all__ = [
     "SoundGAN",
     "SoundGANError",
     "TrainingError",
-    "inference",
     "load_settings",
     "spectrogram_to_wav",
 ]

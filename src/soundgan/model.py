@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from soundgan import __version__, audio
 from soundgan.errors import ModelError
-from soundgan.model_folder import GENERATOR, MAPPING, ModelConfig, find, read_config
+from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, find, read_config
 from soundgan.spectrogram import Representation, synthesise
 
 if TYPE_CHECKING:
@@ -84,7 +84,13 @@ class SoundGAN:
         """
         folder = find(path_or_name)
         config = read_config(folder)
+        for name in (MAPPING, GENERATOR, WEIGHTS):
+            if not (folder / name).is_file():
+                raise ModelError(f"{folder / name}: is missing; copy or export the model again")
         mapping, generator = (_session(folder / name, device) for name in (MAPPING, GENERATOR))
+        z, painting = mapping.get_inputs()[0], generator.get_outputs()[0]
+        if z.shape[1:] != [config.nz] or tuple(painting.shape[2:]) != config.representation.shape:
+            raise ModelError(f"{folder}: {CONFIG} and the ONNX files are of different models; copy or export it again")
         return cls(config, mapping, generator)
 
     @property
@@ -114,7 +120,9 @@ class SoundGAN:
         if n < 1:
             raise ModelError(f"n = {n}: at least 1 sound must be asked for")
         seed = secrets.randbelow(SEEDS) if seed is None else seed
-        seeds = [(seed + i) % SEEDS for i in range(n)]
+        if not 0 <= seed < SEEDS:
+            raise ModelError(f"seed = {seed}: must be from 0 to {SEEDS - 1}")
+        seeds = [(int(seed) + i) % SEEDS for i in range(n)]
         indices = [self._label_index(label, one) for one in seeds]
         paintings = [self.paint(one, index, truncation) for one, index in zip(seeds, indices, strict=True)]
         waves = synthesise(np.stack(paintings), self.representation)
@@ -128,8 +136,6 @@ class SoundGAN:
 
         Latents are drawn one at a time and painted one at a time: kernels for another batch size round differently.
         """
-        if not 0 <= seed < SEEDS:
-            raise ModelError(f"seed = {seed}: must be from 0 to {SEEDS - 1}")
         if not 0 <= truncation <= 2:
             raise ModelError(f"truncation = {truncation}: must be from 0 to 2")
         z = _stream(seed).standard_normal(self.config.nz).astype(np.float32)[None]

@@ -54,7 +54,11 @@ def retrieve(magnitudes: NDArray[np.float32], n_fft: int, hop: int, *, iteration
     previous = None
     for _ in range(iterations):
         consistent = stft(istft(estimate, n_fft, hop), n_fft, hop)
-        moved = consistent if previous is None else np.asarray(consistent + momentum * (consistent - previous))
+        moved = (
+            consistent
+            if previous is None
+            else np.add(consistent, momentum * (consistent - previous), dtype=np.complex64)
+        )
         previous = consistent
         estimate = _with_magnitude(moved, magnitudes)
     return istft(estimate, n_fft, hop)

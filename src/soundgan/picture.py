@@ -12,30 +12,31 @@ from PIL import Image
 from soundgan.files import replacing
 
 # Anchors of a dark-to-bright colour map of steadily rising lightness, from silence (-1) to the loudest (+1).
-_COLOURS = np.array(
-    [
-        (6, 6, 20),
-        (38, 18, 84),
-        (98, 26, 118),
-        (163, 44, 105),
-        (219, 80, 68),
-        (247, 146, 36),
-        (250, 213, 84),
-        (253, 252, 214),
-    ],
-    np.float32,
+_ANCHORS = (
+    (6, 6, 20),
+    (38, 18, 84),
+    (98, 26, 118),
+    (163, 44, 105),
+    (219, 80, 68),
+    (247, 146, 36),
+    (250, 213, 84),
+    (253, 252, 214),
 )
+_LEVELS = 255  # colours for levels; the 256th is the ground that a grid lies on
+_GROUND = (236, 236, 232)
 
 
 def picture(painting: NDArray[np.float32], *, zoom: int = 1) -> Image.Image:
-    """A picture of one painting: (bands, frames) or (channels, bands, frames) in [-1, 1] → frames × bands pixels."""
+    """A picture of one painting: (bands, frames) or (channels, bands, frames) in [-1, 1] → frames × bands pixels.
+
+    Its colours are a palette, which keeps the PNG small.
+    """
     painting = np.asarray(painting, np.float32)
     if painting.ndim == 3:
         painting = painting[0]
-    position = (np.clip(painting[::-1], -1, 1) + 1) / 2 * (len(_COLOURS) - 1)
-    lower = np.minimum(position.astype(int), len(_COLOURS) - 2)
-    share = (position - lower)[..., None]
-    image = Image.fromarray(np.uint8(_COLOURS[lower] * (1 - share) + _COLOURS[lower + 1] * share + 0.5))
+    level = (np.clip(painting[::-1], -1, 1) + 1) / 2 * (_LEVELS - 1) + 0.5
+    image = Image.fromarray(level.astype(np.uint8)).convert("L")
+    image.putpalette(_palette())
     return image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST) if zoom > 1 else image
 
 
@@ -43,15 +44,20 @@ def grid(rows: Sequence[Sequence[NDArray[np.float32]]], *, zoom: int = 2, gap: i
     """Pictures of paintings of one size in rows, on a light ground; rows may differ in length."""
     pictures = [[picture(painting, zoom=zoom) for painting in row] for row in rows]
     width, height = pictures[0][0].size
-    sheet = Image.new(
-        "RGB",
-        (max(map(len, pictures)) * (width + gap) + gap, len(pictures) * (height + gap) + gap),
-        (236, 236, 232),
-    )
+    size = max(map(len, pictures)) * (width + gap) + gap, len(pictures) * (height + gap) + gap
+    sheet = Image.new("P", size, _LEVELS)
+    sheet.putpalette(_palette())
     for row, images in enumerate(pictures):
         for column, image in enumerate(images):
             sheet.paste(image, (gap + column * (width + gap), gap + row * (height + gap)))
     return sheet
+
+
+def _palette() -> bytes:
+    position = np.linspace(0, len(_ANCHORS) - 1, _LEVELS)
+    channels = [np.interp(position, np.arange(len(_ANCHORS)), channel) for channel in zip(*_ANCHORS, strict=True)]
+    colours = np.round(np.stack(channels, axis=1)).astype(np.uint8)
+    return colours.tobytes() + bytes(_GROUND)
 
 
 def save_picture(image: Image.Image, path: str | Path) -> Path:

@@ -12,7 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from soundgan.errors import SettingsError
 
-ImageSize = tuple[Annotated[int, Field(ge=16, le=4096)], Annotated[int, Field(ge=16, le=4096)]]
+# JSON has lists, not tuples: strict about what is in them, not about what they are.
+Side = Annotated[int, Field(ge=16, le=4096)]
+PaintedSide = Annotated[int, Field(ge=16, le=4096, multiple_of=16)]
+Size = Annotated[tuple[Side, Side], Field(strict=False)]
+PaintedSize = Annotated[tuple[PaintedSide, PaintedSide], Field(strict=False)]
 
 
 class Settings(BaseModel):
@@ -21,7 +25,7 @@ class Settings(BaseModel):
     Fields that are `null` are chosen from the folder of sounds. The classic keys keep their classic names.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     # Where things are.
     dataroot: str = Field(default="./data", description="Folder of sounds to train on; its sub-folders are the labels.")
@@ -37,11 +41,11 @@ class Settings(BaseModel):
     duration: float | None = Field(
         default=None, ge=0.25, le=10.0, description="Length of a sound, in s; null: from the lengths found in the data."
     )
-    image_size: ImageSize | None = Field(
+    image_size: PaintedSize | None = Field(
         default=None,
         description="Size of a painting as [bands, frames], both multiples of 16; null: from sample_rate and duration.",
     )
-    original_image_size: ImageSize | None = Field(
+    original_image_size: Size | None = Field(
         default=None,
         description="Size as [bands, frames] to which the classic inference resizes a painting before it is made "
         "into sound (more frames: a slower, longer sound); null: the painting keeps its size.",
@@ -59,7 +63,7 @@ class Settings(BaseModel):
         description="Cut long recordings into slices of `duration`; otherwise only their beginning is used.",
     )
 
-    exclude: tuple[str, ...] = Field(
+    exclude: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         default=(),
         description="Patterns of files that are left out, such as `*_test.wav`; matched with the name in the folder.",
     )
@@ -137,7 +141,7 @@ def load_settings(path: str | Path) -> Settings:
             that names the file, the key, the value and what is allowed.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SettingsError(f"{path}: cannot be read: {reason}") from error
@@ -145,6 +149,8 @@ def load_settings(path: str | Path) -> Settings:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise SettingsError(f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: not settings: a number in it is too long or it is nested too deeply") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: must hold one JSON object of settings, not {type(values).__name__}")
     return check_settings(values, source=str(path))
@@ -153,15 +159,11 @@ def load_settings(path: str | Path) -> Settings:
 def check_settings(values: Mapping[str, Any], source: str = "settings") -> Settings:
     """Check `values` as settings; `source` names their origin in the message of a `SettingsError`."""
     try:
-        settings = Settings.model_validate(values)
+        return Settings.model_validate(values)
     except ValidationError as error:
-        problems = error.errors()
+        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise SettingsError(f"{source}: {_describe(problems[0])}{more}") from None
-    for size in settings.image_size or ():
-        if size % 16:
-            raise SettingsError(f"{source}: image_size = {list(settings.image_size or ())}: must be multiples of 16")
-    return settings
 
 
 def settings_schema() -> dict[str, Any]:
@@ -175,7 +177,8 @@ def _describe(problem: Any) -> str:
         unknown = str(problem["loc"][0])
         near = difflib.get_close_matches(unknown, Settings.model_fields, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else "see `soundgan config --schema` for all settings"
-        return f"{unknown} is not a setting; {hint}"
+        return f"{json.dumps(unknown)} is not a setting; {hint}"
     field = Settings.model_fields.get(key)
     meaning = f" ({field.description.rstrip('.')})" if field and field.description else ""
-    return f"{key} = {json.dumps(problem['input'], default=str)}: {problem['msg'].lower()}{meaning}"
+    allowed = problem["msg"].lower().replace("tuple", "list")
+    return f"{key} = {json.dumps(problem['input'], default=str)}: {allowed}{meaning}"

@@ -25,7 +25,8 @@ class Representation(BaseModel):
     """How sounds are painted: STFT, bands and levels. Immutable and whole; a model is never played with another one.
 
     Frame `k` of a painting is centred at `(k + 0.5) * hop` samples, so `frames` frames stand for exactly
-    `frames * hop` samples. Levels are in dBFS: a full-scale sine is 0 dB in its band.
+    `frames * hop` samples. Levels are in dBFS: a full-scale sine is 0 dB in its bin of the STFT, and a band is the mean
+    power of its bins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,8 +37,10 @@ class Representation(BaseModel):
     bands: int = Field(ge=2, description="Rows of a painting, low frequencies first.")
     frames: int = Field(ge=1, description="Columns of a painting.")
     scale: Scale = Field(description="Spacing of the bands over frequency.")
-    floor_db: float = Field(description="Level painted as -1 and below; played as silence. In dBFS.")
-    ceiling_db: float = Field(description="Level painted as +1. In dBFS.")
+    floor_db: float = Field(
+        allow_inf_nan=False, description="Level painted as -1 and below; played as silence. In dBFS."
+    )
+    ceiling_db: float = Field(allow_inf_nan=False, description="Level painted as +1. In dBFS.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Representation:
@@ -83,16 +86,12 @@ class Representation(BaseModel):
         return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
     @cached_property
-    def bin_weights(self) -> NDArray[np.float32]:
-        """(bins, bands) interpolation weights: every bin lies between two centres; each row sums to one."""
+    def bin_places(self) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Where every bin lies between two bands: the index of the upper one, and its share in [0, 1]; (bins,) each."""
         centres, frequencies = self.centres, self._bin_frequencies
         upper = np.clip(np.searchsorted(centres, frequencies), 1, len(centres) - 1)
         share = np.clip((frequencies - centres[upper - 1]) / (centres[upper] - centres[upper - 1]), 0, 1)
-        weights = np.zeros((len(frequencies), len(centres)), np.float32)
-        rows = np.arange(len(frequencies))
-        weights[rows, upper - 1] = 1 - share
-        weights[rows, upper] = share
-        return weights
+        return upper, share.astype(np.float32)
 
     @property
     def _bin_frequencies(self) -> NDArray[np.float64]:
@@ -120,7 +119,14 @@ def preset(
 
     The frames are rounded up to a multiple of 16, which the networks need; the ceiling is 0 dBFS until it is measured
     on data.
+
+    Raises:
+        ValueError: there is no preset for the sample rate, or the duration is out of range.
     """
+    if sample_rate not in PRESETS:
+        raise ValueError(f"sample_rate = {sample_rate}: presets are there for {', '.join(map(str, PRESETS))} Hz")
+    if not 0.25 <= duration <= 10:
+        raise ValueError(f"duration = {duration}: must be between 0.25 and 10 s")
     n_fft, hop, scale, preset_range = PRESETS[sample_rate]
     if frames is None:
         if duration * sample_rate > _MOST_FRAMES * hop and n_fft // hop > 2:
@@ -203,12 +209,14 @@ def normalise(levels: NDArray[np.float32], representation: Representation) -> Pa
 def _bin_magnitudes(painting: Painting, representation: Representation) -> NDArray[np.float32]:
     """(bands, frames) painting → (frames, bins) magnitudes; levels in dB are interpolated between the bands."""
     span = representation.ceiling_db - representation.floor_db
-    levels = (np.clip(painting, -1, 1) + 1) * (span / 2) + representation.floor_db
-    levels = levels.T @ representation.bin_weights.T
-    # Subtracting the floor's own amplitude makes a painted floor real silence, and bends nothing audible above it.
-    amplitude = 10 ** (levels / 20) - np.float32(10 ** (representation.floor_db / 20))
+    bands = np.ascontiguousarray(painting.T).clip(-1, 1) * (span / 2) + span / 2
+    # No matrix product here: its rounding, and with it the sound, would depend on the number of threads.
+    upper, share = representation.bin_places
+    above_floor = bands[:, upper - 1] * (1 - share) + bands[:, upper] * share
+    # Subtracting the floor's own amplitude makes a painted floor exact silence, and bends nothing audible above it.
+    amplitude = 10 ** (representation.floor_db / 20) * np.expm1(above_floor * (np.log(10) / 20))
     amplitude[:, 0] = 0  # 0 Hz is not painted
-    return np.maximum(amplitude, 0).astype(np.float32) * np.float32(phase.sine_gain(representation.n_fft))
+    return (amplitude * phase.sine_gain(representation.n_fft)).astype(np.float32)
 
 
 def _hz_to_mel(frequency: float) -> float:

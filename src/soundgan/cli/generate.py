@@ -39,15 +39,9 @@ def generate(
     except OSError as error:
         raise AudioError(f"--out {out}: cannot be made a folder ({error.strerror})") from error
     # In portions, so that a million sounds need no more memory than a few.
-    first = seed
     for start in range(0, n, 64):
-        portion = player.generate(
-            min(64, n - start),
-            label=label,
-            seed=None if first is None else (first + start) % SEEDS,
-            truncation=truncation,
-        )
-        first = portion[0].seed if first is None else first
+        portion = player.generate(min(64, n - start), label=label, seed=seed, truncation=truncation)
+        seed = (portion[-1].seed + 1) % SEEDS
         for sound in portion:
             name = f"{sound.label}_{sound.seed}" if sound.label is not None else f"{player.config.name}_{sound.seed}"
             path = sound.save(out / f"{name}.{format.value}", subtype=subtype)  # type: ignore[arg-type]

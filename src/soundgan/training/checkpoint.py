@@ -83,13 +83,18 @@ def load_checkpoint(path: Path, players: Players) -> Clock:
         for name, module in players.modules().items():
             module.load_state_dict(_below(tensors, name))
         for name, optimizer in players.optimizers().items():
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             state: dict[int, dict[str, Tensor]] = {}
             for key, value in _below(tensors, name).items():
                 index, _, field = key.partition("/")
-                state.setdefault(int(index), {})[field] = value
+                parameter = parameters[int(index)]
+                # The fused Adam walks through weight and moments side by side in memory: they must lie alike there.
+                alike = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
+                state.setdefault(int(index), {})[field] = alike
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    except (RuntimeError, ValueError) as error:
-        raise TrainingError(f"{path}: does not fit these networks: {error}") from error
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(f"{path}: does not fit these networks ({reason}); delete it to start anew") from error
     return clock
 
 
@@ -103,9 +108,12 @@ def load_average(path: Path, generator: nn.Module) -> Clock:
 
 def _opened(path: Path) -> Any:
     try:
-        return safe_open(path, framework="pt")
+        file: Any = safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise TrainingError(f"{path}: not a readable checkpoint ({error}); delete it to start anew") from error
+    if not {"clock", "made_with"} <= (file.metadata() or {}).keys():
+        raise TrainingError(f"{path}: not a checkpoint of SoundGAN; delete it to start anew")
+    return file
 
 
 def _below(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -62,13 +62,19 @@ def export(generator: nn.Module, config: ModelConfig, folder: Path) -> ModelConf
         `config` with the largest difference measured between ONNX Runtime and PyTorch.
 
     Raises:
-        TrainingError: the graphs do not paint what PyTorch paints.
+        TrainingError: a weight cannot be stored (`folder` stays as it was), or the graphs do not paint what PyTorch
+            paints.
     """
     folder.mkdir(parents=True, exist_ok=True)
     generator = copy.deepcopy(generator).float().cpu().eval().requires_grad_(False)
     mapping, painter = _Mapping(generator, config.nz, len(config.labels)), _Painter(generator)
-    for tensor in mapping.state_dict().values():
+    for name, tensor in mapping.state_dict().items():
         tensor.copy_(tensor.half().float())
+        if not tensor.isfinite().all():
+            raise TrainingError(
+                f"{folder}: cannot be written: {name} holds NaN or numbers beyond half precision (65504); "
+                "train anew with smaller lr_G and lr_D"
+            )
 
     z, label, truncation = _example(config, 2)
     w = mapping(z, label, truncation)
@@ -87,7 +93,7 @@ def export(generator: nn.Module, config: ModelConfig, folder: Path) -> ModelConf
             onnx.save(graph, temporary)
 
     difference = _difference(folder, mapping, painter, config)
-    if difference > CLOSE_ENOUGH:
+    if not difference <= CLOSE_ENOUGH:  # NaN is not close
         raise TrainingError(f"{folder / GENERATOR}: differs from PyTorch by {difference:.2g}; please report this")
     config = config.model_copy(update={"onnx_difference": float(f"{difference:.2g}")})
     write_config(folder, config)

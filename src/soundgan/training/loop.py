@@ -242,12 +242,13 @@ def _average(players: Players, decay: float) -> None:
 
 def _check_same_run(checkpoint: Path, was: dict, now: dict) -> None:
     way_out = f"choose another saveroot, or delete {checkpoint.parent} to start anew"
-    if was["data"] != now["data"]:
-        raise TrainingError(f"{checkpoint}: was trained on other sounds or with another representation; {way_out}")
     for key in sorted(now["settings"].keys() - CHANGEABLE - OF_THE_OTHER_NETWORK[now["settings"]["network"]]):
         before, after = was["settings"].get(key), now["settings"][key]
         if before != after:
             raise TrainingError(f"{checkpoint}: was trained with {key} = {before}, now it is {after}; {way_out}")
+    # Afterwards, because a setting that changes the paintings is better told by its name.
+    if was["data"] != now["data"]:
+        raise TrainingError(f"{checkpoint}: was trained on other sounds; {way_out}")
 
 
 def _check_finite(losses: dict[str, float], clock: Clock) -> None:
@@ -261,10 +262,13 @@ def _check_finite(losses: dict[str, float], clock: Clock) -> None:
 
 @torch.no_grad()
 def _check_health(players: Players, paintings: Tensor, labels: Tensor, clock: Clock, settings: Settings) -> None:
-    """Refuse to keep a Generator that holds NaN, or that paints the same whatever the latent."""
-    for name, module in players.modules().items():
-        if not all(torch.isfinite(value).all() for value in module.state_dict().values()):
-            _check_finite({f"a weight of the {name}": math.nan}, clock)
+    """Refuse to keep weights or moments that hold NaN, or a Generator that paints the same whatever the latent."""
+    held = [(f"a weight of the {name}", module.state_dict()) for name, module in players.modules().items()]
+    for name, optimizer in players.optimizers().items():
+        held += [(f"a moment of the {name}", state) for state in optimizer.state.values()]
+    for name, values in held:
+        if not all(torch.isfinite(value).all() for value in values.values()):
+            _check_finite({name: math.nan}, clock)
     index = _batch(settings.seed, 0, 64, len(labels)).to(labels.device)
     device = next(players.average.parameters()).device
     z = _Chance(settings.seed, 0, device).normal(64, settings.nz)

@@ -1,4 +1,4 @@
-"""`main.py`: the classic command line."""
+"""`main.py`: the classic command line. It stands beside `cli`, whose libraries would slow its start."""
 
 from __future__ import annotations
 

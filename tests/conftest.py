@@ -1,0 +1,90 @@
+"""What several test modules share: a small folder of synthesised sounds, and tiny models trained on it once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+import soundfile
+
+from soundgan.dataset import Dataset, prepare
+from soundgan.model import SoundGAN
+from soundgan.settings import Settings
+
+RATE = 8000  # Hz
+EACH = 8  # sounds of a label
+
+TinySettings = Callable[..., Settings]
+
+# A busy machine is not a failing test.
+hypothesis.settings.register_profile("soundgan", deadline=None)
+hypothesis.settings.load_profile("soundgan")
+
+
+@pytest.fixture(scope="session")
+def sounds_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight kicks, noise bursts and tones of 0.25 s at 8 kHz; the sub-folders are the labels."""
+    folder = tmp_path_factory.mktemp("sounds")
+    rng = np.random.default_rng(0)
+    t = np.arange(RATE // 4) / RATE
+    for k in range(EACH):
+        sounds = {
+            "kick": np.sin(2 * np.pi * (60 * t + (1 + k / 4) * (1 - np.exp(-30 * t)))) * np.exp(-12 * t),
+            "noise": 0.3 * rng.standard_normal(len(t)).clip(-3, 3) * np.exp(-(6 + 3 * k) * t),
+            "tone": 0.5 * np.sin(2 * np.pi * (400 + 90 * k) * t),
+        }
+        for label, wave in sounds.items():
+            (folder / label).mkdir(exist_ok=True)
+            soundfile.write(folder / label / f"{k}.wav", 0.8 * wave, RATE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_settings(sounds_folder: Path) -> TinySettings:
+    """Settings of a training that takes a second, with some values changed."""
+
+    def make(**changes: Any) -> Settings:
+        values: dict[str, Any] = {
+            "dataroot": str(sounds_folder), "sample_rate": RATE, "duration": 0.25, "size": 8, "nz": 8, "ngf": 4,
+            "ndf": 4, "batch_size": 4, "sounds": 64, "precision": "float32", "workers": 1, "ngpu": 0,
+        }  # fmt: skip
+        return Settings(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(sounds_folder: Path, tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return prepare(sounds_folder, tiny_settings(), tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def model_folder(tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run with labels: residual network, 64 sounds seen. Tests that damage it work on a copy."""
+    from soundgan.training.run import run
+
+    settings = tiny_settings(saveroot=str(tmp_path_factory.mktemp("runs") / "tiny"), licence="CC0-1.0")
+    return run(settings).folder
+
+
+@pytest.fixture(scope="session")
+def flat_model_folder(
+    sounds_folder: Path, tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A whole run without labels: the classic network, three channels."""
+    from soundgan.training.run import run
+
+    settings = tiny_settings(
+        dataroot=str(sounds_folder / "tone"), saveroot=str(tmp_path_factory.mktemp("runs") / "flat"),
+        network="dcgan", nc=3, ngf=8, lr_G=0.05, sounds=16,
+    )  # fmt: skip
+    return run(settings).folder
+
+
+@pytest.fixture(scope="session")
+def model(model_folder: Path) -> SoundGAN:
+    return SoundGAN.load(model_folder)

@@ -1,0 +1,185 @@
+"""The command line and the classic doors, as a user meets them: in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from soundgan import audio
+from soundgan.cli import app
+from soundgan.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def shell(*arguments: str | Path, cwd: Path, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *python, *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, env=environment)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def soundgan(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return shell("-c", "from soundgan.cli import main; main()", *arguments, cwd=cwd)
+
+
+def write_config(folder: Path, **values: object) -> Path:
+    path = folder / "gan_config.json"
+    path.write_text(json.dumps({"saveroot": str(folder / "save"), **values}))
+    return path
+
+
+def test_classic_inference_says_its_two_lines_and_leaves_sound_and_picture(tmp_path: Path) -> None:
+    write_config(tmp_path)
+    done = shell(ROOT / "main.py", "--inference", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Starting to create a new sound file...\nSound created and saved as output.wav!\n"
+    assert done.stderr.count("\n") == 1 and "digits plays" in done.stderr
+    wave, rate = audio.read(tmp_path / "output.wav")
+    assert rate == 8000 and 0.9 < wave.size / rate < 1.2
+    assert 0.01 < np.abs(wave).max() <= 1
+    assert picture_size(tmp_path / "output.png") == (64 * 4, 128 * 4)
+
+
+def test_classic_inference_makes_a_new_sound_every_time(tmp_path: Path) -> None:
+    write_config(tmp_path)
+    waves = []
+    for name in ("a.wav", "b.flac"):
+        assert shell(ROOT / "main.py", "--inference", "--output", name, cwd=tmp_path).returncode == 0
+        waves.append(audio.read(tmp_path / name)[0])
+    assert not np.array_equal(*waves)
+
+
+def test_the_player_never_imports_torch(tmp_path: Path) -> None:
+    write_config(tmp_path)
+    script = (
+        "import sys; sys.argv[1:] = ['--inference']; import runpy;"
+        f"runpy.run_path({str(ROOT / 'main.py')!r}, run_name='__main__');"
+        "assert 'torch' not in sys.modules and 'typer' not in sys.modules"
+    )
+    done = shell("-c", script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"ngff": 3}', "did you mean ngf?"),
+        ('{"nz": 0}', "nz = 0"),
+        ('{"level": "loud"}', "'peak', 'rms' or 'none'"),
+        ("{", "line 1"),
+        ("[]", "one JSON object"),
+    ],
+)
+def test_a_wrong_settings_file_is_one_line_and_status_2(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "gan_config.json").write_text(content)
+    for done in (
+        shell(ROOT / "main.py", "--inference", cwd=tmp_path),
+        soundgan("config", "--check", "gan_config.json", cwd=tmp_path),
+    ):
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1 and "gan_config.json" in done.stderr and told in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "output.wav").exists()
+
+
+def test_the_committed_settings_are_good_and_the_schema_knows_every_field(tmp_path: Path) -> None:
+    assert soundgan("config", "--check", ROOT / "gan_config.json", cwd=tmp_path).returncode == 0
+    for recipe in (ROOT / "recipes").glob("*.json"):
+        assert soundgan("config", "--check", recipe, cwd=tmp_path).returncode == 0
+    schema = json.loads(CliRunner().invoke(app, ["config", "--schema"]).stdout)
+    assert schema["properties"].keys() == Settings.model_fields.keys()
+    assert schema["additionalProperties"] is False
+    assert all(entry["description"] for entry in schema["properties"].values())
+
+
+def test_generate_names_files_by_label_and_seed_and_gives_the_same_bytes_again(tmp_path: Path) -> None:
+    options = ["generate", "digits", "-n", "3", "--seed", "7", "--label", "3", "--picture"]
+    for folder in ("a", "b"):
+        done = soundgan(*options, "-o", folder, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == [f"3_{seed}.{suffix}" for seed in (7, 8, 9) for suffix in ("png", "wav")]
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    alone = soundgan("generate", "-n", "1", "--seed", "8", "--label", "3", "-o", "c", cwd=tmp_path)
+    assert alone.returncode == 0
+    assert (tmp_path / "c" / "3_8.wav").read_bytes() == (tmp_path / "a" / "3_8.wav").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_generate_writes_every_format_and_about_tells_where_it_comes_from(tmp_path: Path, suffix: str) -> None:
+    runner = CliRunner()
+    out = runner.invoke(app, ["generate", "-n", "1", "--seed", "5", "-o", str(tmp_path), "--format", suffix])
+    assert out.exit_code == 0
+    file = Path(out.stdout.strip())
+    told = runner.invoke(app, ["about", str(file)]).stdout
+    assert "1.024 s, 8000 Hz" in told and "model=digits" in told and "seed=5" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["generate", "nowhere"], "digits"),
+        (["generate", "--label", "eleven"], "0, 1, 2"),
+        (["generate", "--seed=4294967296"], "4294967295"),
+        (["generate", "--subtype", "PCM_8"], "PCM_16, PCM_24, FLOAT"),
+        (["generate", "-o", "file/below"], "file/below"),
+        (["inspect", "nowhere"], "nowhere"),
+        (["train"], "FOLDER"),
+        (["train", "nowhere"], "nowhere"),
+        (["train", "file", "--size", "7"], "size = 7"),
+        (["export", "."], "checkpoint"),
+        (["import", "file", "--config", "config.json"], "file"),
+        (["about", "file"], "file"),
+    ],
+)
+def test_every_command_fails_with_one_line_and_status_2(tmp_path: Path, arguments: list[str], told: str) -> None:
+    (tmp_path / "file").write_text("not a sound")
+    (tmp_path / "config.json").write_text("{}")
+    done = soundgan(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert told in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.startswith("soundgan: ") and done.stderr.count("\n") == 1
+
+
+def test_models_lists_labels_and_licence() -> None:
+    told = CliRunner().invoke(app, ["models"]).stdout
+    assert "digits" in told and "0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in told and "CC BY-SA 4.0" in told
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path) -> None:
+    script = (
+        "import sys; from soundgan.cli import app\ntry:\n  app(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'numpy', 'scipy', 'onnxruntime', 'torch', 'pydantic', 'PIL', 'soundfile'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = shell("-c", script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_training_from_the_classic_door_and_inference_with_its_model(sounds_folder: Path, tmp_path: Path) -> None:
+    write_config(
+        tmp_path, dataroot=str(sounds_folder), size=8, nz=8, batch_size=4, duration=0.25, sample_rate=8000,
+        minutes=None, num_epochs=1, precision="float32", original_image_size=[128, 48],
+    )  # fmt: skip
+    done = shell(ROOT / "main.py", "--training", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "save" / "config.json").is_file() and (tmp_path / "save" / "README.md").is_file()
+    done = shell(ROOT / "main.py", "--inference", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == ""
+    wave, rate = audio.read(tmp_path / "output.wav")
+    assert rate == 8000 and wave.size == 48 * 128, "three times the frames of the painting, as original_image_size says"
+    assert picture_size(tmp_path / "output.png") == (48 * 4, 128 * 4)

@@ -1,0 +1,91 @@
+"""Files are whole or not there, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundgan.files import replacing, write_text
+
+
+@pytest.mark.parametrize("failure", [ValueError, OSError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_a_failure_leaves_the_older_file_and_nothing_else(failure: type[BaseException], tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"older")
+    with pytest.raises(failure), replacing(path) as temporary:
+        temporary.write_bytes(b"half of the new")
+        raise failure
+    assert path.read_bytes() == b"older" and os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_failure_with_no_older_file_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.bin") as temporary:
+        temporary.write_bytes(b"half")
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    with replacing(path) as temporary:
+        assert temporary.parent == tmp_path, "a rename is atomic only within a folder"
+        assert temporary.suffix == ".wav", "libraries choose a format by suffix"
+        assert temporary.name.startswith("."), "a folder of sounds must not show it"
+        temporary.write_bytes(b"first")
+        assert not path.exists()
+    assert path.read_bytes() == b"first" and os.listdir(tmp_path) == ["a.wav"]
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"second")
+        assert path.read_bytes() == b"first"
+    assert path.read_bytes() == b"second" and os.listdir(tmp_path) == ["a.wav"]
+
+
+def test_the_content_is_on_disk_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    sync, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (steps.append("sync"), sync(file)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (steps.append("rename"), rename(*paths)))
+    write_text(tmp_path / "a.txt", "a")
+    assert steps == ["sync", "rename"]
+
+
+def test_a_failing_rename_leaves_no_temporary(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError):
+        write_text(tmp_path / "taken", "a")
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_text(tmp_path / "none" / "a.txt", "a")
+
+
+def test_concurrent_writers_leave_one_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    texts = [str(writer) * 50_000 for writer in range(8)]
+    write_text(path, texts[0])
+    with ThreadPoolExecutor(9) as pool:
+        reads = [pool.submit(path.read_text) for _ in range(10)]
+        writes = [pool.submit(write_text, path, text) for text in texts * 3]
+        reads += [pool.submit(path.read_text) for _ in range(10)]
+        assert all(write.result() == path for write in writes)
+        assert all(read.result() in texts for read in reads), "a reader saw a file that nobody wrote"
+    assert path.read_text() in texts and os.listdir(tmp_path) == ["a.txt"]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r")))
+def test_text_comes_back(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "text.txt"
+    assert write_text(path, text) == path and path.read_bytes().decode() == text
+
+
+@pytest.mark.parametrize("name", ["kick 🥁.wav", "no suffix", ".hidden", "a'b\"c.d.e.json", "é" * 120 + ".txt"])
+def test_names_of_all_kinds(name: str, tmp_path: Path) -> None:
+    write_text(str(tmp_path / name), "a")
+    assert os.listdir(tmp_path) == [name]

@@ -1,0 +1,346 @@
+"""The player: the same sound for the same seed, wherever the model folder lies, and plain words for a damaged one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from soundgan import audio, model_folder
+from soundgan.errors import ModelError
+from soundgan.model import SEEDS, Sound, SoundGAN
+from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, SCHEMA, WEIGHTS, bundled, find
+
+LABELS = ("kick", "noise", "tone")
+
+
+@pytest.fixture
+def copied(model_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the model without its training, to be damaged."""
+    return Path(shutil.copytree(model_folder, tmp_path / "copied", ignore=shutil.ignore_patterns("training")))
+
+
+@pytest.fixture(scope="session")
+def flat_model(flat_model_folder: Path) -> SoundGAN:
+    return SoundGAN.load(flat_model_folder)
+
+
+def assert_same(one: Sound, other: Sound) -> None:
+    assert (one.seed, one.label, one.sample_rate, one.tags) == (other.seed, other.label, other.sample_rate, other.tags)
+    np.testing.assert_array_equal(one.samples, other.samples)
+    np.testing.assert_array_equal(one.painting, other.painting)
+
+
+# The same sound for the same seed
+
+
+@given(
+    seed=st.integers(0, SEEDS - 1),
+    n=st.integers(1, 6),
+    label=st.sampled_from([None, *LABELS]),
+    truncation=st.sampled_from([0.0, 0.7, 1.0]),
+)
+@examples(max_examples=15)
+def test_sound_i_of_many_is_that_of_seed_plus_i(
+    model: SoundGAN, seed: int, n: int, label: str | None, truncation: float
+) -> None:
+    together = model.generate(n, label=label, seed=seed, truncation=truncation)
+    assert [sound.seed for sound in together] == [(seed + i) % 2**32 for i in range(n)]
+    for sound in reversed(together):
+        assert_same(model.generate(label=label, seed=sound.seed, truncation=truncation)[0], sound)
+
+
+def test_seeds_start_again_after_the_last_one(model: SoundGAN) -> None:
+    sounds = model.generate(3, seed=2**32 - 2)
+    assert [sound.seed for sound in sounds] == [2**32 - 2, 2**32 - 1, 0]
+    assert_same(sounds[2], model.generate(seed=0)[0])
+
+
+def test_another_player_of_the_same_model_makes_the_same(model: SoundGAN, model_folder: Path) -> None:
+    for one, other in zip(model.generate(3, seed=5), SoundGAN.load(model_folder).generate(3, seed=5), strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint32])
+def test_seeds_of_numpy_serve_too(model: SoundGAN, kind: Callable[[int], Any]) -> None:
+    for one, other in zip(model.generate(2, seed=kind(7)), model.generate(2, seed=7), strict=True):
+        assert_same(one, other)
+
+
+def test_the_last_seed_of_numpy_starts_again_too(model: SoundGAN) -> None:
+    sounds = model.generate(2, seed=np.uint32(SEEDS - 1))  # type: ignore[arg-type]
+    assert [sound.seed for sound in sounds] == [SEEDS - 1, 0]
+
+
+def test_seeds_differ_and_without_one_a_new_one_is_taken(model: SoundGAN) -> None:
+    sounds = [model.generate(label="tone")[0] for _ in range(4)] + model.generate(4, label="tone", seed=1)
+    assert len({sound.painting.tobytes() for sound in sounds}) == len({sound.seed for sound in sounds}) == 8
+    repeated = model.generate(label="tone", seed=sounds[0].seed)[0]
+    assert_same(repeated, sounds[0])
+
+
+def test_without_a_label_every_seed_keeps_to_one_of_its_own(model: SoundGAN) -> None:
+    sounds = model.generate(60, seed=100)
+    assert {sound.label for sound in sounds} == set(LABELS)
+    # Naming the label that a seed chose changes nothing.
+    for sound in sounds[:6]:
+        assert_same(model.generate(label=sound.label, seed=sound.seed)[0], sound)
+
+
+def test_labels_sound_different(model: SoundGAN) -> None:
+    paintings = [model.generate(label=label, seed=4)[0].painting for label in LABELS]
+    assert len({painting.tobytes() for painting in paintings}) == len(LABELS)
+    for index, painting in enumerate(paintings):
+        np.testing.assert_array_equal(model.paint(4, index), painting)
+
+
+def test_a_model_without_labels_has_none(flat_model: SoundGAN) -> None:
+    assert flat_model.labels == ()
+    sounds = flat_model.generate(2, seed=3)
+    assert [sound.label for sound in sounds] == [None, None]
+    assert "label" not in sounds[0].tags["comment"]
+    assert sounds[0].painting.ndim == 2  # of its three channels, the first is the sound
+    with pytest.raises(ModelError, match=r"label = kick.*it has no labels"):
+        flat_model.generate(label="kick")
+
+
+# Truncation
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_truncation_0_gives_the_typical_painting_of_a_label(model: SoundGAN, label: str) -> None:
+    index = model.labels.index(label)
+    typical = {model.paint(seed, index, 0.0).tobytes() for seed in range(6)}
+    assert len(typical) == 1
+    assert typical != {model.paint(0, (index + 1) % 3, 0.0).tobytes()}
+
+
+def test_truncation_dials_the_variety(model: SoundGAN) -> None:
+    def variety(truncation: float) -> float:
+        return float(np.std([model.paint(seed, 0, truncation) for seed in range(24)], axis=0).mean())
+
+    varieties = [variety(truncation) for truncation in (0.0, 0.25, 0.5, 1.0, 1.5)]
+    assert varieties[0] == pytest.approx(0, abs=1e-6)
+    assert all(less < more for less, more in pairwise(varieties))
+
+
+def test_truncation_1_is_the_default(model: SoundGAN) -> None:
+    assert_same(model.generate(seed=3, truncation=1.0)[0], model.generate(seed=3)[0])
+
+
+# What a sound is
+
+
+@pytest.mark.parametrize("which", ["model", "flat_model"])
+def test_sounds_are_whole_and_within_full_scale(which: str, request: pytest.FixtureRequest) -> None:
+    player: SoundGAN = request.getfixturevalue(which)
+    rep = player.representation
+    for truncation in (0.5, 1.0, 2.0):
+        for sound in player.generate(4, seed=9, truncation=truncation):
+            assert sound.samples.dtype == sound.painting.dtype == np.float32
+            assert sound.samples.shape == (rep.samples,)
+            assert sound.painting.shape == rep.shape
+            assert np.isfinite(sound.samples).all()
+            assert np.abs(sound.samples).max() <= 1
+            assert np.abs(sound.painting).max() <= 1
+            assert sound.duration == pytest.approx(rep.duration) == pytest.approx(len(sound.samples) / 8000)
+
+
+def test_a_painting_too_loud_is_turned_down_as_a_whole(model: SoundGAN) -> None:
+    loud = SoundGAN(
+        model.config.model_copy(update={"representation": model.representation.replaced(ceiling_db=30.0)}),
+        model._mapping,
+        model._generator,
+    )
+    sound, quiet = loud.generate(seed=2)[0], model.generate(seed=2)[0]
+    assert np.abs(sound.samples).max() == 1
+    assert np.count_nonzero(np.abs(sound.samples) == 1) <= 2  # no flat tops
+    assert_same(quiet, model.generate(seed=2)[0])
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_a_saved_sound_comes_back_with_its_tags(model: SoundGAN, tmp_path: Path, suffix: str) -> None:
+    sound = model.generate(label="noise", seed=11, truncation=0.5)[0]
+    path = sound.save(tmp_path / f"sound{suffix}", subtype="PCM_24")
+    wave, rate = audio.read(path)
+    assert rate == sound.sample_rate
+    np.testing.assert_allclose(wave, sound.samples, atol=2**-22)
+    with soundfile.SoundFile(path) as file:
+        assert "SoundGAN" in file.software
+        for told in ("generated", "model=tiny", "label=noise", "seed=11", "truncation=0.5"):
+            assert told in file.comment
+        assert "CC0-1.0" in file.copyright
+
+
+def test_the_picture_has_a_pixel_for_every_number(model: SoundGAN) -> None:
+    rep = model.representation
+    sound = model.generate(seed=1)[0]
+    assert sound.picture().size == (rep.frames, rep.bands)
+    assert sound.picture(zoom=3).size == (3 * rep.frames, 3 * rep.bands)
+
+
+# What cannot be asked for
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"label": "snare"}, r"label = snare: .*tiny; it knows kick, noise, tone"),
+        ({"label": ""}, r"label = : .*it knows kick, noise, tone"),
+        ({"n": 0}, r"n = 0: at least 1"),
+        ({"n": -3}, r"n = -3: at least 1"),
+        ({"seed": -1}, r"seed = -1: must be from 0 to 4294967295"),
+        ({"seed": 2**32}, r"seed = 4294967296: must be from 0 to 4294967295"),
+        ({"truncation": -0.1}, r"truncation = -0\.1: must be from 0 to 2"),
+        ({"truncation": 2.5}, r"truncation = 2\.5: must be from 0 to 2"),
+        ({"truncation": float("nan")}, r"truncation = nan: must be from 0 to 2"),
+    ],
+)
+def test_what_is_out_of_range_is_told_with_the_range(model: SoundGAN, asked: dict[str, Any], told: str) -> None:
+    with pytest.raises(ModelError, match=told):
+        model.generate(**{"seed": 1, **asked})
+
+
+# Folders
+
+
+def test_a_model_folder_may_lie_anywhere(
+    model: SoundGAN, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = model.generate(2, seed=6)
+    moved = tmp_path / "another place" / "ünïcode"
+    moved.parent.mkdir()
+    shutil.move(copied, moved)
+    (tmp_path / "link").symlink_to(moved)
+    monkeypatch.chdir(moved.parent)
+    for place in (moved, str(moved), "ünïcode", Path("ünïcode"), tmp_path / "link"):
+        for one, other in zip(SoundGAN.load(place).generate(2, seed=6), expected, strict=True):
+            assert_same(one, other)
+
+
+def test_a_path_goes_before_a_bundled_name(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = Path(shutil.copytree(copied, tmp_path / "package" / "drums"))
+    monkeypatch.setattr(model_folder, "bundled", lambda: {"drums": ours})
+    monkeypatch.chdir(copied.parent)
+    assert find("drums") == ours
+    (copied.parent / "drums").mkdir()
+    assert find("drums") == ours  # an empty folder is no model
+    shutil.copytree(copied, copied.parent / "drums", dirs_exist_ok=True)
+    assert find("drums") == Path("drums")
+    assert find(Path("drums")) == Path("drums")
+
+
+def test_what_is_neither_a_folder_nor_a_name_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_folder, "bundled", lambda: {"drums": tmp_path, "birds": tmp_path})
+    with pytest.raises(ModelError, match=r"whales: neither a model folder nor a bundled model \(drums, birds\)"):
+        SoundGAN.load("whales")
+
+
+def test_bundled_models_are_whole() -> None:
+    for name, folder in bundled().items():
+        assert SoundGAN.load(name).config.name == name
+        assert {path.name for path in folder.iterdir()} >= {CONFIG, MAPPING, GENERATOR, WEIGHTS, "README.md"}
+
+
+def edit(**changes: Any) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        (folder / CONFIG).write_text(json.dumps({**values, **changes}), encoding="utf-8")
+
+    return apply
+
+
+def write(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda folder: void((folder / name).write_bytes(content))
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    return lambda folder: void((folder / name).write_bytes((folder / name).read_bytes()[:1000]))
+
+
+def void(_: object) -> None:
+    """Nothing: for a function whose result is no matter."""
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (remove(CONFIG), r"copied: not a model folder: it has no config\.json"),
+        (write(CONFIG, b'{"name": "tiny", '), r"config\.json: cannot be read"),
+        (write(CONFIG, b"\xff\xfe\x00"), r"config\.json: cannot be read"),
+        (write(CONFIG, b"[]"), r"config\.json: .*export the model again"),
+        (edit(schema_version=SCHEMA + 1), rf"config\.json: has schema_version {SCHEMA + 1}, .*knows {SCHEMA}; update"),
+        (edit(schema_version=SCHEMA + 1, surprise=True), r"update SoundGAN"),
+        (edit(nz="many"), r"config\.json: nz: .*export the model again"),
+        (edit(surprise=True), r"config\.json: surprise: "),
+        (edit(representation={"sample_rate": 8000}), r"config\.json: representation\.n_fft: field required"),
+        (remove(MAPPING), r"mapping\.onnx: is missing; copy or export the model again"),
+        (remove(GENERATOR), r"generator\.onnx: is missing; copy or export the model again"),
+        (remove(WEIGHTS), r"model\.safetensors: is missing; copy or export the model again"),
+        (cut(MAPPING), r"mapping\.onnx: cannot be loaded .*copy or export the model again"),
+        (cut(GENERATOR), r"generator\.onnx: cannot be loaded .*copy or export the model again"),
+        (cut(WEIGHTS), r"mapping\.onnx: cannot be loaded .*copy or export the model again"),
+        (write(GENERATOR, b"<html>not found</html>"), r"generator\.onnx: cannot be loaded"),
+    ],
+)
+def test_a_damaged_model_folder_is_told(damage: Callable[[Path], None], told: str, copied: Path) -> None:
+    damage(copied)
+    with pytest.raises(ModelError, match=told) as caught:
+        SoundGAN.load(copied)
+    assert str(copied) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_of_different_models_are_told(copied: Path, flat_model_folder: Path) -> None:
+    edit(nz=5)(copied)
+    with pytest.raises(ModelError, match=r"copied: config\.json and the ONNX files are of different models"):
+        SoundGAN.load(copied)
+    shutil.copy(flat_model_folder / CONFIG, copied)
+    values = json.loads((copied / CONFIG).read_text(encoding="utf-8"))
+    edit(representation={**values["representation"], "frames": 32})(copied)
+    with pytest.raises(ModelError, match=r"copied: config\.json and the ONNX files are of different models"):
+        SoundGAN.load(copied)
+
+
+def test_an_unknown_device_falls_back_to_the_processor(model: SoundGAN, model_folder: Path) -> None:
+    for device in ("cuda:1", "mps", "toaster"):
+        assert_same(SoundGAN.load(model_folder, device=device).generate(seed=1)[0], model.generate(seed=1)[0])
+
+
+PLAYER = """
+import hashlib, sys
+import soundgan
+sound = soundgan.SoundGAN.load(sys.argv[1]).generate(2, seed=1)[1]
+sound.save(sys.argv[2])
+heavy = {"torch", "onnx", "safetensors", "tensorboard", "soundgan.training"} & set(sys.modules)
+assert not heavy, heavy
+print(hashlib.sha256(sound.samples.tobytes()).hexdigest())
+"""
+
+
+def test_a_process_of_its_own_plays_the_same_without_pytorch(
+    model: SoundGAN, model_folder: Path, tmp_path: Path
+) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", PLAYER, model_folder, tmp_path / "sound.wav"], check=True, capture_output=True, text=True
+    )
+    assert told.stdout.strip() == hashlib.sha256(model.generate(seed=2)[0].samples.tobytes()).hexdigest()
+    assert told.stderr == ""
+    assert (tmp_path / "sound.wav").is_file()

@@ -1,0 +1,200 @@
+"""Both kinds of networks: what goes in and comes out, at every size that the settings allow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from soundgan.settings import Settings
+from soundgan.spectrogram import PRESETS, Representation, preset
+from soundgan.training.networks import (
+    STYLE,
+    Discriminator,
+    Generator,
+    build_discriminator,
+    build_generator,
+)
+
+KINDS = ["residual", "dcgan"]
+LABELS = 3
+NZ = 8
+
+
+def tiny(**changes: Any) -> Settings:
+    return Settings(**{"size": 8, "nz": NZ, "ngf": 2, "ndf": 2, **changes})
+
+
+def sized(rows: int, columns: int) -> Representation:
+    return preset(8000, 0.25, bands=rows, frames=columns)
+
+
+def shapes(
+    settings: Settings, representation: Representation, n: int = 3
+) -> tuple[torch.Size, torch.Size, torch.dtype]:
+    """Shapes of paintings and logits, found without computing a number."""
+    with FakeTensorMode():
+        generator = build_generator(settings, representation, LABELS)
+        discriminator = build_discriminator(settings, representation, LABELS)
+        labels = torch.zeros(n, dtype=torch.int64)
+        paintings = generator(torch.randn(n, settings.nz), labels)
+        return paintings.shape, discriminator(paintings, labels).shape, paintings.dtype
+
+
+@pytest.fixture
+def generator() -> Generator:
+    torch.manual_seed(0)
+    return Generator(32, 16, size=8, nz=NZ, nc=1, labels=LABELS)
+
+
+@pytest.fixture
+def discriminator() -> Discriminator:
+    torch.manual_seed(0)
+    return Discriminator(32, 16, size=8, nc=1, labels=LABELS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("duration", [0.25, 3.3, 10.0])
+@pytest.mark.parametrize("rate", PRESETS)
+def test_paintings_have_the_shape_of_every_preset(rate: int, duration: float, kind: str) -> None:
+    representation = preset(rate, duration)
+    paintings, logits, _ = shapes(tiny(network=kind), representation)
+    assert paintings == (3, 1, *representation.shape)
+    assert logits == (3,)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(rows=st.integers(1, 20), columns=st.integers(1, 20), nc=st.integers(1, 4), n=st.integers(1, 5))
+@examples(max_examples=8)
+def test_any_multiple_of_16_is_a_size(kind: str, rows: int, columns: int, nc: int, n: int) -> None:
+    paintings, logits, dtype = shapes(tiny(network=kind, nc=nc), sized(16 * rows, 16 * columns), n)
+    assert paintings == (n, nc, 16 * rows, 16 * columns)
+    assert logits == (n,)
+    assert dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_paintings_stay_in_range_whatever_the_weights(kind: str) -> None:
+    torch.manual_seed(0)
+    generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
+    for strength in (1.0, 3.0):
+        for parameter in generator.parameters():
+            parameter.mul_(strength)
+        painting = generator(torch.randn(5, NZ), torch.zeros(5, dtype=torch.int64))
+        assert painting.abs().max() <= 1
+        assert painting.std() > 0
+
+
+@torch.no_grad()
+def test_the_floor_is_reached_exactly_and_the_rest_is_not_squashed(generator: Generator) -> None:
+    z, labels = torch.randn(4, NZ), torch.zeros(4, dtype=torch.int64)
+    generator.to_patch.weight *= 0.5
+    before = generator(z, labels)
+    assert before.abs().max() < 1
+    assert generator.to_patch.bias is not None
+    generator.to_patch.bias -= 1
+    after = generator(z, labels)
+    assert 0.1 < (after == -1).float().mean() < 0.9
+    torch.testing.assert_close(after, (before - 1).clamp(min=-1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_weight_takes_part(kind: str) -> None:
+    torch.manual_seed(0)
+    generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
+    discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
+    labels = torch.arange(LABELS)
+    discriminator(generator(torch.randn(LABELS, NZ), labels), labels).square().sum().backward()
+    for name, parameter in (*generator.named_parameters(), *discriminator.named_parameters()):
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_labels_change_the_painting_and_the_logit(kind: str) -> None:
+    torch.manual_seed(0)
+    generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
+    discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
+    z, labels = torch.randn(1, NZ).expand(LABELS, -1), torch.arange(LABELS)
+    paintings = generator(z, labels)
+    logits = discriminator(paintings[:1].expand(LABELS, -1, -1, -1), labels)
+    assert paintings.flatten(1).unique(dim=0).shape[0] == LABELS
+    assert logits.unique().numel() == LABELS
+
+
+@torch.no_grad()
+def test_without_labels_nothing_is_projected() -> None:
+    discriminator = Discriminator(32, 16, size=8, nc=1, labels=0)
+    painting = torch.randn(1, 1, 32, 16).expand(2, -1, -1, -1)
+    first, second = discriminator(painting, torch.tensor([0, 5]))
+    torch.testing.assert_close(first, second)
+
+
+@torch.no_grad()
+def test_the_projection_is_a_product_with_the_vector_of_the_label(discriminator: Discriminator) -> None:
+    painting, labels = torch.randn(1, 1, 32, 16).expand(LABELS, -1, -1, -1), torch.arange(LABELS)
+    projection = discriminator.projection
+    assert projection is not None
+    one, other = torch.randn(2, LABELS, STYLE)
+
+    def logits_with(vectors: torch.Tensor) -> torch.Tensor:
+        projection.weight.copy_(vectors)
+        return discriminator(painting, labels)
+
+    plain = logits_with(torch.zeros_like(one))
+    torch.testing.assert_close(plain, plain[:1].expand(LABELS))
+    projected, others = logits_with(one) - plain, logits_with(other) - plain
+    torch.testing.assert_close(logits_with(2 * one - 3 * other) - plain, 2 * projected - 3 * others)
+    # The vector of one label is no matter to the others.
+    torch.testing.assert_close(
+        logits_with(one * torch.tensor([[0.0], [1.0], [0.0]])) - plain, projected * (labels == 1)
+    )
+
+
+@torch.no_grad()
+def test_the_length_of_the_latent_does_not_matter(generator: Generator) -> None:
+    z, labels = torch.randn(4, NZ), torch.arange(4) % LABELS
+    torch.testing.assert_close(generator.mapping(7 * z, labels), generator.mapping(z, labels), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_a_painting_does_not_depend_on_its_batch(kind: str) -> None:
+    torch.manual_seed(0)
+    generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
+    discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
+    z, labels = torch.randn(6, NZ), torch.arange(6) % LABELS
+    together = generator(z, labels)
+    alone = torch.cat([generator(z[i : i + 1], labels[i : i + 1]) for i in range(6)])
+    torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
+    judged = torch.cat([discriminator(together[i : i + 1], labels[i : i + 1]) for i in range(6)])
+    torch.testing.assert_close(judged, discriminator(together, labels), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_paintings_and_logits_are_float32_in_bfloat16_arithmetic(kind: str) -> None:
+    torch.manual_seed(0)
+    generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
+    discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
+    z, labels = torch.randn(2, NZ), torch.zeros(2, dtype=torch.int64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        paintings = generator(z, labels)
+        logits = discriminator(paintings, labels)
+    assert paintings.dtype == logits.dtype == torch.float32
+    torch.testing.assert_close(paintings, generator(z, labels), rtol=0.1, atol=0.05)
+
+
+def test_the_size_dial_grows_the_network() -> None:
+    counts = [
+        sum(parameter.numel() for parameter in Generator(32, 16, size, NZ, 1, 0).parameters()) for size in (8, 16, 32)
+    ]
+    assert counts == sorted(set(counts))

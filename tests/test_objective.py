@@ -1,0 +1,149 @@
+"""The losses against their closed forms, and the finite-difference penalty against the gradient itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from soundgan.training.objective import discriminator_loss, generator_loss
+
+SHAPE = (1, 2, 3)  # of the paintings here
+NUMBERS = math.prod(SHAPE)
+LOGITS = st.lists(st.tuples(*[st.floats(-20, 20)] * 2, st.integers(0, 2)), min_size=1, max_size=6)
+
+
+class Reader(nn.Module):
+    """Its logit is the first number of the painting, plus a hundred times the label."""
+
+    def forward(self, paintings: Tensor, labels: Tensor) -> Tensor:
+        return paintings[:, 0, 0, 0] + 100 * labels
+
+
+class Linear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(NUMBERS, dtype=torch.float64))
+
+    def forward(self, paintings: Tensor, labels: Tensor) -> Tensor:
+        return paintings.flatten(1) @ self.weight + labels
+
+
+class Smooth(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(NUMBERS, 16), nn.Tanh(), nn.Linear(16, 1)).double()
+
+    def forward(self, paintings: Tensor, labels: Tensor) -> Tensor:
+        return self.layers(paintings.flatten(1)).squeeze(1) * (1 + labels)
+
+
+def every_direction() -> Tensor:
+    """Noise (2 * NUMBERS, ...) with unit covariance and no odd moment: its mean of (g·ε)² is exactly ‖g‖²."""
+    axes = NUMBERS**0.5 * torch.eye(NUMBERS, dtype=torch.float64)
+    return torch.cat([axes, -axes]).view(-1, *SHAPE)
+
+
+def penalty_at(discriminator: nn.Module, painting: Tensor, label: int, sigma: float) -> float:
+    paintings = painting.expand(NUMBERS, *SHAPE)
+    labels = torch.full((NUMBERS,), label)
+    loss = discriminator_loss(discriminator, paintings, paintings, labels, every_direction(), gamma=1.0, sigma=sigma)
+    return loss.penalty.item()
+
+
+def squared_gradient(discriminator: nn.Module, painting: Tensor, label: int) -> float:
+    painting = painting[None].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(discriminator(painting, torch.tensor([label])).sum(), painting)
+    return gradient.square().sum().item()
+
+
+def paintings_of(values: list[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)[:, None, None, None]
+
+
+def softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.05, 1.0])
+def test_the_penalty_of_a_linear_discriminator_is_its_squared_gradient(sigma: float) -> None:
+    torch.manual_seed(0)
+    discriminator, painting = Linear(), torch.randn(*SHAPE, dtype=torch.float64)
+    assert penalty_at(discriminator, painting, 1, sigma) == pytest.approx(squared_gradient(discriminator, painting, 1))
+
+
+@pytest.mark.parametrize("label", [0, 2])
+def test_the_penalty_of_a_smooth_discriminator_errs_by_the_square_of_the_step(label: int) -> None:
+    torch.manual_seed(0)
+    discriminator, painting = Smooth(), torch.randn(*SHAPE, dtype=torch.float64)
+    true = squared_gradient(discriminator, painting, label)
+    errors = [abs(penalty_at(discriminator, painting, label, sigma) - true) for sigma in (0.1, 0.05, 0.025)]
+    assert errors[1] < 0.02 * true
+    assert errors[0] / errors[1] == pytest.approx(4, rel=0.2)
+    assert errors[1] / errors[2] == pytest.approx(4, rel=0.2)
+
+
+def test_random_noise_gives_the_squared_gradient_on_average() -> None:
+    torch.manual_seed(0)
+    discriminator, n = Linear(), 20000
+    x, labels = torch.zeros(n, *SHAPE, dtype=torch.float64), torch.zeros(n, dtype=torch.int64)
+    noise = torch.randn(2 * n, *SHAPE, dtype=torch.float64)
+    measured = discriminator_loss(discriminator, x, x, labels, noise, gamma=1.0, sigma=0.05).penalty.item()
+    assert measured == pytest.approx(discriminator.weight.square().sum().item(), rel=0.05)
+
+
+def test_descending_the_penalty_flattens_the_discriminator() -> None:
+    torch.manual_seed(0)
+    discriminator = Linear()
+    x, labels = torch.zeros(NUMBERS, *SHAPE, dtype=torch.float64), torch.zeros(NUMBERS, dtype=torch.int64)
+    discriminator_loss(discriminator, x, x, labels, every_direction(), gamma=3.0, sigma=0.05).loss.backward()
+    assert discriminator.weight.grad is not None
+    # The gradient of 3 ‖weight‖²; the relativistic part cancels for equal paintings.
+    torch.testing.assert_close(discriminator.weight.grad, 6 * discriminator.weight.detach())
+
+
+@given(pairs=LOGITS, gamma=st.floats(0, 10))
+def test_losses_against_their_closed_form(pairs: list[tuple[float, float, int]], gamma: float) -> None:
+    real, made = (paintings_of([pair[i] for pair in pairs]) for i in (0, 1))
+    labels = torch.tensor([pair[2] for pair in pairs])
+    noise = torch.ones(2 * len(pairs), 1, 1, 1, dtype=torch.float64)
+    judged = discriminator_loss(Reader(), real, made, labels, noise, gamma=gamma, sigma=0.5)
+    # Every real painting is compared with the made one of its own label, so that the label's share cancels.
+    expected = sum(softplus(m - r) for r, m, _ in pairs) / len(pairs)
+    assert judged.penalty.item() == pytest.approx(1, abs=1e-9)
+    assert judged.loss.item() == pytest.approx(expected + gamma, abs=1e-9)
+    assert judged.correct.item() == pytest.approx(
+        sum(r + 100 * label > m + 100 * label for r, m, label in pairs) / len(pairs)
+    )
+    loss = generator_loss(Reader(), real, made, labels).item()
+    assert loss == pytest.approx(sum(softplus(r - m) for r, m, _ in pairs) / len(pairs), abs=1e-9)
+
+
+def test_the_game_is_even_when_nothing_can_be_told_apart() -> None:
+    x, labels = paintings_of([0.3, -0.2]), torch.tensor([0, 1])
+    noise = torch.zeros(4, 1, 1, 1, dtype=torch.float64)
+    assert discriminator_loss(Reader(), x, x, labels, noise, gamma=1, sigma=0.1).loss.item() == pytest.approx(
+        math.log(2)
+    )
+    assert generator_loss(Reader(), x, x, labels).item() == pytest.approx(math.log(2))
+
+
+def test_the_generator_is_pushed_to_be_judged_more_real() -> None:
+    real, made = paintings_of([0.5, 0.0]), paintings_of([-0.5, 0.2]).requires_grad_()
+    generator_loss(Reader(), real, made, torch.tensor([0, 1])).backward()
+    assert made.grad is not None
+    assert (made.grad < 0).all()
+
+
+def test_the_penalty_of_the_log_carries_no_gradient() -> None:
+    kwargs: dict[str, Any] = {"gamma": 1.0, "sigma": 0.05}
+    x, labels = torch.zeros(NUMBERS, *SHAPE, dtype=torch.float64), torch.zeros(NUMBERS, dtype=torch.int64)
+    judged = discriminator_loss(Linear(), x, x, labels, every_direction(), **kwargs)
+    assert judged.loss.requires_grad
+    assert not judged.penalty.requires_grad
+    assert not judged.correct.requires_grad

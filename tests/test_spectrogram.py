@@ -1,0 +1,252 @@
+"""Paintings hold what sounded: bands, levels and times; and what comes back from them sounds like what went in."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from soundgan.spectrogram import (
+    PRESETS,
+    Representation,
+    analyse,
+    levels_db,
+    normalise,
+    preset,
+    synthesise,
+)
+
+Floats = NDArray[np.float32]
+RATES = sorted(PRESETS)
+SMALL = Representation(
+    sample_rate=8000, n_fft=128, hop=32, bands=24, frames=16, scale="mel", floor_db=-80.0, ceiling_db=0.0
+)
+
+
+def sine(hertz: float, rep: Representation, start: float = 0.0) -> Floats:
+    return np.sin(2 * np.pi * hertz * np.arange(rep.samples) / rep.sample_rate + start).astype(np.float32)
+
+
+def click(rep: Representation, at: int) -> Floats:
+    wave = np.zeros(rep.samples, np.float32)
+    wave[at] = 1
+    return wave
+
+
+def denormalise(paintings: Floats, rep: Representation) -> Floats:
+    return (paintings + 1) * np.float32((rep.ceiling_db - rep.floor_db) / 2) + np.float32(rep.floor_db)
+
+
+def db(energy: float) -> float:
+    return float(10 * np.log10(energy + 1e-30))
+
+
+def band_areas(rep: Representation) -> NDArray[np.float64]:
+    """How many bins of the STFT every band stands for, where bands are wider than bins."""
+    gaps = np.diff(rep.centres) * rep.n_fft / rep.sample_rate
+    return (np.concatenate([gaps[:1], gaps]) + np.concatenate([gaps, gaps[-1:]])) / 2
+
+
+# Presets and representations
+
+
+@given(rate=st.sampled_from(RATES), duration=st.floats(0.25, 10))
+def test_presets_hold_the_duration_in_frames_the_networks_can_paint(rate: int, duration: float) -> None:
+    rep = preset(rate, duration)
+    assert rep.sample_rate == rate and rep.bands == 128 and rep.frames % 16 == 0 and rep.frames <= 640
+    assert rep.samples == rep.frames * rep.hop and rep.duration == rep.samples / rate
+    wanted = round(duration * rate)
+    assert wanted <= rep.samples < wanted + 16 * rep.hop, "no shorter, and no longer than 16 frames need"
+
+
+@given(rate=st.sampled_from(RATES), frames=st.integers(1, 40), bands=st.integers(2, 200), span=st.floats(20, 120))
+def test_presets_can_be_told_their_size(rate: int, frames: int, bands: int, span: float) -> None:
+    rep = preset(rate, 1.0, bands=bands, frames=16 * frames, range_db=span)
+    assert rep.shape == (bands, 16 * frames) and rep.ceiling_db - rep.floor_db == span
+
+
+@pytest.mark.parametrize("rate, duration", [(48000, 1), (8000, 0.2), (8000, 10.1), (8000, float("nan")), (0, 1)])
+def test_what_has_no_preset_is_refused(rate: int, duration: float) -> None:
+    with pytest.raises(ValueError, match=r"= .*: (presets are there for 8000, |must be between 0\.25 and 10 s)"):
+        preset(rate, duration)
+
+
+@given(rate=st.sampled_from(RATES), duration=st.floats(0.25, 10), ceiling=st.floats(-60, 20))
+def test_a_representation_survives_json(rate: int, duration: float, ceiling: float) -> None:
+    rep = preset(rate, duration).replaced(ceiling_db=ceiling)
+    again = Representation.model_validate(json.loads(json.dumps(json.loads(rep.model_dump_json()))))
+    assert again == rep and hash(again) == hash(rep)
+    assert np.array_equal(again.centres, rep.centres)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hop": 50},
+        {"hop": 128},
+        {"hop": 0},
+        {"n_fft": 8},
+        {"n_fft": 131, "hop": 1.5},
+        {"sample_rate": 0},
+        {"bands": 1},
+        {"frames": 0},
+        {"scale": "bark"},
+        {"floor_db": 0.0},
+        {"floor_db": float("nan")},
+        {"ceiling_db": float("nan")},
+        {"ceiling_db": float("inf")},
+        {"f_min": 20.0},
+    ],
+)
+def test_an_impossible_representation_is_refused(change: dict[str, float | str]) -> None:
+    with pytest.raises(ValidationError):
+        Representation.model_validate({**SMALL.model_dump(), **change})
+    with pytest.raises(ValidationError):
+        SMALL.replaced(**change)
+
+
+def test_a_representation_with_a_value_missing_is_refused_and_a_whole_one_cannot_change() -> None:
+    for name in Representation.model_fields:
+        with pytest.raises(ValidationError, match=name):
+            Representation.model_validate({key: value for key, value in SMALL if key != name})
+    with pytest.raises(ValidationError, match="frozen"):
+        SMALL.hop = 64  # type: ignore[misc]
+
+
+@given(bands=st.integers(2, 120), frames=st.integers(1, 40), scale=st.sampled_from(["mel", "linear"]))
+def test_a_replaced_representation_is_as_good_as_a_new_one(bands: int, frames: int, scale: str) -> None:
+    assert len(SMALL.centres) == len(SMALL.band_weights) == 24  # worked out before, and not to be carried over
+    assert SMALL.bin_places[0].max() == 23
+    rep = SMALL.replaced(bands=bands, frames=frames, scale=scale)
+    assert rep.shape == (bands, frames) and rep.centres.shape == (bands,) and rep.n_fft == SMALL.n_fft
+    assert synthesise(np.zeros(rep.shape, np.float32), rep).shape == (1, frames * rep.hop)
+
+
+# Bands
+
+
+REPRESENTATIONS = st.builds(
+    lambda rate, overlap, hop, bands, scale: Representation(
+        sample_rate=rate, n_fft=overlap * hop, hop=hop, bands=bands, frames=4, scale=scale, floor_db=-80, ceiling_db=0
+    ),
+    st.sampled_from([8000, 22050, 48000]),
+    st.sampled_from([2, 4, 8]),
+    st.sampled_from([16, 64, 128]),
+    st.integers(2, 150),
+    st.sampled_from(["mel", "linear"]),
+)
+
+
+@given(REPRESENTATIONS)
+def test_a_band_is_an_average_of_bins(rep: Representation) -> None:
+    assert rep.band_weights.shape == (rep.bands, rep.n_fft // 2 + 1) and (rep.band_weights >= 0).all()
+    np.testing.assert_allclose(rep.band_weights.sum(axis=1), 1, atol=1e-6)
+    assert not rep.band_weights[:, 0].any(), "0 Hz is no sound"
+
+
+@given(REPRESENTATIONS)
+def test_a_bin_lies_between_two_bands(rep: Representation) -> None:
+    upper, share = rep.bin_places
+    frequencies = np.arange(rep.n_fft // 2 + 1) * rep.sample_rate / rep.n_fft
+    assert upper.shape == share.shape == frequencies.shape
+    assert upper.min() >= 1 and upper.max() < rep.bands and share.min() >= 0 and share.max() <= 1
+    places = rep.centres[upper - 1] * (1 - share) + rep.centres[upper] * share
+    np.testing.assert_allclose(places[1:], frequencies[1:], rtol=1e-5)
+
+
+@given(REPRESENTATIONS)
+def test_centres_rise_from_the_first_bin_to_half_the_rate(rep: Representation) -> None:
+    assert rep.centres[0] == pytest.approx(rep.sample_rate / rep.n_fft)
+    assert rep.centres[-1] == pytest.approx(rep.sample_rate / 2)
+    steps = np.diff(rep.centres)
+    assert (steps > 0).all()
+    if rep.scale == "linear":
+        np.testing.assert_allclose(steps, steps[0])
+    else:
+        mel = 1127 * np.log1p(rep.centres / 700)
+        np.testing.assert_allclose(np.diff(mel), np.diff(mel)[0], rtol=1e-4)
+
+
+# Levels
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_tone_is_in_its_band(rate: int) -> None:
+    rep = preset(rate, 0.25)
+    for hertz in np.geomspace(2 * rate / rep.n_fft, 0.45 * rate, 20):
+        levels = levels_db(sine(hertz, rep), rep)[0][:, 4:-4].mean(axis=1)
+        nearest = np.abs(rep.centres - hertz).argmin()
+        assert abs(int(levels.argmax()) - nearest) <= 1, f"{hertz:.0f} Hz"
+        far = np.abs(rep.centres - hertz) > np.maximum(4 * rate / rep.n_fft, 0.15 * hertz)
+        assert levels[far].max() < levels.max() - 30, f"{hertz:.0f} Hz"
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_full_scale_sine_is_0_db(rate: int) -> None:
+    """In bands as narrow as a bin; a Hann window hides up to 1.4 dB of a tone between two bins."""
+    rep = preset(rate, 0.25, bands=16).replaced(scale="linear", bands=PRESETS[rate][0] // 2)  # every bin a band
+    for bin_ in (2, 9, rep.bands // 2, rep.bands - 4):
+        levels = levels_db(sine(bin_ * rate / rep.n_fft, rep), rep)[0][:, 4:-4]
+        np.testing.assert_allclose(levels[bin_ - 1], 0, atol=0.01)
+        between = levels_db(sine((bin_ + 0.5) * rate / rep.n_fft, rep), rep)[0][:, 4:-4]
+        np.testing.assert_allclose(between[bin_ - 1], -1.42, atol=0.05)
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("level", [0.0, -20.0, -50.0])
+def test_bands_share_the_power_of_a_tone(rate: int, level: float) -> None:
+    """Bands average: times the bins they stand for they add up to the power, 1.5 times for a Hann window's width."""
+    rep = preset(rate, 0.25)
+    wide = rep.centres[band_areas(rep).searchsorted(1.6)] if rep.scale == "mel" else 200
+    for hertz in np.geomspace(1.2 * wide, 0.42 * rate, 6):
+        powers = 10 ** (levels_db(10 ** (level / 20) * sine(hertz, rep), rep)[0][:, 5:-5].mean(axis=1) / 10)
+        assert db(powers @ band_areas(rep) / 1.5) == pytest.approx(level, abs=0.2), f"{hertz:.0f} Hz"
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_white_noise_is_level_in_all_bands(rate: int) -> None:
+    rep = preset(rate, 0.25)
+    rms = 0.1
+    waves = np.random.default_rng(0).normal(0, rms, (40, rep.samples)).astype(np.float32)
+    levels = 10 * np.log10((10 ** (levels_db(waves, rep)[:, :, 3:-3] / 10)).mean(axis=(0, 2)))
+    # Power of the window over its gain for a full-scale sine: 3/8 n over (n/4)².
+    expected = db(rms**2 * 0.375 * rep.n_fft / (rep.n_fft / 4) ** 2)
+    assert np.abs(levels - expected).max() < 1.0 and abs(levels.mean() - expected) < 0.15
+
+
+@given(gain=st.floats(-40, 0), seed=st.integers(0, 2**32 - 1))
+def test_a_gain_moves_every_level_by_itself(gain: float, seed: int) -> None:
+    wave = np.random.default_rng(seed).normal(0, 0.1, SMALL.samples).astype(np.float32)
+    moved = levels_db(np.float32(10 ** (gain / 20)) * wave, SMALL) - levels_db(wave, SMALL)
+    np.testing.assert_allclose(moved, gain, atol=2e-3)
+
+
+@given(st.lists(st.floats(-150, 50), min_size=1, max_size=8))
+def test_normalising_is_linear_between_floor_and_ceiling(values: list[float]) -> None:
+    levels = np.full((1, *SMALL.shape), -80, np.float32)
+    levels[0, 0, : len(values)] = values
+    painting = normalise(levels, SMALL)
+    assert painting.shape == (1, 1, *SMALL.shape) and painting.dtype == np.float32 and np.abs(painting).max() <= 1
+    np.testing.assert_allclose(denormalise(painting[:, 0], SMALL), np.clip(levels, -80, 0), atol=1e-4)
+
+
+def test_time_runs_with_the_frames() -> None:
+    for frame in (0, 3, 15):
+        painting = analyse(click(SMALL, frame * SMALL.hop + SMALL.hop // 2), SMALL)[0, 0]
+        assert painting.mean(axis=0).argmax() == frame
+
+
+def test_short_waves_are_padded_and_long_ones_cut() -> None:
+    wave = np.random.default_rng(0).normal(0, 0.1, SMALL.samples).astype(np.float32)
+    whole = analyse(wave, SMALL)
+    assert whole.shape == (1, 1, *SMALL.shape) and whole.dtype == np.float32
+    assert np.array_equal(analyse(np.concatenate([wave, wave]), SMALL), whole)
+    padded = np.concatenate([wave[:100], np.zeros(SMALL.samples - 100, np.float32)])
+    assert np.array_equal(analyse(wave[:100], SMALL), analyse(padded, SMALL))
+    assert (analyse(np.empty(0, np.float32), SMALL) == -1).all()
+    assert analyse(np.empty((0, 50), np.float32), SMALL).shape == (0, 1, *SMALL.shape)
