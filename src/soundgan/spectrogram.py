@@ -163,10 +163,16 @@ def synthesise(paintings: Painting, representation: Representation, *, iteration
 
     Shape:
         (n, 1, bands, frames), (n, bands, frames) or (bands, frames), in [-1, 1] → waves (n, samples), float32.
+
+    Raises:
+        ValueError: the paintings are of another size, or hold NaN or infinite values.
     """
     paintings = np.asarray(paintings, np.float32)
-    if paintings.shape[-2:] != representation.shape:
-        raise ValueError(f"paintings of {representation.shape} bands × frames are needed, not {paintings.shape[-2:]}")
+    one_channel = paintings.ndim < 4 or (paintings.ndim == 4 and paintings.shape[1] == 1)
+    if paintings.shape[-2:] != representation.shape or not one_channel:
+        raise ValueError(
+            f"paintings (n, 1, {', '.join(map(str, representation.shape))}) are needed, not {paintings.shape}"
+        )
     if not np.isfinite(paintings).all():
         raise ValueError("the paintings hold NaN or infinite values")
     paintings = paintings.reshape(-1, *representation.shape)
@@ -175,12 +181,14 @@ def synthesise(paintings: Painting, representation: Representation, *, iteration
         magnitudes = _bin_magnitudes(painting, representation)
         return phase.retrieve(magnitudes, representation.n_fft, representation.hop, iterations=iterations)
 
-    if len(paintings) == 1:
-        return one(paintings[0])[None]
+    waves = np.empty((len(paintings), representation.samples), np.float32)
+    if len(paintings) == 1:  # not worth a thread
+        waves[0] = one(paintings[0])
+        return waves
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return (
-            np.stack(list(pool.map(one, paintings))) if len(paintings) else np.empty((0, representation.samples), "f4")
-        )
+        for wave, made in zip(waves, pool.map(one, paintings), strict=True):
+            wave[:] = made
+    return waves
 
 
 def levels_db(waves: Wave, representation: Representation) -> NDArray[np.float32]:

@@ -31,6 +31,8 @@ def write_card(folder: Path, config: ModelConfig, dataset: Dataset | None = None
 def _card(config: ModelConfig, *, with_real: bool) -> str:
     representation, training = config.representation, config.training
     beside = f"the first {REAL} in a row are real, the other {MADE} were generated" if with_real else "all generated"
+    seen = training.get("sounds_seen", 0)
+    trained = f"{seen:,} sounds seen in {training.get('minutes')} minutes" if seen else "not known: converted weights"
     licence = config.licence or "not stated: set `licence` in the settings before sharing this model"
     return f"""# {config.name}
 
@@ -45,7 +47,7 @@ Spectrograms, low frequencies at the bottom; {beside}. `samples/` has a sound of
 
 | | |
 |---|---|
-| training | {training.get("sounds_seen", 0):,} sounds seen in {training.get("minutes", 0)} minutes |
+| training | {trained} |
 | network | {config.settings.get("network")}, {training.get("generator_parameters", 0):,} parameters in the Generator |
 | painting | {representation.bands} {representation.scale} bands × {representation.frames} frames, \
 {representation.floor_db:g} to {representation.ceiling_db:g} dBFS |

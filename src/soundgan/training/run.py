@@ -95,6 +95,7 @@ def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
     representation = Representation(
         sample_rate=22050, n_fft=1024, hop=512, bands=rows, frames=columns, scale="mel", floor_db=-80, ceiling_db=0
     )
+    settings = settings.model_copy(update={"network": "dcgan"})
     config = _describe(folder, settings, representation, [], Clock(), generator)
     config = export(generator, config, folder)
     write_card(folder, config)

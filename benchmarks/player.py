@@ -1,0 +1,68 @@
+"""How quickly the player starts and plays: `python benchmarks/player.py [MODEL]`.
+
+Cold starts of the classic door and of `import torch` take turns in one run, so that a busy moment of the machine hits
+both; medians are printed. Needs the training extra for its comparison, and otherwise only the player.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from soundgan import SoundGAN
+
+ROOT = Path(__file__).parents[1]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default="digits")
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+
+    commands = {
+        "python main.py --inference": [sys.executable, str(ROOT / "main.py"), "--inference"],
+        'python -c "import torch"': [sys.executable, "-c", "import torch"],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "gan_config.json").write_text("{}")
+
+        def start(command: list[str]) -> None:
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+        for command in commands.values():
+            start(command)  # once for the disk
+        cold = {name: [] for name in commands}
+        for _ in range(options.rounds):
+            for name, command in commands.items():
+                cold[name].append(seconds(lambda command=command: start(command)))
+    medians = [statistics.median(times) for times in cold.values()]
+    for name, median in zip(cold, medians, strict=True):
+        print(f"{name:30} {median:6.2f} s (median of {options.rounds})")
+    print(f"{'ratio':30} {medians[0] / medians[1]:6.2f}")
+
+    model = SoundGAN.load(options.model)
+    model.generate(64, seed=0)
+    one = statistics.median(seconds(lambda seed=seed: model.generate(1, seed=seed)) for seed in range(30))
+    many = statistics.median(seconds(lambda seed=seed: model.generate(64, seed=seed)) for seed in range(options.rounds))
+    duration = model.representation.duration
+    print(f"one {duration:.2f} s sound, loaded model {1000 * one:8.1f} ms")
+    print(f"in a batch of 64 {1000 * many / 64:23.1f} ms a sound, {64 * duration / many:.0f} × real time")
+    print(f"on {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,322 @@
+"""Training that was interrupted, killed or broken ends with the bits of one that was not, or says why it cannot go on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TinySettings
+from safetensors import safe_open
+from safetensors.torch import save_file
+from training_folder import NAME, assert_same_bits, clock_of, log_of, tensors
+
+from soundgan.dataset import Dataset, prepare
+from soundgan.errors import TrainingError
+from soundgan.training import loop
+from soundgan.training.loop import Outcome, train
+from soundgan.training.snapshot import save_snapshot
+
+# Instance noise takes part in what has to be reproduced.
+NOISY = {"initial_noise_std": 0.2, "noise_decay_rate": 0.9}
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line of the log every step; no pictures and sounds, except where they are in question."""
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    monkeypatch.setattr(loop, "save_snapshot", lambda *args: None)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The training folder of 64 sounds in one go."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "LOG_EVERY", 1)
+        patch.setattr(loop, "save_snapshot", lambda *args: None)
+        train(tiny_dataset, tiny_settings(**NOISY), folder)
+    return folder
+
+
+@pytest.fixture
+def started(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> Path:
+    """A training folder of 8 sounds, to go on from."""
+    train(tiny_dataset, tiny_settings(sounds=8), tmp_path / "training")
+    return tmp_path / "training"
+
+
+def at_sounds(monkeypatch: pytest.MonkeyPatch, seen: int, act: Any) -> None:
+    """Let `act` happen in the step that begins when `seen` sounds have been seen."""
+    original = loop._batch
+
+    def acting(seed: int, position: int, size: int, recordings: int) -> torch.Tensor:
+        if position == seen:
+            act()
+        return original(seed, position, size, recordings)
+
+    monkeypatch.setattr(loop, "_batch", acting)
+
+
+def test_training_twice_gives_the_same_bits(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, uninterrupted: Path, tmp_path: Path
+) -> None:
+    train(tiny_dataset, tiny_settings(**NOISY), tmp_path)
+    assert_same_bits(tmp_path, uninterrupted)
+    train(tiny_dataset, tiny_settings(**NOISY, seed=1), tmp_path / "other")
+    assert not torch.equal(
+        tensors(tmp_path / "other")["average/dense.weight"], tensors(tmp_path)["average/dense.weight"]
+    )
+
+
+def test_a_spent_budget_made_larger_goes_on_as_if_never_stopped(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, uninterrupted: Path, tmp_path: Path
+) -> None:
+    for sounds in (4, 36, 64):
+        outcome = train(tiny_dataset, tiny_settings(**NOISY, sounds=sounds), tmp_path)
+        assert outcome.clock.seen == sounds
+        assert not outcome.interrupted
+    assert_same_bits(tmp_path, uninterrupted)
+    assert [line["seen"] for line in log_of(tmp_path)] == list(range(4, 68, 4))
+
+
+KILLED = """
+import os, signal, sys
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+from soundgan.dataset import prepare
+from soundgan.settings import Settings
+from soundgan.training import checkpoint, loop
+
+seconds, saves, whole = count(), count(1), checkpoint.replacing
+
+@contextmanager
+def killed_in_the_middle_of_the_third(path):
+    with whole(path) as temporary:
+        yield temporary
+        if next(saves) == 3:
+            os.truncate(temporary, 1000)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+checkpoint.replacing = killed_in_the_middle_of_the_third
+loop.time = SimpleNamespace(monotonic=lambda: float(next(seconds)))
+loop.LOG_EVERY, loop.save_snapshot = 1, lambda *args: None
+settings = Settings.model_validate_json(sys.argv[1])
+loop.train(prepare(Path(settings.dataroot), settings, Path(sys.argv[2])), settings, Path(sys.argv[3]))
+"""
+
+
+def test_a_killed_training_goes_on_as_if_never_stopped(
+    tiny_settings: TinySettings, sounds_folder: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    cache, folder = tmp_path / "cache", tmp_path / "training"
+    settings = tiny_settings(**NOISY, snapshot_minutes=4 / 60)
+    killed = subprocess.run([sys.executable, "-c", KILLED, settings.model_dump_json(), cache, folder], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    kept, logged = clock_of(folder), log_of(folder)
+    assert 0 < kept.seen < logged[-1]["seen"] < 64
+
+    train(prepare(sounds_folder, settings, cache), settings, folder)
+    assert_same_bits(folder, uninterrupted)
+    log, reference = log_of(folder), log_of(uninterrupted)
+    for key in ("seen", "steps", "loss_D", "loss_G", "judged_right", "penalty"):
+        assert [line[key] for line in log] == [line[key] for line in reference]
+    assert all(before["seconds"] <= after["seconds"] for before, after in pairwise(log))
+
+
+def test_a_line_of_the_log_that_was_broken_off_is_dropped(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
+) -> None:
+    with (started / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write('{"seen": 12, "steps": 3, "sec')
+    train(tiny_dataset, tiny_settings(sounds=16), started)
+    assert [line["seen"] for line in log_of(started)] == [4, 8, 12, 16]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_first(
+    number: signal.Signals,
+    tiny_dataset: Dataset,
+    tiny_settings: TinySettings,
+    uninterrupted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_snapshot", save_snapshot)
+        at_sounds(patch, 24, lambda: signal.raise_signal(number))
+        outcome = train(tiny_dataset, tiny_settings(**NOISY), tmp_path)
+    assert outcome.interrupted
+    assert outcome.clock.seen == clock_of(tmp_path).seen == 28
+    assert (tmp_path / "snapshots" / "000000028.png").is_file()
+    assert signal.getsignal(number) == before
+    assert not train(tiny_dataset, tiny_settings(**NOISY), tmp_path).interrupted
+    assert_same_bits(tmp_path, uninterrupted)
+
+
+def test_a_second_signal_interrupts_at_once(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    at_sounds(monkeypatch, 8, lambda: [signal.raise_signal(signal.SIGINT) for _ in range(2)])
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_dataset, tiny_settings(), tmp_path)
+    assert signal.getsignal(signal.SIGINT) == before
+    assert not (tmp_path / NAME).exists()
+
+
+def test_training_in_another_thread_leaves_signals_alone(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(train(tiny_dataset, tiny_settings(sounds=8), tmp_path)))
+    thread.start()
+    thread.join()
+    assert outcomes[0].clock.seen == 8
+
+
+def nan_from(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let the Discriminator's loss be NaN from a step on."""
+    original, calls = loop.discriminator_loss, count()
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        judged = original(*args, **kwargs)
+        return judged._replace(loss=judged.loss * float("nan")) if next(calls) >= step else judged
+
+    monkeypatch.setattr(loop, "discriminator_loss", broken)
+
+
+@pytest.mark.parametrize("log_every", [1, 25])
+def test_divergence_stops_and_the_last_good_checkpoint_goes_on(
+    log_every: int,
+    tiny_dataset: Dataset,
+    tiny_settings: TinySettings,
+    uninterrupted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train(tiny_dataset, tiny_settings(**NOISY, sounds=24), tmp_path)
+    good = (tmp_path / NAME).read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "LOG_EVERY", log_every)
+        nan_from(patch, 3)
+        with pytest.raises(TrainingError, match=r"diverged.*lr_G and lr_D.*penalty"):
+            train(tiny_dataset, tiny_settings(**NOISY), tmp_path)
+    assert (tmp_path / NAME).read_bytes() == good
+    train(tiny_dataset, tiny_settings(**NOISY), tmp_path)
+    assert_same_bits(tmp_path, uninterrupted)
+    assert [line["seen"] for line in log_of(tmp_path)] == list(range(4, 68, 4))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("size", 16), ("nz", 16), ("batch_size", 8), ("seed", 1), ("network", "dcgan"), ("ema", 0.1), ("nc", 2)],
+)
+def test_a_run_is_not_resumed_with_other_settings(
+    key: str, value: object, tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
+) -> None:
+    good = (started / NAME).read_bytes()
+    before = getattr(tiny_settings(), key)
+    with pytest.raises(TrainingError) as caught:
+        train(tiny_dataset, tiny_settings(sounds=16, **{key: value}), started)
+    assert f"{key} = {before}" in str(caught.value)
+    assert str(value) in str(caught.value)
+    assert str(started / NAME) in str(caught.value)
+    assert "saveroot" in str(caught.value)
+    assert (started / NAME).read_bytes() == good
+
+
+def test_a_run_is_not_resumed_on_other_sounds(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"other sounds.*saveroot"):
+        train(replace(tiny_dataset, digest="other"), tiny_settings(sounds=16), started)
+
+
+def test_another_representation_is_told_by_its_setting(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"duration = 0\.25, now it is 0\.5"):
+        train(replace(tiny_dataset, digest="other"), tiny_settings(sounds=16, duration=0.5), started)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"minutes": 5.0},
+        {"snapshot_minutes": 7.0, "licence": "CC0-1.0"},
+        {"lr_G": 1e-4, "lr_D": 1e-4, "penalty": 0.2},
+        {"ngf": 9, "ndf": 9},
+    ],
+)
+def test_what_may_change_may_change(
+    changes: dict[str, object], tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
+) -> None:
+    assert train(tiny_dataset, tiny_settings(sounds=12, **changes), started).clock.seen == 12
+
+
+def test_a_changed_learning_rate_takes_effect(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
+) -> None:
+    before = tensors(started)
+    train(tiny_dataset, tiny_settings(sounds=12, lr_G=1e-12), started)
+    after = tensors(started)
+    torch.testing.assert_close(after["generator/dense.weight"], before["generator/dense.weight"], rtol=0, atol=1e-9)
+    assert (after["discriminator/dense.weight"] - before["discriminator/dense.weight"]).abs().max() > 1e-5
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def foreign(path: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, path)
+
+
+@pytest.mark.parametrize(
+    "damage", [half, foreign, lambda path: path.write_bytes(b""), lambda path: path.write_bytes(b"\xff" * 4096)]
+)
+def test_a_damaged_checkpoint_is_named_with_the_way_out(
+    damage: Any, tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
+) -> None:
+    damage(started / NAME)
+    with pytest.raises(TrainingError, match="delete it") as caught:
+        train(tiny_dataset, tiny_settings(sounds=16), started)
+    assert str(started / NAME) in str(caught.value)
+
+
+def test_a_checkpoint_that_lacks_a_weight_is_refused(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
+) -> None:
+    with safe_open(started / NAME, framework="pt") as file:
+        metadata = file.metadata()
+    rest = {key: value for key, value in tensors(started).items() if key != "generator/dense.weight"}
+    save_file(rest, started / NAME, metadata)
+    with pytest.raises(TrainingError, match=r"does not fit.*dense\.weight"):
+        train(tiny_dataset, tiny_settings(sounds=16), started)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"nc": 3}, {"network": "dcgan"}, {"network": "dcgan", "nc": 3}, {"precision": "bfloat16"}]
+)
+def test_every_kind_of_network_learns_and_resumes(
+    changes: dict[str, Any], tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    for sounds in (8, 16):
+        outcome = train(tiny_dataset, tiny_settings(sounds=sounds, **changes), tmp_path / "sittings")
+    train(tiny_dataset, tiny_settings(sounds=16, **changes), tmp_path / "one")
+    assert_same_bits(tmp_path / "sittings", tmp_path / "one")
+    with torch.no_grad():
+        paintings = outcome.generator(torch.randn(2, 8), torch.tensor([0, 1]))
+    assert paintings.shape == (2, changes.get("nc", 1), *tiny_dataset.representation.shape)
