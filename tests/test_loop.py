@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from itertools import count, pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors import safe_open
-from training_folder import NAME, log_of, tensors
+from training_folder import NAME, assert_same_bits, log_of, tensors
 
 from soundgan import audio
 from soundgan.dataset import Dataset
@@ -25,7 +26,7 @@ from soundgan.errors import TrainingError
 from soundgan.settings import Settings
 from soundgan.training import loop
 from soundgan.training.checkpoint import Clock, load_checkpoint, save_checkpoint
-from soundgan.training.loop import train
+from soundgan.training.loop import Outcome, train
 from soundgan.training.run import run
 from soundgan.training.snapshot import save_snapshot
 
@@ -272,3 +273,28 @@ def test_the_discriminator_learns_to_tell_real_from_made(
     log = log_of(tmp_path)
     assert np.mean([line["loss_D"] for line in log[-5:]]) < 0.5 * log[0]["loss_D"]
     assert np.mean([line["judged_right"] for line in log[-5:]]) == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"nc": 3}, {"network": "dcgan"}, {"network": "dcgan", "nc": 3}, {"precision": "bfloat16"}]
+)
+def test_every_kind_of_network_learns_and_resumes(
+    changes: dict[str, Any], tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    for sounds in (8, 16):
+        outcome = train(tiny_dataset, tiny_settings(sounds=sounds, **changes), tmp_path / "sittings")
+    train(tiny_dataset, tiny_settings(sounds=16, **changes), tmp_path / "one")
+    assert_same_bits(tmp_path / "sittings", tmp_path / "one")
+    with torch.no_grad():
+        paintings = outcome.generator(torch.randn(2, 8), torch.tensor([0, 1]))
+    assert paintings.shape == (2, changes.get("nc", 1), *tiny_dataset.representation.shape)
+
+
+def test_training_in_another_thread_leaves_signals_alone(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(train(tiny_dataset, tiny_settings(sounds=8), tmp_path)))
+    thread.start()
+    thread.join()
+    assert outcomes[0].clock.seen == 8

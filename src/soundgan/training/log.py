@@ -9,6 +9,7 @@ from typing import IO
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from soundgan.files import write_text
 from soundgan.training.checkpoint import Clock
 
 
@@ -18,7 +19,7 @@ class Log:
     def __init__(self, folder: Path, seen: int) -> None:
         path = folder / "log.jsonl"
         kept = [line for line in _whole_lines(path) if json.loads(line)["seen"] <= seen]
-        path.write_text("".join(kept), encoding="utf-8")
+        write_text(path, "".join(kept))
         self._file: IO[str] = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=seen)
 
