@@ -223,9 +223,11 @@ def test_learning_rates_that_overflow_are_told_before_anything_is_kept(
     assert not (tmp_path / NAME).exists()
 
 
-@pytest.mark.parametrize(("seen", "told"), [(5000, True), (400, False)])
+@pytest.mark.parametrize(
+    ("seen", "deaf", "told"), [(20_000, "to_patch", True), (20_000, "to_style.0", True), (400, "to_patch", False)]
+)
 def test_a_collapse_is_told_once_training_is_under_way(
-    seen: int, told: bool, tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
+    seen: int, deaf: str, told: bool, tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     settings = tiny_settings(sounds=seen + 8, lr_G=1e-9)
     train(tiny_dataset, settings.model_copy(update={"sounds": 4}), tmp_path)
@@ -239,7 +241,7 @@ def test_a_collapse_is_told_once_training_is_under_way(
     save_checkpoint(tmp_path / NAME, players, Clock(seen, seen // 4, 1.0), made_with)
     good = (tmp_path / NAME).read_bytes()
     if told:
-        with pytest.raises(TrainingError, match=r"collapsed.*5008 sounds.*penalty.*lr_G"):
+        with pytest.raises(TrainingError, match=r"collapsed.*20008 sounds.*penalty.*lr_G"):
             train(tiny_dataset, settings, tmp_path)
         assert (tmp_path / NAME).read_bytes() == good
     else:

@@ -23,8 +23,10 @@ from torch import Tensor
 from soundgan.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
+from soundgan.training.chance import Chance
 from soundgan.training.checkpoint import Clock, Players, load_checkpoint, read_made_with, save_checkpoint
 from soundgan.training.device import arithmetic, pick_device, pick_precision
+from soundgan.training.health import check_finite, check_health
 from soundgan.training.log import Log
 from soundgan.training.networks import build_discriminator, build_generator
 from soundgan.training.objective import discriminator_loss, generator_loss
@@ -77,7 +79,6 @@ def train(
     torch.set_num_threads(settings.workers or torch.get_num_threads())
     torch.set_flush_denormal(True)  # numbers that small cost a processor a hundred times the usual
     device, budget = pick_device(settings), _Budget(settings, len(dataset.labels))
-    precision = pick_precision(settings, device)
     players = _new_players(dataset, settings, device)
     paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
     labels = torch.from_numpy(np.array(dataset.labels, np.int64))
@@ -89,16 +90,23 @@ def train(
     made_with = {"data": dataset.digest, "settings": settings.model_dump(mode="json")}
     made_with |= {"representation": dataset.representation.model_dump(), "labels": dataset.label_names}
     clock = Clock()
+    for unfinished in folder.glob(f".{checkpoint.stem}.*.tmp{checkpoint.suffix}"):
+        unfinished.unlink(missing_ok=True)  # of a process that was killed
     if checkpoint.exists():
-        _check_same_run(checkpoint, read_made_with(checkpoint), made_with)
+        before = read_made_with(checkpoint)
+        _check_same_run(checkpoint, before, made_with)
         clock = load_checkpoint(checkpoint, players)
+        if settings.precision == "auto":  # another trial could end otherwise, and the run would not be the same
+            settings = settings.model_copy(update={"precision": before.get("precision", "auto")})
+    precision = pick_precision(settings, device)
+    made_with["precision"] = str(precision).removeprefix("torch.")
 
     log = Log(folder, clock.seen)
     started, seconds_before, seen_before = time.monotonic(), clock.seconds, clock.seen
     last_snapshot = started
 
     def save(*, snapshot: bool) -> None:
-        _check_health(players, paintings, labels, clock, settings)
+        check_health(players, paintings, labels, clock, settings)
         save_checkpoint(checkpoint, players, clock, made_with)
         if snapshot:
             save_snapshot(folder / "snapshots", players.average, dataset, settings, clock.seen)
@@ -107,7 +115,7 @@ def train(
         while not budget.spent(clock) and not stop.is_set():
             index = _batch(settings.seed, clock.seen, settings.batch_size, len(labels)).to(labels.device)
             label = labels[index].to(device)
-            chance = _Chance(settings.seed, clock.seen, device)
+            chance = Chance(settings.seed, clock.seen, device)
             noise_std = settings.initial_noise_std * settings.noise_decay_rate**clock.steps
             real = paintings[index].to(device, memory_format=torch.channels_last).expand(-1, settings.nc, -1, -1)
             real = _with_noise(real, noise_std, chance)
@@ -154,7 +162,7 @@ def train(
                     "judged_right": judged.correct.item(),
                     "penalty": judged.penalty.item(),
                 }
-                _check_finite(losses, clock)
+                check_finite(losses, clock)
                 speed = (clock.seen - seen_before) / (now - started)
                 log.write(clock, losses, speed)
                 report(Progress(clock.seen, budget.done(clock), speed, budget.seconds_left(clock, speed), losses))
@@ -186,21 +194,6 @@ class _Budget:
         return max(0.0, min(self.seconds - clock.seconds, (self.sounds - clock.seen) / max(sounds_per_second, 1e-9)))
 
 
-class _Chance:
-    """Random numbers of one step, drawn on the CPU so that every device sees the same."""
-
-    def __init__(self, seed: int, seen: int, device: torch.device) -> None:
-        mixed = np.random.SeedSequence((seed, seen)).generate_state(2, np.uint32)
-        self.generator = torch.Generator().manual_seed(int(mixed[0]) << 31 | int(mixed[1]) >> 1)
-        self.device = device
-
-    def normal(self, *shape: int) -> Tensor:
-        noise = torch.randn(*shape, generator=self.generator)
-        if len(shape) == 4:
-            noise = noise.contiguous(memory_format=torch.channels_last)
-        return noise.to(self.device, non_blocking=True)
-
-
 def _new_players(dataset: Dataset, settings: Settings, device: torch.device) -> Players:
     torch.manual_seed(settings.seed)
     count = len(dataset.label_names)
@@ -230,7 +223,7 @@ def _batch(seed: int, seen: int, size: int, recordings: int) -> Tensor:
     )
 
 
-def _with_noise(paintings: Tensor, std: float, chance: _Chance) -> Tensor:
+def _with_noise(paintings: Tensor, std: float, chance: Chance) -> Tensor:
     return paintings + std * chance.normal(*paintings.shape) if std > 1e-4 else paintings
 
 
@@ -249,36 +242,6 @@ def _check_same_run(checkpoint: Path, was: dict, now: dict) -> None:
     # Afterwards, because a setting that changes the paintings is better told by its name.
     if was["data"] != now["data"]:
         raise TrainingError(f"{checkpoint}: was trained on other sounds; {way_out}")
-
-
-def _check_finite(losses: dict[str, float], clock: Clock) -> None:
-    for name, value in losses.items():
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"training diverged: {name} is {value} after {clock.seen} sounds. The last good checkpoint is kept; "
-                "halve lr_G and lr_D, or double penalty, and run the same command again"
-            )
-
-
-@torch.no_grad()
-def _check_health(players: Players, paintings: Tensor, labels: Tensor, clock: Clock, settings: Settings) -> None:
-    """Refuse to keep weights or moments that hold NaN, or a Generator that paints the same whatever the latent."""
-    held = [(f"a weight of the {name}", module.state_dict()) for name, module in players.modules().items()]
-    for name, optimizer in players.optimizers().items():
-        held += [(f"a moment of the {name}", state) for state in optimizer.state.values()]
-    for name, values in held:
-        if not all(torch.isfinite(value).all() for value in values.values()):
-            _check_finite({name: math.nan}, clock)
-    index = _batch(settings.seed, 0, 64, len(labels)).to(labels.device)
-    device = next(players.average.parameters()).device
-    z = _Chance(settings.seed, 0, device).normal(64, settings.nz)
-    made = players.average(z, labels[index].to(device))
-    spread, real_spread = made.std(0).mean().item(), paintings[index].std(0).mean().item()
-    if clock.seen >= 5000 and spread < 0.02 * real_spread:
-        raise TrainingError(
-            f"training collapsed: all made paintings are alike after {clock.seen} sounds (spread {spread:.4f}, real "
-            f"ones {real_spread:.4f}). The last good checkpoint is kept; double penalty, or halve lr_G and lr_D"
-        )
 
 
 @contextmanager

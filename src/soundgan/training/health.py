@@ -1,0 +1,55 @@
+"""Is the training still going well? What is broken is never written over the last good checkpoint."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from soundgan.errors import TrainingError
+from soundgan.settings import Settings
+from soundgan.training.chance import Chance
+from soundgan.training.checkpoint import Clock, Players
+
+PATIENCE = 20_000  # sounds seen before a lack of variety counts as a collapse
+LEAST_SPREAD = 0.1  # of that of the real paintings; healthy trainings are above 0.4 after 5,000 sounds
+_KEPT = "the checkpoint of the last good state, if there was one, is kept"
+
+
+def check_finite(values: dict[str, float], clock: Clock) -> None:
+    """Raise `TrainingError`, which says what to change, if one of the named values is NaN or infinite."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"training diverged: {name} is {value} after {clock.seen} sounds; {_KEPT}. Halve lr_G and lr_D, or "
+                "double penalty, and run the same command again"
+            )
+
+
+@torch.no_grad()
+def check_health(players: Players, paintings: Tensor, labels: Tensor, clock: Clock, settings: Settings) -> None:
+    """Raise `TrainingError` for weights or moments that hold NaN, or a Generator that hardly hears its latent.
+
+    Variety is judged within one label, the most common one: a Generator that paints each label in one way only is
+    collapsed as well. The spread is the mean over all pixels of the standard deviation over paintings.
+    """
+    held = [(f"a weight of the {name}", module.state_dict()) for name, module in players.modules().items()]
+    for name, optimizer in players.optimizers().items():
+        held += [(f"a moment of the {name}", state) for state in optimizer.state.values()]
+    for name, values in held:
+        if not all(torch.isfinite(value).all() for value in values.values()):
+            check_finite({name: math.nan}, clock)
+
+    label = labels.mode().values
+    device = next(players.average.parameters()).device
+    z = Chance(settings.seed, 0, device).normal(64, settings.nz)
+    spread = players.average(z, label.to(device).expand(64)).std(0).mean().item()
+    real = paintings[labels == label][:256]
+    real_spread = real.std(0).mean().item() if len(real) > 1 else 0.0
+    if clock.seen >= PATIENCE and spread < LEAST_SPREAD * real_spread:
+        raise TrainingError(
+            f"training collapsed: the made paintings of a label are alike after {clock.seen} sounds (spread "
+            f"{spread:.4f}, real ones {real_spread:.4f}); {_KEPT}. Start anew in another saveroot "
+            "with double the penalty, or half of lr_G and lr_D"
+        )
