@@ -50,7 +50,7 @@ def tiny_settings(sounds_folder: Path) -> TinySettings:
     def make(**changes: Any) -> Settings:
         values: dict[str, Any] = {
             "dataroot": str(sounds_folder), "sample_rate": RATE, "duration": 0.25, "size": 8, "nz": 8, "ngf": 4,
-            "ndf": 4, "batch_size": 4, "sounds": 64, "precision": "float32", "workers": 1, "ngpu": 0,
+            "ndf": 4, "batch_size": 4, "sounds": 64, "precision": "float32", "threads": 1, "ngpu": 0,
         }  # fmt: skip
         return Settings(**{**values, **changes})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from soundgan import audio
 from soundgan.cli import app
+from soundgan.model_folder import bundled
 from soundgan.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -135,6 +137,9 @@ def test_generate_writes_every_format_and_about_tells_where_it_comes_from(tmp_pa
         (["generate", "nowhere"], "digits"),
         (["generate", "--label", "eleven"], "0, 1, 2"),
         (["generate", "--seed=4294967296"], "4294967295"),
+        (["generate", "--device", "toaster"], "'toaster': must be cuda, mps, cpu"),
+        (["models", "nowhere"], "nowhere: there is no such folder"),
+        (["models", "file"], "file: there is no such folder"),
         (["generate", "--subtype", "PCM_8"], "PCM_16, PCM_24, FLOAT"),
         (["generate", "-o", "file/below"], "file/below"),
         (["inspect", "nowhere"], "nowhere"),
@@ -158,6 +163,47 @@ def test_every_command_fails_with_one_line_and_status_2(tmp_path: Path, argument
 def test_models_lists_labels_and_licence() -> None:
     told = CliRunner().invoke(app, ["models"]).stdout
     assert "digits" in told and "0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in told and "CC BY-SA 4.0" in told
+
+
+def test_models_of_a_folder_are_listed_but_for_a_damaged_one_which_is_told(tmp_path: Path) -> None:
+    good = bundled()["digits"] / "config.json"
+    for name in ("a good one", "damaged", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_bytes(good.read_bytes() if name != "damaged" else b"{")
+    done = soundgan("models", tmp_path, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "a good one: 1.02 s" in done.stdout and "other: 1.02 s" in done.stdout
+    assert done.stderr.startswith("soundgan: ") and done.stderr.count("\n") == 1 and "damaged" in done.stderr
+    done = soundgan("models", tmp_path / "other", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.startswith("other: 1.02 s") and done.stderr == ""
+
+
+def test_a_shared_model_writes_only_into_the_folder_of_sounds(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shutil.copytree(bundled()["digits"], shared)
+    values = json.loads((shared / "config.json").read_text())
+    values["labels"][3] = "../../escaped"
+    (shared / "config.json").write_text(json.dumps(values))
+    out = tmp_path / "deep" / "sounds"
+    done = soundgan("generate", shared, "-n", "20", "-o", out, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "labels.3 = '../../escaped'" in done.stderr and "config.json" in done.stderr
+    assert not list(tmp_path.rglob("*.wav"))
+
+
+def test_generate_plays_on_the_next_device_where_one_is_missing(tmp_path: Path) -> None:
+    arguments = ["generate", "-n", "1", "--seed", "5", "--device"]
+    for device in ("cpu", "cuda:0"):
+        done = CliRunner().invoke(app, [*arguments, device, "-o", str(tmp_path / device[:4])])
+        assert done.exit_code == 0 and len(list((tmp_path / device[:4]).glob("*_5.wav"))) == 1
+
+
+def test_inspect_leaves_out_what_is_excluded(sounds_folder: Path) -> None:
+    arguments = ["inspect", str(sounds_folder), "--exclude", "kick/*", "--exclude", "*/7.wav"]
+    told = CliRunner().invoke(app, arguments)
+    assert told.exit_code == 0
+    assert "excluded" in told.stdout and "kick/0.wav" in told.stdout and "tone/7.wav" in told.stdout
+    assert "excluded" not in CliRunner().invoke(app, arguments[:2]).stdout
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path) -> None:

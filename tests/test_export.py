@@ -205,23 +205,27 @@ def test_exporting_again_replaces_the_model(copied: Path) -> None:
 
 @pytest.mark.usefixtures("quick_graphs")
 @pytest.mark.parametrize("name", [MAPPING, GENERATOR])
-def test_an_export_that_breaks_off_leaves_no_model(name: str, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_that_breaks_off_leaves_the_older_model(
+    name: str, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     original = onnx.save
 
     def full(graph: onnx.ModelProto, path: Path) -> None:
-        if path.name.startswith(f".{Path(name).stem}"):
+        if path.name == name:
             path.write_bytes(b"half")
             raise OSError(28, "No space left on device")
         original(graph, path)
 
     monkeypatch.setattr(onnx, "save", full)
+    before, listed = SoundGAN.load(copied).paint(1), sorted(copied.iterdir())
     with pytest.raises(OSError, match="No space"):
         export_again(copied)
-    refused(copied)
+    np.testing.assert_array_equal(SoundGAN.load(copied).paint(1), before)
+    assert sorted(copied.iterdir()) == listed
 
 
 @pytest.mark.usefixtures("quick_graphs")
-def test_graphs_that_paint_otherwise_leave_no_model(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs_that_paint_otherwise_leave_the_older_model(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = room._share_weights
 
     def crossed(graph: onnx.ModelProto, *others: Any) -> None:
@@ -232,7 +236,25 @@ def test_graphs_that_paint_otherwise_leave_no_model(copied: Path, monkeypatch: p
                 del node.input[1:]
 
     monkeypatch.setattr(room, "_share_weights", crossed)
-    with pytest.raises(TrainingError, match=r"generator\.onnx: differs from PyTorch by \d"):
+    before = SoundGAN.load(copied).paint(1)
+    with pytest.raises(TrainingError, match=r"differ from PyTorch by \d"):
+        export_again(copied)
+    np.testing.assert_array_equal(SoundGAN.load(copied).paint(1), before)
+
+
+@pytest.mark.usefixtures("quick_graphs")
+def test_a_kill_between_the_files_leaves_no_model_that_looks_whole(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = room.os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        if target.name == GENERATOR:
+            raise KeyboardInterrupt
+        original(source, target)
+
+    monkeypatch.setattr(room.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
         export_again(copied)
     refused(copied)
 

@@ -104,7 +104,7 @@ def test_a_model_without_labels_has_none(flat_model: SoundGAN) -> None:
     assert [sound.label for sound in sounds] == [None, None]
     assert "label" not in sounds[0].tags["comment"]
     assert sounds[0].painting.ndim == 2  # of its three channels, the first is the sound
-    with pytest.raises(ModelError, match=r"label = kick.*it has no labels"):
+    with pytest.raises(ModelError, match=r"label = 'kick'.*it has no labels"):
         flat_model.generate(label="kick")
 
 
@@ -189,12 +189,17 @@ def test_the_picture_has_a_pixel_for_every_number(model: SoundGAN) -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"label": "snare"}, r"label = snare: .*tiny; it knows kick, noise, tone"),
-        ({"label": ""}, r"label = : .*it knows kick, noise, tone"),
-        ({"n": 0}, r"n = 0: at least 1"),
-        ({"n": -3}, r"n = -3: at least 1"),
-        ({"seed": -1}, r"seed = -1: must be from 0 to 4294967295"),
-        ({"seed": 2**32}, r"seed = 4294967296: must be from 0 to 4294967295"),
+        ({"label": "snare"}, r"label = 'snare': .*tiny; it knows kick, noise, tone"),
+        ({"label": ""}, r"label = '': .*it knows kick, noise, tone"),
+        ({"label": "a\nb"}, r"label = 'a\\nb': "),
+        ({"label": 3}, r"label = 3: .*it knows kick, noise, tone"),
+        ({"n": 0}, r"n = 0: must be a whole number from 1 to "),
+        ({"n": -3}, r"n = -3: must be a whole number from 1 to "),
+        ({"n": 2.5}, r"n = 2\.5: must be a whole number from 1 to "),
+        ({"seed": -1}, r"seed = -1: must be a whole number from 0 to 4294967295"),
+        ({"seed": 2**32}, r"seed = 4294967296: must be a whole number from 0 to 4294967295"),
+        ({"seed": 7.5}, r"seed = 7\.5: must be a whole number from 0 to 4294967295"),
+        ({"seed": "7"}, r"seed = '7': must be a whole number"),
         ({"truncation": -0.1}, r"truncation = -0\.1: must be from 0 to 2"),
         ({"truncation": 2.5}, r"truncation = 2\.5: must be from 0 to 2"),
         ({"truncation": float("nan")}, r"truncation = nan: must be from 0 to 2"),
@@ -205,9 +210,37 @@ def test_what_is_out_of_range_is_told_with_the_range(model: SoundGAN, asked: dic
         model.generate(**{"seed": 1, **asked})
 
 
-def test_an_unknown_device_falls_back_to_the_processor(model: SoundGAN, model_folder: Path) -> None:
-    for device in ("cuda:1", "mps", "toaster"):
-        assert_same(SoundGAN.load(model_folder, device=device).generate(seed=1)[0], model.generate(seed=1)[0])
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"seed": -1}, r"seed = -1: must be a whole number from 0 to 4294967295"),
+        ({"seed": 2**32}, r"seed = 4294967296: must be"),
+        ({"label_index": 3}, r"label_index = 3: must be a whole number from 0 to 2"),
+        ({"label_index": -1}, r"label_index = -1: must be"),  # the graph would count from the end
+        ({"label_index": 1.0}, r"label_index = 1\.0: must be"),
+        ({"truncation": 3.0}, r"truncation = 3\.0: must be from 0 to 2"),
+    ],
+)
+def test_painting_out_of_range_is_told_too(model: SoundGAN, asked: dict[str, Any], told: str) -> None:
+    with pytest.raises(ModelError, match=told):
+        model.paint(**{"seed": 1, **asked})
+
+
+def test_a_model_without_labels_paints_label_0_only(flat_model: SoundGAN) -> None:
+    assert flat_model.paint(1, 0).shape == flat_model.representation.shape
+    with pytest.raises(ModelError, match=r"label_index = 1: must be a whole number from 0 to 0"):
+        flat_model.paint(1, 1)
+
+
+@pytest.mark.parametrize("kind", [int, np.int64])
+def test_a_label_that_is_a_number_may_be_asked_for_as_one(model: SoundGAN, kind: Callable[[int], Any]) -> None:
+    config = model.config.model_copy(update={"labels": ("1", "2", "3")})
+    numbered = SoundGAN(config, model._mapping, model._generator)
+    assert numbered.generate(label=kind(3), seed=1)[0].label == "3"
+    assert_same(numbered.generate(label=kind(3), seed=1)[0], numbered.generate(label="3", seed=1)[0])
+
+
+# Without PyTorch
 
 
 PLAYER = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from soundgan import model_folder
 from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
-from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, SCHEMA, WEIGHTS, bundled, find
+from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, SCHEMA, WEIGHTS, bundled, find, models_in
 
 
 @pytest.fixture
@@ -90,10 +91,11 @@ def void(_: object) -> None:
         (remove(CONFIG), r"copied: not a model folder: it has no config\.json"),
         (write(CONFIG, b'{"name": "tiny", '), r"config\.json: cannot be read"),
         (write(CONFIG, b"\xff\xfe\x00"), r"config\.json: cannot be read"),
+        (write(CONFIG, b"[" * 100_000), r"config\.json: cannot be read"),
         (write(CONFIG, b"[]"), r"config\.json: .*export the model again"),
         (edit(schema_version=SCHEMA + 1), rf"config\.json: has schema_version {SCHEMA + 1}, .*knows {SCHEMA}; update"),
         (edit(schema_version=SCHEMA + 1, surprise=True), r"update SoundGAN"),
-        (edit(nz="many"), r"config\.json: nz: .*export the model again"),
+        (edit(nz="many"), r"config\.json: nz = 'many': .*export the model again"),
         (edit(surprise=True), r"config\.json: surprise: "),
         (edit(representation={"sample_rate": 8000}), r"config\.json: representation\.n_fft: field required"),
         (remove(MAPPING), r"mapping\.onnx: is missing; copy or export the model again"),
@@ -111,6 +113,72 @@ def test_a_damaged_model_folder_is_told(damage: Callable[[Path], None], told: st
         SoundGAN.load(copied)
     assert str(copied) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+OUTSIDE = ["", ".", "..", "../up", "/etc/passwd", "..\\up", "a\0b", "a\nb", "\x1b[2J", "\x7f", "\x85", "caf\udce9"]
+
+
+@pytest.mark.parametrize("text", OUTSIDE)
+def test_a_label_or_name_that_leads_out_of_the_folder_of_sounds_is_refused(text: str, copied: Path) -> None:
+    for change, where in (
+        ({"labels": ["kick", text, "tone"]}, r"labels\.1"),
+        ({"labels": ["kick", "noise", "tone"], "name": text}, "name"),
+    ):
+        edit(**change)(copied)
+        with pytest.raises(ModelError, match=rf"config\.json: {where} = {re.escape(repr(text))}: .*again$") as caught:
+            SoundGAN.load(copied)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["Ünï cödé", "...", ".hidden", "日本", "🥁", 'it\'s "so"', "-rf", "a:b", " "])
+def test_any_other_name_of_a_folder_is_a_label(text: str, copied: Path, tmp_path: Path) -> None:
+    edit(labels=["kick", text, "tone"], name=text)(copied)
+    sound = SoundGAN.load(copied).generate(label=text, seed=1)[0]
+    path = sound.save(tmp_path / f"{sound.label}_{sound.seed}.wav")
+    assert path.parent == tmp_path and path.is_file()
+
+
+def test_a_label_twice_is_told(copied: Path) -> None:
+    edit(labels=["kick", "Tone", "Tone"])(copied)
+    with pytest.raises(ModelError, match=r"config\.json: labels: 'Tone' is there twice; export the model again"):
+        SoundGAN.load(copied)
+
+
+@pytest.mark.parametrize("more", [1, 20])
+def test_more_labels_than_the_generator_knows_are_told(
+    more: int, copied: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    edit(labels=["kick", "noise", "tone", *map(str, range(more))])(copied)
+    with pytest.raises(ModelError, match=rf"config\.json: the Generator does not know all of its {3 + more} labels; "):
+        SoundGAN.load(copied)
+    assert capfd.readouterr().err == "", "ONNX Runtime does not tell it a second time"
+
+
+def test_a_model_without_labels_knows_none(flat_model_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(flat_model_folder, tmp_path / "flat", ignore=shutil.ignore_patterns("training")))
+    SoundGAN.load(folder)
+    edit(labels=["kick", "tone"])(folder)
+    with pytest.raises(ModelError, match=r"config\.json: the Generator does not know all of its 2 labels"):
+        SoundGAN.load(folder)
+
+
+def test_an_installation_may_have_no_bundled_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_folder, "__file__", str(tmp_path / "model_folder.py"))
+    assert bundled() == {}
+    with pytest.raises(ModelError, match=r"digits: neither a model folder nor a bundled model \(none\)"):
+        SoundGAN.load("digits")
+
+
+def test_models_in_a_folder_include_the_folder_itself(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert models_in(tmp_path) == {"copied": copied}
+    assert models_in(copied) == {"copied": copied}
+    monkeypatch.chdir(copied)
+    assert models_in(Path(".")) == {"copied": Path(".")}
+    for missing in (tmp_path / "missing", copied / CONFIG):
+        with pytest.raises(ModelError, match=f"{missing.name}: there is no such folder"):
+            models_in(missing)
 
 
 def test_files_of_different_models_are_told(copied: Path, flat_model_folder: Path) -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from soundgan.errors import SoundGANError
+from soundgan.errors import SoundGANError, one_line
 from soundgan.settings import load_settings
 
 
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print("Starting to create a new sound file...", flush=True)
             path = inference("cuda" if settings.ngpu else "cpu", settings, output_file=options.output)
             print(f"Sound created and saved as {path}!")
-    except SoundGANError as error:
-        print(f"main.py: {error}", file=sys.stderr)
+    except (SoundGANError, OSError) as error:
+        print(f"main.py: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

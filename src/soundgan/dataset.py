@@ -25,7 +25,7 @@ from soundgan.survey import Progress, Recording, Survey, blocks, in_order, quiet
 PEAK_DB = -1.0  # dBFS that recordings are levelled to with level = peak
 RMS_DB = -20.0  # dBFS that recordings are levelled to with level = rms, where their peaks allow it
 _FADE = 0.005  # s, at every cut through a sound, so that it does not click
-_FORMAT = 1  # of the cache; raise it whenever the same files and settings would be painted differently
+_FORMAT = 2  # of the cache; raise it whenever the same files and settings would be painted differently
 _BATCH = 64  # paintings worked on at once by one thread
 _ABANDONED = 24 * 3600  # s after which a half-made cache entry is taken for that of a dead process
 _SETTINGS = {"sample_rate", "duration", "image_size", "range_db", "level", "slice"}
@@ -65,8 +65,8 @@ def prepare(folder: Path, settings: Settings, cache: Path, progress: Progress | 
         DataError: the folder is missing or holds too few usable sounds.
     """
     folder, cache = Path(folder), Path(cache)
-    digest = _digest(folder, settings)
-    dataset = _load(cache / digest, digest)
+    key = _key(folder, settings)
+    dataset = _load(cache / key)
     if dataset is not None:
         return dataset
     # Two passes of about the same work, shown as one bar: survey, then paint.
@@ -79,16 +79,16 @@ def prepare(folder: Path, settings: Settings, cache: Path, progress: Progress | 
     try:
         with quiet():
             _paint(found, settings, workplace, progress)
-        _put(workplace, cache / digest, digest)
+        _put(workplace, cache / key)
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
-    dataset = _load(cache / digest, digest)
+    dataset = _load(cache / key)
     assert dataset is not None, "what was just written can be read"
     return dataset
 
 
-def _digest(folder: Path, settings: Settings) -> str:
-    """Key of the files and of the settings that change paintings; from names, sizes and times, without opening any."""
+def _key(folder: Path, settings: Settings) -> str:
+    """Key of the cache entry: settings that change paintings, and names, sizes and times of files; none is opened."""
     values = settings.model_dump(mode="json", include=_SETTINGS)
     digest = hashlib.blake2b(json.dumps([_FORMAT, values], sort_keys=True).encode(), digest_size=12)
     found = walk(folder, settings.exclude)
@@ -129,7 +129,12 @@ def _paint(found: Survey, settings: Settings, target: Path, progress: Progress |
     names = found.labels
     labels = [names.index(file.label) if file.label is not None else 0 for file in found.files for _ in file.slices]
     np.save(target / "labels.npy", np.array(labels, np.int64))
-    summary = {"representation": rep.model_dump(), "label_names": names, "report": found.report()}
+    summary = {
+        "representation": rep.model_dump(),
+        "label_names": names,
+        "report": found.report(),
+        "digest": _content(found, rep, settings),
+    }
     (target / "dataset.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
 
 
@@ -156,7 +161,14 @@ def _gain(file: Recording, method: str) -> np.float32:
     return np.float32(1)
 
 
-def _load(entry: Path, digest: str) -> Dataset | None:
+def _content(found: Survey, representation: Representation, settings: Settings) -> str:
+    """Digest of what is painted and how, whatever the files are called and wherever they lie."""
+    sounds = [[file.label, file.digest, file.slices] for file in found.files]
+    told = json.dumps([representation.model_dump(), settings.level, sounds], sort_keys=True)
+    return hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
+
+
+def _load(entry: Path) -> Dataset | None:
     """The dataset of a cache entry; None if there is none, or a damaged one."""
     try:
         summary: dict[str, Any] = json.loads((entry / "dataset.json").read_text(encoding="utf-8"))
@@ -166,19 +178,19 @@ def _load(entry: Path, digest: str) -> Dataset | None:
         labels = np.load(entry / "labels.npy", allow_pickle=False)
         if paintings.shape != (len(labels), 1, *representation.shape):
             return None
-        return Dataset(paintings, labels, summary["label_names"], representation, summary["report"], digest)
+        return Dataset(paintings, labels, summary["label_names"], representation, summary["report"], summary["digest"])
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _put(workplace: Path, entry: Path, digest: str) -> None:
+def _put(workplace: Path, entry: Path) -> None:
     """Move a finished entry to its place, unless another process was faster; a damaged one makes room."""
     for attempt in itertools.count():
         try:
             os.rename(workplace, entry)
             return
         except OSError:
-            if _load(entry, digest) is not None:
+            if _load(entry) is not None:
                 return
             if attempt == 3:
                 raise

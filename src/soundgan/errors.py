@@ -25,3 +25,12 @@ class ModelError(SoundGANError):
 
 class TrainingError(SoundGANError):
     """Training cannot start or had to stop."""
+
+
+def one_line(error: SoundGANError | OSError) -> str:
+    """The message of an error on one line, as the faces print it; a full or unwritable disk is told by its file."""
+    if isinstance(error, OSError) and error.strerror:
+        return (
+            f"{error.filename or 'a file'}: {error.strerror}; check that the place exists, may be written and has room"
+        )
+    return " ".join(str(error).split("\n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import secrets
 import sys
@@ -10,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from pydantic import ValidationError
 
 from soundgan import audio
 from soundgan.errors import AudioError
-from soundgan.model import SEEDS, SoundGAN
-from soundgan.model_folder import CONFIG
+from soundgan.model import SEEDS, SoundGAN, within_full_scale
+from soundgan.model_folder import CONFIG, DEFAULT_MODEL, bundled
 from soundgan.picture import picture, resize, save_picture
 from soundgan.settings import Settings, check_settings, load_settings
 from soundgan.spectrogram import Representation, synthesise
 
-DEFAULT_MODEL = "digits"
+N_FFTS = range(16, 65_537)  # samples; a longer window would blur whole sounds together
 
 
 def inference(
@@ -32,10 +34,11 @@ def inference(
     """Make one new sound with the model in `saveroot` and write it to `output_file`.
 
     Args:
-        device: `cuda`, `mps` or `cpu`, or anything whose text begins so, such as a `torch.device`; a device that is
-            not there falls back to the CPU.
-        config: settings, or a settings file. `saveroot` says where the model is; with none there, the bundled model
-            plays and a line on stderr says so. `original_image_size` is the size that the painting is brought to.
+        device: `cuda`, `mps` or `cpu`, where the next one plays if it is missing, or anything whose text is so, such
+            as a `torch.device`; None is the CPU.
+        config: settings, or a settings file. `saveroot` says where the model is. `original_image_size` is the size
+            that the painting is brought to. With no model in `saveroot`, the bundled one plays as it is, and a line on
+            stderr says so.
         output_file: .wav, .flac or .ogg.
         prod: leave out the picture of the painting, which else is written beside the sound as .png.
 
@@ -46,13 +49,14 @@ def inference(
         SoundGANError: settings, model or output file are wrong; the message says how.
     """
     settings = _settings(config)
-    model = SoundGAN.load(_model_of(settings), device=str(device or "cpu"))
+    place, size = _model_and_size(settings)
+    model = SoundGAN.load(place, device="cpu" if device is None else device)
     sound = model.generate(seed=secrets.randbelow(SEEDS))[0]
     path, painting = Path(output_file), sound.painting
-    if settings.original_image_size is None:
+    if size is None:
         sound.save(path)
     else:
-        painting = resize(painting, *settings.original_image_size)
+        painting = resize(painting, *size)
         spectrogram_to_wav(
             painting,
             path,
@@ -74,33 +78,67 @@ def spectrogram_to_wav(
     representation: Representation | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write the sound of a mel spectrogram image at -1 dBFS peak.
+    """Write the sound of a mel spectrogram image.
 
     Args:
         image: (mel bands, frames), row 0 the lowest band. In any range: its minimum becomes -80 dB and its maximum
-            0 dB. With `representation`, values are a painting's, from -1 at its floor to +1 at its ceiling.
+            0 dB, and the sound is levelled to -1 dBFS peak. With `representation`, values are a painting's, from -1 at
+            its floor to +1 at its ceiling, and the sound keeps its level unless that is above full scale.
         output_path: .wav, .flac or .ogg.
-        sr: sample rate in Hz.   hop_length, n_fft: step and window of the STFT, in samples; hop_length divides n_fft.
+        sr: sample rate in Hz.
+        hop_length, n_fft: step and window of the STFT, in samples; hop_length divides n_fft at least twice.
+        representation: of a model's paintings; it takes the place of sr, hop_length and n_fft.
         tags: see `audio.write`.
 
     Raises:
-        AudioError: the image is not two-dimensional or not finite, or the file cannot be written.
+        AudioError: the image is not two-dimensional or not finite, another argument is out of range, or the file
+            cannot be written.
     """
-    values = np.asarray(image, np.float32)
+    values = _numbers(image)
+    if representation is None:
+        representation = _classic_representation(values.shape, sr, hop_length, n_fft)
+        span = values.max() - values.min()
+        painting = ((values - values.min()) / (span if span > 0 else 1) * 2 - 1).astype(np.float32)
+        wave = audio.level(synthesise(painting, representation)[0], "peak")
+    elif values.shape != representation.shape:
+        raise AudioError(f"image: is of shape {values.shape}, its representation of {representation.shape}")
+    else:
+        wave = within_full_scale(synthesise(values.astype(np.float32), representation)[0])
+    return audio.write(output_path, wave, representation.sample_rate, tags=tags)
+
+
+def _numbers(image: ArrayLike) -> NDArray[np.float64]:
+    try:
+        values = np.asarray(image, np.float64)
+    except (TypeError, ValueError) as error:
+        raise AudioError("image: must be an array of numbers, (bands, frames)") from error
     if values.ndim != 2 or min(values.shape) < 2 or not np.isfinite(values).all():
         raise AudioError(f"image: must be a finite array of (bands, frames), not of shape {values.shape} or with NaN")
-    if representation is None:
-        if n_fft % hop_length or n_fft < 2 * hop_length:
-            raise AudioError(f"hop_length = {hop_length}: must divide n_fft = {n_fft} at least twice")
-        bands, frames = values.shape
-        representation = Representation(
-            sample_rate=sr, n_fft=n_fft, hop=hop_length, bands=bands, frames=frames,
-            scale="mel", floor_db=-80, ceiling_db=0,
+    return values
+
+
+def _classic_representation(shape: tuple[int, ...], sr: int, hop_length: int, n_fft: int) -> Representation:
+    checked = {}
+    for name, value, allowed in (
+        ("sr", sr, audio.RATES),
+        ("n_fft", n_fft, N_FFTS),
+        ("hop_length", hop_length, range(1, N_FFTS[-1] // 2 + 1)),
+    ):
+        try:
+            checked[name] = operator.index(value)
+        except TypeError:
+            checked[name] = -1
+        if checked[name] not in allowed:
+            raise AudioError(f"{name} = {value!r}: must be a whole number from {allowed[0]} to {allowed[-1]}")
+    try:
+        return Representation(
+            sample_rate=checked["sr"], n_fft=checked["n_fft"], hop=checked["hop_length"], bands=shape[0],
+            frames=shape[1], scale="mel", floor_db=-80, ceiling_db=0,
         )  # fmt: skip
-        span = values.max() - values.min()
-        values = (values - values.min()) / (span if span > 0 else 1) * 2 - 1
-    wave = audio.level(synthesise(values, representation)[0], "peak")
-    return audio.write(output_path, wave, representation.sample_rate, tags=tags)
+    except ValidationError as error:  # each is in range by itself: what is left is that they do not go together
+        raise AudioError(
+            f"hop_length = {hop_length}: must divide n_fft = {n_fft} at least twice, and n_fft - hop_length be even"
+        ) from error
 
 
 def _settings(config: Settings | Mapping[str, Any] | str | Path) -> Settings:
@@ -109,8 +147,12 @@ def _settings(config: Settings | Mapping[str, Any] | str | Path) -> Settings:
     return check_settings(config) if isinstance(config, Mapping) else load_settings(config)
 
 
-def _model_of(settings: Settings) -> str:
+def _model_and_size(settings: Settings) -> tuple[str | Path, tuple[int, int] | None]:
+    """Where the model is, and the size that its paintings are brought to: one meant for it, not for the bundled one."""
+    size = settings.original_image_size
     if (Path(settings.saveroot) / CONFIG).is_file():
-        return settings.saveroot
-    print(f"No trained model in {settings.saveroot}: the bundled model {DEFAULT_MODEL} plays.", file=sys.stderr)
-    return DEFAULT_MODEL
+        return settings.saveroot, size
+    ignored = "" if size is None else ", without original_image_size"
+    told = f"No trained model in {settings.saveroot}: the bundled model {DEFAULT_MODEL} plays{ignored}."
+    print(told, file=sys.stderr)
+    return bundled().get(DEFAULT_MODEL, DEFAULT_MODEL), None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
+import re
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 SEEDS = 2**32
 
-# Execution providers of ONNX Runtime for the classic names of devices, the wished-for one first.
+# Execution providers of ONNX Runtime for the classic names of devices; where one is missing, the next is tried.
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider", "cpu": "CPUExecutionProvider"}
 
 
@@ -35,6 +37,8 @@ class Sound:
         label: its label, None for a model without.
         seed: makes the same sound again with the same model, label and truncation.
         painting: (bands, frames), float32 in [-1, 1].
+        tags: what `save` writes into the file: software, comment (model, label, seed, truncation), and copyright for
+            a model that states the licence of its data.
     """
 
     samples: NDArray[np.float32] = field(repr=False)
@@ -71,27 +75,35 @@ class SoundGAN:
         self._generator = generator
 
     @classmethod
-    def load(cls, path_or_name: str | Path, *, device: str = "cpu") -> SoundGAN:
+    def load(cls, path_or_name: str | Path, *, device: object = "cpu") -> SoundGAN:
         """Load a model folder or a bundled model.
 
         Args:
             path_or_name: a folder, or a name that `soundgan models` lists.
-            device: `cpu`, `cuda` or `mps`; where that is missing, the CPU serves. The sound of a seed is the same on
-                the same device, and nearly the same on another.
+            device: `cuda`, `mps` or `cpu`, where the next one plays if it is missing, or anything whose text is so,
+                such as a `torch.device`; `cuda:1` is the second GPU. The sound of a seed is the same on the same
+                device, and nearly the same on another.
 
         Raises:
-            ModelError: there is no such model, or it is damaged.
+            ModelError: there is no such model or device, or the model is damaged.
         """
+        providers = _providers(str(device))
         folder = find(path_or_name)
         config = read_config(folder)
         for name in (MAPPING, GENERATOR, WEIGHTS):
             if not (folder / name).is_file():
                 raise ModelError(f"{folder / name}: is missing; copy or export the model again")
-        mapping, generator = (_session(folder / name, device) for name in (MAPPING, GENERATOR))
+        mapping, generator = (_session(folder / name, providers) for name in (MAPPING, GENERATOR))
         z, painting = mapping.get_inputs()[0], generator.get_outputs()[0]
         if z.shape[1:] != [config.nz] or tuple(painting.shape[2:]) != config.representation.shape:
             raise ModelError(f"{folder}: {CONFIG} and the ONNX files are of different models; copy or export it again")
-        return cls(config, mapping, generator)
+        model = cls(config, mapping, generator)
+        try:
+            model._map(0, max(len(config.labels) - 1, 0), 1.0)  # how many labels a graph knows shows when it is asked
+        except Exception as error:  # ONNX Runtime raises a class of its own for every kind of damage
+            told = f"the Generator does not know all of its {len(config.labels)} labels"
+            raise ModelError(f"{folder / CONFIG}: {told}; copy or export the model again") from error
+        return model
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -104,25 +116,22 @@ class SoundGAN:
         return self.config.representation
 
     def generate(
-        self, n: int = 1, *, label: str | None = None, seed: int | None = None, truncation: float = 1.0
+        self, n: int = 1, *, label: str | int | None = None, seed: int | None = None, truncation: float = 1.0
     ) -> list[Sound]:
         """Make new sounds. Sound number i is that of `seed + i`, whatever `n` is.
 
         Args:
             n: how many.
-            label: the kind of sound; None lets every seed choose one.
+            label: the kind of sound, 3 as well as "3"; None lets every seed choose one.
             seed: 0 to 2³² - 1; None takes a new one.
             truncation: 1 for the full variety; towards 0, sounds come closer to the typical one (Karras et al. 2019).
 
         Raises:
             ModelError: the model does not know the label, or an argument is out of range.
         """
-        if n < 1:
-            raise ModelError(f"n = {n}: at least 1 sound must be asked for")
-        seed = secrets.randbelow(SEEDS) if seed is None else seed
-        if not 0 <= seed < SEEDS:
-            raise ModelError(f"seed = {seed}: must be from 0 to {SEEDS - 1}")
-        seeds = [(int(seed) + i) % SEEDS for i in range(n)]
+        n = _whole("n", n, range(1, SEEDS + 1))
+        first = secrets.randbelow(SEEDS) if seed is None else _whole("seed", seed, range(SEEDS))
+        seeds = [(first + i) % SEEDS for i in range(n)]
         indices = [self._label_index(label, one) for one in seeds]
         paintings = [self.paint(one, index, truncation) for one, index in zip(seeds, indices, strict=True)]
         waves = synthesise(np.stack(paintings), self.representation)
@@ -135,21 +144,34 @@ class SoundGAN:
         """The painting of a seed: (bands, frames), float32 in [-1, 1].
 
         Latents are drawn one at a time and painted one at a time: kernels for another batch size round differently.
+
+        Args:
+            seed: 0 to 2³² - 1.
+            label_index: place of the label in `labels`; 0 for a model without.
+            truncation: as in `generate`.
+
+        Raises:
+            ModelError: an argument is out of range.
         """
+        seed = _whole("seed", seed, range(SEEDS))
+        label_index = _whole("label_index", label_index, range(max(len(self.labels), 1)))
         if not 0 <= truncation <= 2:
             raise ModelError(f"truncation = {truncation}: must be from 0 to 2")
-        z = _stream(seed).standard_normal(self.config.nz).astype(np.float32)[None]
-        inputs = {"z": z, "label": np.array([label_index]), "truncation": np.array([truncation], np.float32)}
-        (w,) = self._mapping.run(["w"], inputs)
-        (painting,) = self._generator.run(["painting"], {"w": w})
+        (painting,) = self._generator.run(["painting"], {"w": self._map(seed, label_index, truncation)})
         return np.clip(np.asarray(painting)[0, 0], -1, 1)
 
-    def _label_index(self, label: str | None, seed: int) -> int:
-        if label is not None and label not in self.labels:
+    def _map(self, seed: int, label_index: int, truncation: float) -> Any:
+        """The mapped latent w of a seed, (1, …), as the graph gives it."""
+        z = _stream(seed).standard_normal(self.config.nz).astype(np.float32)[None]
+        inputs = {"z": z, "label": np.array([label_index]), "truncation": np.array([truncation], np.float32)}
+        return self._mapping.run(["w"], inputs)[0]
+
+    def _label_index(self, label: str | int | None, seed: int) -> int:
+        if label is not None and str(label) not in self.labels:
             known = f"it knows {', '.join(self.labels)}" if self.labels else "it has no labels"
-            raise ModelError(f"label = {label}: not a label of the model {self.config.name}; {known}")
+            raise ModelError(f"label = {label!r}: not a label of the model {self.config.name}; {known}")
         if label is not None:
-            return self.labels.index(label)
+            return self.labels.index(str(label))
         if not self.labels:
             return 0
         stream = _stream(seed)
@@ -159,7 +181,7 @@ class SoundGAN:
     def _sound(
         self, wave: NDArray[np.float32], painting: NDArray[np.float32], label: str | None, seed: int, truncation: float
     ) -> Sound:
-        wave = wave / max(1.0, float(np.abs(wave).max()))  # too loud a sound is turned down as a whole
+        wave = within_full_scale(wave)
         comment = {"model": self.config.name, "label": label, "seed": seed, "truncation": truncation}
         told = " ".join(f"{key}={value}" for key, value in comment.items() if value is not None)
         tags = {"software": f"SoundGAN {__version__}", "comment": f"generated by SoundGAN: {told}"}
@@ -168,18 +190,42 @@ class SoundGAN:
         return Sound(wave, self.representation.sample_rate, label, seed, painting, tags)
 
 
+def within_full_scale(wave: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A wave at its own level; one above full scale is turned down as a whole."""
+    return wave / max(1.0, float(np.abs(wave).max()))
+
+
+def _whole(name: str, value: object, allowed: range) -> int:
+    """A whole number of Python or NumPy as an int; `ModelError` if it is none, or out of range."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or number not in allowed:
+        raise ModelError(f"{name} = {value!r}: must be a whole number from {allowed[0]} to {allowed[-1]}")
+    return number
+
+
 def _stream(seed: int) -> np.random.RandomState:
     """The random numbers of a seed. NumPy promises that this old generator's stream never changes."""
     return np.random.RandomState(seed)
 
 
-def _session(path: Path, device: str) -> onnxruntime.InferenceSession:
-    wished = [_PROVIDERS.get(device.split(":")[0], _PROVIDERS["cpu"]), _PROVIDERS["cpu"]]
-    available = onnxruntime.get_available_providers()
+def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
+    """The execution providers to try for a device, in order: cuda, mps, cpu, from the wished-for one on."""
+    wished = re.fullmatch(rf"({'|'.join(_PROVIDERS)})(?::(\d+))?", device, re.ASCII)
+    if not wished:
+        raise ModelError(f"device = {device!r}: must be {', '.join(_PROVIDERS)}, or one with a number, as cuda:0")
+    kinds, available = list(_PROVIDERS), onnxruntime.get_available_providers()
+    usable = [kind for kind in kinds[kinds.index(wished[1]) :] if _PROVIDERS[kind] in available]
+    number = {"device_id": wished[2] or "0"}
+    return [(_PROVIDERS[kind], number) if kind == "cuda" else _PROVIDERS[kind] for kind in usable]
+
+
+def _session(path: Path, providers: list[str | tuple[str, dict[str, str]]]) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised; the log would tell it once more
     try:
-        providers = [provider for provider in dict.fromkeys(wished) if provider in available]
         return onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # ONNX Runtime raises a class of its own for every kind of damage
         reason = str(error).splitlines()[0][:200]

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from soundgan.errors import ModelError
 from soundgan.files import write_text
@@ -18,6 +19,33 @@ from soundgan.spectrogram import Representation
 
 SCHEMA = 1
 CONFIG, MAPPING, GENERATOR, WEIGHTS = "config.json", "mapping.onnx", "generator.onnx", "model.safetensors"
+DEFAULT_MODEL = "digits"  # the bundled model that plays when none is named
+
+# Separators of folders, control characters, and surrogates, which no UTF-8 text can hold.
+_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def check_name(name: str) -> str:
+    """Return a label or the name of a model if it can begin the name of a file: a shared model writes nowhere else.
+
+    Raises:
+        ValueError: it is empty, `.` or `..`, or holds a slash, a backslash, a control character or half a character.
+    """
+    if name in ("", ".", "..") or _UNSAFE.search(name):
+        raise ValueError("must be the beginning of a file name, without slashes, backslashes and control characters")
+    return name
+
+
+def _all_different(labels: tuple[str, ...]) -> tuple[str, ...]:
+    seen = set[str]()
+    for label in labels:
+        if label in seen:
+            raise ValueError(f"{label!r} is there twice")
+        seen.add(label)
+    return labels
+
+
+_Name = Annotated[str, AfterValidator(check_name)]
 
 
 class ModelConfig(BaseModel):
@@ -26,12 +54,16 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: int = Field(default=SCHEMA, description="Version of this layout.")
-    name: str = Field(description="Name of the model.")
+    name: _Name = Field(description="Name of the model.")
     representation: Representation = Field(description="How its paintings become sound.")
     nz: int = Field(ge=1, description="Numbers in the latent z.")
-    labels: tuple[str, ...] = Field(default=(), description="Its labels in the order of their indices; empty for none.")
+    labels: Annotated[tuple[_Name, ...], AfterValidator(_all_different)] = Field(
+        default=(), description="Its labels in the order of their indices; empty for none."
+    )
     settings: dict[str, Any] = Field(default_factory=dict, description="The settings that it was trained with.")
-    training: dict[str, Any] = Field(default_factory=dict, description="Sounds seen, minutes, device, parameters.")
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="Sounds seen, steps, minutes, machine, parameters."
+    )
     licence: str = Field(default="", description="Licence of the data that it was trained on.")
     attribution: str = Field(default="", description="Whom to name for the data.")
     onnx_difference: float = Field(
@@ -52,7 +84,7 @@ def read_config(folder: Path) -> ModelConfig:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{folder}: not a model folder: it has no {CONFIG}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error})") from error
     version = values.get("schema_version") if isinstance(values, dict) else None
     if isinstance(version, int) and version > SCHEMA:
@@ -61,8 +93,11 @@ def read_config(folder: Path) -> ModelConfig:
         return ModelConfig.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise ModelError(f"{path}: {where}: {problem['msg'].lower()}; export the model again") from None
+        where, value = ".".join(map(str, problem["loc"])), problem["input"]
+        if isinstance(value, str):
+            where += f" = {value!r:.100}"
+        told = problem["msg"].removeprefix("Value error, ")
+        raise ModelError(f"{path}: {where}: {told[:1].lower()}{told[1:]}; export the model again") from None
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
@@ -71,9 +106,21 @@ def write_config(folder: Path, config: ModelConfig) -> None:
 
 
 def bundled() -> dict[str, Path]:
-    """The models that come with SoundGAN, by name."""
+    """The models that come with SoundGAN, by name; an installation may have none."""
     home = Path(__file__).parent / "pretrained"
-    return {folder.name: folder for folder in sorted(home.iterdir()) if (folder / CONFIG).is_file()}
+    return {path.parent.name: path.parent for path in sorted(home.glob(f"*/{CONFIG}"))}
+
+
+def models_in(folder: Path) -> dict[str, Path]:
+    """The model folders in a folder, which may be one itself, by name.
+
+    Raises:
+        ModelError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: there is no such folder; name one that holds model folders")
+    found = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG}"))}
+    return {folder.resolve().name: folder, **found} if (folder / CONFIG).is_file() else found
 
 
 def find(path_or_name: str | Path) -> Path:

@@ -129,7 +129,10 @@ class Settings(BaseModel):
     seed: int = Field(
         default=0, ge=0, lt=2**32, description="Seed of the training: the same seed, data and machine, same model."
     )
-    workers: int = Field(default=0, ge=0, le=256, description="Threads used on the CPU; 0: all cores.")
+    threads: int = Field(default=0, ge=0, le=256, description="Threads that train on the CPU; 0: all cores.")
+    workers: int = Field(
+        default=0, ge=0, le=256, description="Classic, without effect: data is read once, on all cores, and cached."
+    )
     ngpu: int = Field(default=1, ge=0, description="0 keeps to the CPU; otherwise a GPU is used if there is one.")
 
 

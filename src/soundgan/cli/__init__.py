@@ -15,7 +15,7 @@ from soundgan.cli.importing import import_model
 from soundgan.cli.inspect import inspect
 from soundgan.cli.models import models
 from soundgan.cli.train import train
-from soundgan.errors import SoundGANError
+from soundgan.errors import SoundGANError, one_line
 
 app = typer.Typer(
     name="soundgan",
@@ -41,6 +41,6 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # file names may hold what a terminal cannot show
     try:
         app()
-    except SoundGANError as error:
-        print(f"soundgan: {error}", file=sys.stderr)
+    except (SoundGANError, OSError) as error:
+        print(f"soundgan: {one_line(error)}", file=sys.stderr)
         sys.exit(2)

@@ -18,7 +18,9 @@ class Format(StrEnum):
 
 
 def generate(
-    model: Annotated[str, typer.Argument(help="Model folder, or a name from `soundgan models`.")] = "digits",
+    model: Annotated[
+        str | None, typer.Argument(help="Model folder, or a name from `soundgan models`; otherwise the bundled one.")
+    ] = None,
     n: Annotated[int, typer.Option("-n", "--number", help="How many sounds.", min=1)] = 8,
     label: Annotated[str | None, typer.Option(help="Kind of sound; otherwise every seed chooses one.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first sound; the others follow. Otherwise new.")] = None,
@@ -27,13 +29,15 @@ def generate(
     format: Annotated[Format, typer.Option(help="Format of the files.")] = Format.wav,
     subtype: Annotated[str, typer.Option(help="PCM_16, PCM_24 or FLOAT (wav only).")] = "PCM_16",
     picture: Annotated[bool, typer.Option("--picture", help="Write the painting of every sound as PNG, too.")] = False,
+    device: Annotated[str, typer.Option(help="cuda, mps or cpu; where one is missing, the next.")] = "cpu",
 ) -> None:
     """Make new sounds; the file names hold label and seed, which bring the same sound again."""
     from soundgan.errors import AudioError
     from soundgan.model import SEEDS, SoundGAN
+    from soundgan.model_folder import DEFAULT_MODEL
     from soundgan.picture import save_picture
 
-    player = SoundGAN.load(model)
+    player = SoundGAN.load(DEFAULT_MODEL if model is None else model, device=device)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -14,6 +14,7 @@ def inspect(
     sample_rate: Annotated[int | None, typer.Option(help="Hz; otherwise the data's own.")] = None,
     duration: Annotated[float | None, typer.Option(help="s; otherwise from the data.")] = None,
     slice: Annotated[bool | None, typer.Option(help="Cut long recordings into slices.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Leave out files of this pattern (repeatable).")] = None,
     every: Annotated[bool, typer.Option("--all", help="Name every file that is left out.")] = False,
 ) -> None:
     """Report what would be used, padded, cut, sliced and left out, and why, without training."""
@@ -24,7 +25,7 @@ def inspect(
     from soundgan.survey import survey
 
     settings = load_settings(config) if config is not None else Settings()
-    options = {"sample_rate": sample_rate, "duration": duration, "slice": slice}
+    options = {"sample_rate": sample_rate, "duration": duration, "slice": slice, "exclude": exclude or None}
     given = {key: value for key, value in options.items() if value is not None}
     settings = check_settings({**settings.model_dump(), **given}, source="command line")
 

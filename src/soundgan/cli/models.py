@@ -1,4 +1,4 @@
-"""`soundgan models`: the models that come with SoundGAN."""
+"""`soundgan models [FOLDER]`: the models that come with SoundGAN, or those in a folder."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ import typer
 
 
 def models(
-    folder: Annotated[Path | None, typer.Argument(help="List the model folders in here instead.")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="A model folder, or one that holds some.")] = None,
 ) -> None:
-    """List models with their labels, sample rate, duration and licence."""
-    from soundgan.model_folder import CONFIG, bundled, read_config
+    """List models with their labels, sample rate, duration and licence; exit status 2 if one of them is damaged."""
+    from soundgan.errors import ModelError, one_line
+    from soundgan.model_folder import bundled, models_in, read_config
 
-    found = bundled()
-    if folder is not None:
-        found = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG}"))}
+    found = bundled() if folder is None else models_in(folder)
+    damaged = False
     for name, path in found.items():
-        config = read_config(path)
+        try:
+            config = read_config(path)
+        except ModelError as error:
+            typer.echo(f"soundgan: {one_line(error)}", err=True)
+            damaged = True
+            continue
         representation = config.representation
         typer.echo(f"{name}: {representation.duration:.2f} s at {representation.sample_rate} Hz")
         typer.echo(f"    labels: {', '.join(config.labels) or 'none'}")
@@ -26,3 +31,5 @@ def models(
             typer.echo(f"    trained on data under {config.licence}: {config.attribution}")
     if not found:
         typer.echo("No models here.", err=True)
+    if damaged:
+        raise typer.Exit(2)

@@ -85,7 +85,7 @@ def run_training(settings: Settings) -> Path:
         def prepared(report: str) -> None:
             bar.update(reading, visible=False)
             bar.update(training, visible=True)
-            console.print(report, markup=False, highlight=False)
+            console.print(report, markup=False, highlight=False, soft_wrap=True)
 
         def stepped(step: Step) -> None:
             nonlocal last_line
@@ -100,6 +100,7 @@ def run_training(settings: Settings) -> Path:
             settings,
             reading=lambda done, total: bar.update(reading, completed=done, total=total),
             prepared=prepared,
+            announce=lambda machine: console.print(f"Training on {machine}", highlight=False),
             stepped=stepped,
         )
     if result.interrupted:

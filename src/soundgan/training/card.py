@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from soundgan.dataset import Dataset
@@ -13,7 +14,10 @@ from soundgan.training.snapshot import MADE, REAL, chosen_rows, real_paintings
 
 
 def write_card(folder: Path, config: ModelConfig, dataset: Dataset | None = None) -> None:
-    """Write `README.md` and `samples/` of a model folder by playing the model; real paintings stand beside if given."""
+    """Write `README.md` and `samples/` of a model folder by playing the model; real paintings stand beside if given.
+
+    What people noted about the model in `NOTES.md` is part of the card, so that it outlives another export.
+    """
     model = SoundGAN.load(folder)
     samples = folder / "samples"
     samples.mkdir(exist_ok=True)
@@ -25,21 +29,25 @@ def write_card(folder: Path, config: ModelConfig, dataset: Dataset | None = None
         sheet.append([*real, *(sound.painting for sound in made)])
         made[0].save(samples / f"{name or row}_{made[0].seed}.flac")
     save_picture(grid(sheet), samples / "paintings.png")
-    write_text(folder / "README.md", _card(config, with_real=dataset is not None))
+    notes = folder / "NOTES.md"
+    told = notes.read_text(encoding="utf-8") if notes.exists() else ""
+    write_text(folder / "README.md", f"{_card(config, with_real=dataset is not None)}\n{told}".rstrip() + "\n")
 
 
 def _card(config: ModelConfig, *, with_real: bool) -> str:
     representation, training = config.representation, config.training
     beside = f"the first {REAL} in a row are real, the other {MADE} were generated" if with_real else "all generated"
-    seen = training.get("sounds_seen", 0)
+    seen, machine = training.get("sounds_seen", 0), training.get("machine")
     trained = f"{seen:,} sounds seen in {training.get('minutes')} minutes" if seen else "not known: converted weights"
+    trained += f" on {machine}" if machine else ""
+    label = f" --label {shlex.quote(config.labels[0])}" if config.labels else ""
     licence = config.licence or "not stated: set `licence` in the settings before sharing this model"
     return f"""# {config.name}
 
 A SoundGAN model: {representation.duration:.2f} s sounds at {representation.sample_rate} Hz,
 {f"{len(config.labels)} labels: {', '.join(config.labels)}" if config.labels else "no labels"}.
 
-    soundgan generate {config.name} -n 8 {f"--label {config.labels[0]} " if config.labels else ""}-o sounds
+    soundgan generate PATH_OF_THIS_FOLDER -n 8{label} -o sounds
 
 ![Paintings](samples/paintings.png)
 

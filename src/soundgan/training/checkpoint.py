@@ -67,7 +67,10 @@ def save_checkpoint(path: Path, players: Players, clock: Clock, made_with: dict[
 def read_made_with(path: Path) -> dict[str, Any]:
     """What the run of this checkpoint depends on, as it was given to `save_checkpoint`."""
     with _opened(path) as file:
-        return json.loads(file.metadata()["made_with"])
+        made_with = json.loads(file.metadata()["made_with"])
+    if not {"settings", "data", "representation", "labels"} <= made_with.keys():
+        raise TrainingError(f"{path}: was written by an older SoundGAN; delete it to start anew")
+    return made_with
 
 
 def load_checkpoint(path: Path, players: Players) -> Clock:
@@ -93,8 +96,7 @@ def load_checkpoint(path: Path, players: Players) -> Clock:
                 state.setdefault(int(index), {})[field] = alike
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, ValueError, IndexError) as error:
-        reason = " ".join(str(error).split())
-        raise TrainingError(f"{path}: does not fit these networks ({reason}); delete it to start anew") from error
+        raise _misfit(path, error) from error
     return clock
 
 
@@ -102,8 +104,16 @@ def load_average(path: Path, generator: nn.Module) -> Clock:
     """Bring a Generator to the averaged weights of a checkpoint, and return its clock."""
     with _opened(path) as file:
         keys = [key for key in file.keys() if key.startswith("average/")]  # noqa: SIM118 - not a mapping
-        generator.load_state_dict({key.partition("/")[2]: file.get_tensor(key) for key in keys})
+        try:
+            generator.load_state_dict({key.partition("/")[2]: file.get_tensor(key) for key in keys})
+        except RuntimeError as error:
+            raise _misfit(path, error) from error
         return Clock(**json.loads(file.metadata()["clock"]))
+
+
+def _misfit(path: Path, error: Exception) -> TrainingError:
+    reason = " ".join(str(error).split())
+    return TrainingError(f"{path}: does not fit these networks ({reason}); delete it to start anew")
 
 
 def _opened(path: Path) -> Any:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import os
 import struct
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,6 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from soundgan.errors import TrainingError
-from soundgan.files import replacing
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, write_config
 
 OPSET = 20
@@ -55,15 +56,15 @@ class _Painter(nn.Module):
 def export(generator: nn.Module, config: ModelConfig, folder: Path) -> ModelConfig:
     """Write `config.json`, the two ONNX graphs and their weights into `folder`, checked against PyTorch.
 
-    The weights are rounded to half precision and stored once, in `model.safetensors`; the graphs refer to it. Files
-    are put in place one by one with `config.json` last: a folder that has one is whole.
+    The weights are rounded to half precision and stored once, in `model.safetensors`; the graphs refer to it. All files
+    are made and checked before they take the place of an older model's, `config.json` last: a folder that has one is
+    whole.
 
     Returns:
         `config` with the largest difference measured between ONNX Runtime and PyTorch.
 
     Raises:
-        TrainingError: a weight cannot be stored (`folder` stays as it was), or the graphs do not paint what PyTorch
-            paints.
+        TrainingError: a weight cannot be stored, or the graphs do not paint what PyTorch paints; an older model stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
     generator = copy.deepcopy(generator).float().cpu().eval().requires_grad_(False)
@@ -83,20 +84,23 @@ def export(generator: nn.Module, config: ModelConfig, folder: Path) -> ModelConf
         GENERATOR: _graph(painter, (w,), ["w"], "painting"),
     }
     weights = mapping.state_dict()
-    (folder / CONFIG).unlink(missing_ok=True)
-    with replacing(folder / WEIGHTS) as temporary:
-        temporary.write_bytes(save({name: tensor.half().contiguous() for name, tensor in weights.items()}))
-    offsets = _offsets(folder / WEIGHTS)
-    for name, graph in graphs.items():
-        _share_weights(graph, weights, offsets)
-        with replacing(folder / name) as temporary:
-            onnx.save(graph, temporary)
-
-    difference = _difference(folder, mapping, painter, config)
-    if not difference <= CLOSE_ENOUGH:  # NaN is not close
-        raise TrainingError(f"{folder / GENERATOR}: differs from PyTorch by {difference:.2g}; please report this")
-    config = config.model_copy(update={"onnx_difference": float(f"{difference:.2g}")})
-    write_config(folder, config)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
+        new = Path(made)
+        (new / WEIGHTS).write_bytes(save({name: tensor.half().contiguous() for name, tensor in weights.items()}))
+        offsets = _offsets(new / WEIGHTS)
+        for name, graph in graphs.items():
+            _share_weights(graph, weights, offsets)
+            onnx.save(graph, new / name)
+        difference = _difference(new, mapping, painter, config)
+        if not difference <= CLOSE_ENOUGH:  # NaN is not close
+            raise TrainingError(
+                f"{folder}: the ONNX graphs differ from PyTorch by {difference:.2g}; please report this"
+            )
+        config = config.model_copy(update={"onnx_difference": float(f"{difference:.2g}")})
+        write_config(new, config)
+        (folder / CONFIG).unlink(missing_ok=True)
+        for name in (WEIGHTS, *graphs, CONFIG):
+            os.replace(new / name, folder / name)
     return config
 
 

@@ -22,8 +22,8 @@ def check_finite(values: dict[str, float], clock: Clock) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
             raise TrainingError(
-                f"training diverged: {name} is {value} after {clock.seen} sounds; {_KEPT}. Halve lr_G and lr_D, or "
-                "double penalty, and run the same command again"
+                f"training diverged: {name} is {value} after {clock.seen} sounds; {_KEPT}. In a settings "
+                "file (--config), halve lr_G and lr_D, or double penalty, and run the same command again"
             )
 
 
@@ -45,11 +45,12 @@ def check_health(players: Players, paintings: Tensor, labels: Tensor, clock: Clo
     device = next(players.average.parameters()).device
     z = Chance(settings.seed, 0, device).normal(64, settings.nz)
     spread = players.average(z, label.to(device).expand(64)).std(0).mean().item()
-    real = paintings[labels == label][:256]
-    real_spread = real.std(0).mean().item() if len(real) > 1 else 0.0
+    positions = (labels == label).nonzero()[:, 0]
+    some = positions[:: max(1, len(positions) // 256)]
+    real_spread = paintings[some].std(0).mean().item() if len(some) > 1 else 0.0
     if clock.seen >= PATIENCE and spread < LEAST_SPREAD * real_spread:
         raise TrainingError(
             f"training collapsed: the made paintings of a label are alike after {clock.seen} sounds (spread "
-            f"{spread:.4f}, real ones {real_spread:.4f}); {_KEPT}. Start anew in another saveroot "
-            "with double the penalty, or half of lr_G and lr_D"
+            f"{spread:.4f}, real ones {real_spread:.4f}); {_KEPT}. Start anew in another saveroot, "
+            "with double the penalty, or half of lr_G and lr_D, in a settings file (--config)"
         )

@@ -25,19 +25,20 @@ from soundgan.errors import TrainingError
 from soundgan.settings import Settings
 from soundgan.training.chance import Chance
 from soundgan.training.checkpoint import Clock, Players, load_checkpoint, read_made_with, save_checkpoint
-from soundgan.training.device import arithmetic, pick_device, pick_precision
+from soundgan.training.device import arithmetic, pick_device, pick_precision, processor
 from soundgan.training.health import check_finite, check_health
 from soundgan.training.log import Log
 from soundgan.training.networks import build_discriminator, build_generator
 from soundgan.training.objective import discriminator_loss, generator_loss
 from soundgan.training.snapshot import save_snapshot
 
+CHECKPOINT = "checkpoint.safetensors"
 DEFAULT_MINUTES = 60.0
 LOG_EVERY = 25  # steps
 # What a resumed run may change; everything else must be as it was. The last line is for getting over a divergence.
 CHANGEABLE = {
     "dataroot", "saveroot", "exclude", "licence", "attribution", "original_image_size",
-    "minutes", "sounds", "num_epochs", "snapshot_minutes", "workers", "precision", "ngpu",
+    "minutes", "sounds", "num_epochs", "snapshot_minutes", "threads", "workers", "precision", "ngpu",
     "lr_G", "lr_D", "penalty",
 }  # fmt: skip
 OF_THE_OTHER_NETWORK = {"residual": {"ngf", "ndf"}, "dcgan": {"size"}}
@@ -54,15 +55,20 @@ class Progress(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How training ended: the averaged Generator, the clock, and whether the user stopped it early."""
+    """How training ended: the averaged Generator, the clock, whether the user stopped it early, and what it ran on."""
 
     generator: torch.nn.Module
     clock: Clock
     interrupted: bool
+    machine: str
 
 
 def train(
-    dataset: Dataset, settings: Settings, folder: Path, report: Callable[[Progress], None] = lambda progress: None
+    dataset: Dataset,
+    settings: Settings,
+    folder: Path,
+    report: Callable[[Progress], None] = lambda progress: None,
+    announce: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Train until the budget of `settings` is spent; a checkpoint in `folder` is resumed.
 
@@ -71,13 +77,12 @@ def train(
         settings: networks, game and budget (`minutes`, `sounds` or `num_epochs`, whichever comes first).
         folder: where checkpoint, log and snapshots go; made if missing.
         report: called every few steps.
+        announce: called once with what training runs on, before it starts.
 
     Raises:
         TrainingError: the checkpoint belongs to other data or settings; the networks diverged or collapsed (the last
             good checkpoint stays).
     """
-    torch.set_num_threads(settings.workers or torch.get_num_threads())
-    torch.set_flush_denormal(True)  # numbers that small cost a processor a hundred times the usual
     device, budget = pick_device(settings), _Budget(settings, len(dataset.labels))
     players = _new_players(dataset, settings, device)
     paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
@@ -86,7 +91,7 @@ def train(
         paintings, labels = paintings.to(device), labels.to(device)
 
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "checkpoint.safetensors"
+    checkpoint = folder / CHECKPOINT
     made_with = {"data": dataset.digest, "settings": settings.model_dump(mode="json")}
     made_with |= {"representation": dataset.representation.model_dump(), "labels": dataset.label_names}
     clock = Clock()
@@ -100,18 +105,20 @@ def train(
             settings = settings.model_copy(update={"precision": before.get("precision", "auto")})
     precision = pick_precision(settings, device)
     made_with["precision"] = str(precision).removeprefix("torch.")
+    where = f"{settings.threads or torch.get_num_threads()} CPU threads" if device.type == "cpu" else device.type
+    made_with["machine"] = machine = f"{where}, {made_with['precision']}"
+    announce(machine)
 
     log = Log(folder, clock.seen)
     started, seconds_before, seen_before = time.monotonic(), clock.seconds, clock.seen
     last_snapshot = started
 
-    def save(*, snapshot: bool) -> None:
+    def save() -> None:
         check_health(players, paintings, labels, clock, settings)
         save_checkpoint(checkpoint, players, clock, made_with)
-        if snapshot:
-            save_snapshot(folder / "snapshots", players.average, dataset, settings, clock.seen)
+        save_snapshot(folder / "snapshots", players.average, dataset, settings, clock.seen)
 
-    with _stop_signal() as stop, log:
+    with _stop_signal() as stop, log, processor(settings):
         while not budget.spent(clock) and not stop.is_set():
             index = _batch(settings.seed, clock.seen, settings.batch_size, len(labels)).to(labels.device)
             label = labels[index].to(device)
@@ -167,11 +174,11 @@ def train(
                 log.write(clock, losses, speed)
                 report(Progress(clock.seen, budget.done(clock), speed, budget.seconds_left(clock, speed), losses))
             if now - last_snapshot > 60 * settings.snapshot_minutes:
-                save(snapshot=True)
+                save()
                 last_snapshot = time.monotonic()
         if clock.seen > seen_before:
-            save(snapshot=True)
-    return Outcome(players.average, clock, stop.is_set())
+            save()
+    return Outcome(players.average, clock, stop.is_set(), machine)
 
 
 class _Budget:

@@ -5,26 +5,27 @@ The model folder itself is what users share; `training/` in it holds cache, chec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from filelock import FileLock, Timeout
 from torch import nn
 
 from soundgan.dataset import prepare
-from soundgan.errors import TrainingError
-from soundgan.model_folder import ModelConfig
+from soundgan.errors import ModelError, TrainingError
+from soundgan.model_folder import CONFIG, ModelConfig
 from soundgan.settings import Settings, check_settings
 from soundgan.spectrogram import Representation
 from soundgan.training.card import write_card
 from soundgan.training.checkpoint import Clock, load_average, read_made_with
 from soundgan.training.export import export
 from soundgan.training.legacy import legacy_generator
-from soundgan.training.loop import Progress, train
+from soundgan.training.loop import CHECKPOINT, Progress, train
 from soundgan.training.networks import build_generator
 
 TRAINING = "training"
-CHECKPOINT = "checkpoint.safetensors"
 
 
 class Result(NamedTuple):
@@ -41,6 +42,7 @@ def run(
     *,
     reading: Callable[[int, int], None] | None = None,
     prepared: Callable[[str], None] = lambda report: None,
+    announce: Callable[[str], None] = lambda text: None,
     stepped: Callable[[Progress], None] = lambda progress: None,
 ) -> Result:
     """Train on `settings.dataroot` and write the model folder `settings.saveroot`; resume what is there.
@@ -48,6 +50,7 @@ def run(
     Args:
         reading: called with (done, all) while sounds are read.
         prepared: called with the report on the data before training starts.
+        announce: called with what training runs on.
         stepped: called every few steps.
 
     Raises:
@@ -56,12 +59,13 @@ def run(
     folder, data = Path(settings.saveroot), Path(settings.dataroot)
     if folder.resolve().is_relative_to(data.resolve()):
         raise TrainingError(f"saveroot {folder} lies in dataroot {data}: its sounds would be trained on; move it out")
-    dataset = prepare(data, settings, folder / TRAINING / "cache", reading)
-    prepared(dataset.report)
-    outcome = train(dataset, settings, folder / TRAINING, stepped)
-    config = _describe(folder, settings, dataset.representation, dataset.label_names, outcome.clock, outcome.generator)
-    config = export(outcome.generator, config, folder)
-    write_card(folder, config, dataset)
+    with _alone(folder / TRAINING):
+        dataset = prepare(data, settings, folder / TRAINING / "cache", reading)
+        prepared(dataset.report)
+        outcome = train(dataset, settings, folder / TRAINING, stepped, announce)
+        about = dataset.representation, dataset.label_names, outcome.clock, outcome.machine
+        config = export(outcome.generator, _describe(folder, settings, outcome.generator, *about), folder)
+        write_card(folder, config, dataset)
     return Result(folder, outcome.clock.seen, outcome.clock.seconds, outcome.interrupted)
 
 
@@ -79,8 +83,8 @@ def export_checkpoint(folder: Path) -> Path:
     representation = Representation.model_validate(made_with["representation"])
     generator = build_generator(settings, representation, len(made_with["labels"]))
     clock = load_average(checkpoint, generator)
-    config = _describe(folder, settings, representation, made_with["labels"], clock, generator)
-    config = export(generator, config, folder)
+    about = representation, made_with["labels"], clock, made_with.get("machine", "")
+    config = export(generator, _describe(folder, settings, generator, *about), folder)
     write_card(folder, config)
     return folder
 
@@ -89,31 +93,54 @@ def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
     """Write a model folder from a Generator of the original SoundGAN; see `soundgan.training.legacy`.
 
     Its paintings become sound as the original made it: 22,050 Hz, n_fft 1024, hop 512, mel bands over 80 dB.
+
+    Raises:
+        ModelError: the file is not such a Generator, or `folder` already holds a model or a training.
     """
+    if (folder / CONFIG).exists() or (folder / TRAINING).exists():
+        raise ModelError(f"{folder}: already holds a model; choose another folder with --out")
     generator = legacy_generator(file, settings.nz, settings.ngf, settings.nc)
     rows, columns = generator.painting_shape
     representation = Representation(
         sample_rate=22050, n_fft=1024, hop=512, bands=rows, frames=columns, scale="mel", floor_db=-80, ceiling_db=0
     )
     settings = settings.model_copy(update={"network": "dcgan"})
-    config = _describe(folder, settings, representation, [], Clock(), generator)
-    config = export(generator, config, folder)
+    config = export(generator, _describe(folder, settings, generator, representation, [], Clock(), ""), folder)
     write_card(folder, config)
     return folder
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second process from training in the same folder; the lock goes with the process, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise TrainingError(f"{folder.parent}: another process is training here; choose another saveroot") from None
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be written to ({error.strerror}); choose another saveroot") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _describe(
     folder: Path,
     settings: Settings,
+    generator: nn.Module,
     representation: Representation,
     labels: list[str],
     clock: Clock,
-    generator: nn.Module,
+    machine: str,
 ) -> ModelConfig:
     training: dict[str, Any] = {
         "sounds_seen": clock.seen,
         "steps": clock.steps,
         "minutes": round(clock.seconds / 60, 1),
+        "machine": machine,
         "generator_parameters": sum(parameter.numel() for parameter in generator.parameters()),
     }
     # Where the data lay on the machine that trained is nobody's business.
