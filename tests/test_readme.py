@@ -55,5 +55,6 @@ def test_shell(commands: str, desk: Path) -> None:
 
 def test_the_figures_of_the_first_screen_have_a_picture_that_exists() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not re.search(r"@[A-Z]+@", text), "a place is left open"
     for target in re.findall(r"\]\(((?!http)[^)#]+)\)", text):
         assert (ROOT / target).is_file(), target

@@ -1,0 +1,75 @@
+"""Whole runs as a user starts them: one at a time, on folders as they come, with the disk as it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TinySettings
+from filelock import FileLock
+
+from soundgan.dataset import prepare
+from soundgan.errors import ModelError, TrainingError, one_line
+from soundgan.model import SoundGAN
+from soundgan.settings import Settings
+from soundgan.training.dcgan import DCGANGenerator
+from soundgan.training.run import TRAINING, import_legacy, run
+
+
+def test_a_second_training_in_the_same_folder_is_refused(tiny_settings: TinySettings, tmp_path: Path) -> None:
+    settings = tiny_settings(saveroot=str(tmp_path / "model"))
+    (tmp_path / "model" / TRAINING).mkdir(parents=True)
+    with FileLock(tmp_path / "model" / TRAINING / "lock"), pytest.raises(TrainingError, match="another process"):
+        run(settings)
+    assert not (tmp_path / "model" / "config.json").exists()
+
+
+def test_a_saveroot_that_is_a_file_is_told(tiny_settings: TinySettings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(TrainingError, match=r"file.*Not a directory.*another saveroot"):
+        run(tiny_settings(saveroot=str(tmp_path / "file")))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_notes_are_part_of_the_card_and_outlive_another_run(tiny_settings: TinySettings, tmp_path: Path) -> None:
+    settings = tiny_settings(saveroot=str(tmp_path / "model"), licence="CC0-1.0", attribution="the garden")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "NOTES.md").write_text("Heard: all of them ring.\n")
+    run(settings)
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert card.endswith("\nHeard: all of them ring.\n") and "CC0-1.0" in card and "the garden" in card
+    assert "float32" in card and "64 sounds seen" in card
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
+def test_a_label_folder_whose_name_is_no_text_is_left_out(sounds_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(sounds_folder, folder)
+    os.rename(os.fsencode(folder / "tone"), os.fsencode(folder) + b"/t\xffne")
+    dataset = prepare(folder, Settings(), tmp_path / "cache")
+    assert dataset.label_names == ["kick", "noise"]
+    assert "not UTF-8 text; rename it" in dataset.report
+
+
+def test_a_classic_generator_becomes_a_model_but_never_in_the_place_of_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    generator = DCGANGenerator(nz=12, ngf=2, nc=3, grid_rows=4, grid_cols=4, stages=6)
+    torch.save(generator.state_dict(), tmp_path / "model_G.pt")
+    settings = Settings(nz=12, ngf=2, nc=3)
+    import_legacy(tmp_path / "model_G.pt", settings, tmp_path / "save")
+    model = SoundGAN.load(tmp_path / "save")
+    assert model.representation.shape == (256, 256) and model.representation.sample_rate == 22050
+    sound = model.generate(1, seed=3)[0]
+    assert sound.samples.shape == (256 * 512,) and model.config.settings["network"] == "dcgan"
+    with pytest.raises(ModelError, match="already holds a model"):
+        import_legacy(tmp_path / "model_G.pt", settings, tmp_path / "save")
+
+
+def test_errors_of_the_disk_are_one_line() -> None:
+    told = one_line(OSError(28, "No space left on device", "/x/model.wav"))
+    assert told.startswith("/x/model.wav: No space left on device; ") and "\n" not in told
+    assert one_line(ModelError("two\nlines")) == "two lines"
