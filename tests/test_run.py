@@ -28,6 +28,11 @@ def test_a_second_training_in_the_same_folder_is_refused(tiny_settings: TinySett
     assert not (tmp_path / "model" / "config.json").exists()
 
 
+def test_a_saveroot_that_cannot_name_a_model_is_told_before_training(tiny_settings: TinySettings) -> None:
+    with pytest.raises(TrainingError, match="saveroot /: the model is named by its last part"):
+        run(tiny_settings(saveroot="/"))
+
+
 def test_a_saveroot_that_is_a_file_is_told(tiny_settings: TinySettings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(TrainingError, match=r"file.*Not a directory.*another saveroot"):
@@ -46,13 +51,14 @@ def test_notes_are_part_of_the_card_and_outlive_another_run(tiny_settings: TinyS
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
-def test_a_label_folder_whose_name_is_no_text_is_left_out(sounds_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [b"t\xffne", b"t\\ne", b"t\nne"])
+def test_a_label_folder_whose_name_is_no_label_is_left_out(name: bytes, sounds_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     shutil.copytree(sounds_folder, folder)
-    os.rename(os.fsencode(folder / "tone"), os.fsencode(folder) + b"/t\xffne")
+    os.rename(os.fsencode(folder / "tone"), os.fsencode(folder) + b"/" + name)
     dataset = prepare(folder, Settings(), tmp_path / "cache")
     assert dataset.label_names == ["kick", "noise"]
-    assert "not UTF-8 text; rename it" in dataset.report
+    assert "rename its folder" in dataset.report
 
 
 def test_a_classic_generator_becomes_a_model_but_never_in_the_place_of_one(tmp_path: Path) -> None:

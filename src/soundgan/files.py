@@ -1,12 +1,16 @@
-"""Files that are whole or not there: everything is written under a temporary name and renamed when it is complete."""
+"""Files that are whole or not there, written under a temporary name and renamed when complete; and safe names."""
 
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# Separators of folders, control characters, and surrogates, which no UTF-8 text can hold.
+_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @contextmanager
@@ -32,3 +36,14 @@ def write_text(path: str | Path, text: str) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
+
+
+def check_name(name: str) -> str:
+    """Return a label or the name of a model if it can begin the name of a file: a shared model writes nowhere else.
+
+    Raises:
+        ValueError: it is empty, `.` or `..`, or holds a slash, a backslash, a control character or half a character.
+    """
+    if name in ("", ".", "..") or _UNSAFE.search(name):
+        raise ValueError("must be the beginning of a file name, without slashes, backslashes and control characters")
+    return name

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from soundgan.decoding import shown
 from soundgan.errors import DataError
+from soundgan.files import check_name
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff", ".aifc"})
 
@@ -104,23 +105,14 @@ def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
         left_out.extend(LeftOut(candidate.path, "without a label", detail) for candidate in loose)
         candidates = [candidate for candidate in candidates if candidate.path.parent != folder]
     for candidate in [candidate for candidate in candidates if candidate.path.parent != folder]:
-        if not _is_text(candidate.path.relative_to(folder).parts[0]):
-            left_out.append(
-                LeftOut(candidate.path, "without a label", "its folder's name is not UTF-8 text; rename it")
-            )
+        try:
+            check_name(candidate.path.relative_to(folder).parts[0])
+        except ValueError as error:
+            left_out.append(LeftOut(candidate.path, "without a label", f"rename its folder: the name {error}"))
             candidates.remove(candidate)
     candidates.sort(key=lambda candidate: candidate.path.relative_to(folder).as_posix())
     left_out.sort(key=lambda item: item.path.as_posix())
     return Found(candidates, left_out, hidden)
-
-
-def _is_text(name: str) -> bool:
-    """Whether a name is UTF-8 text; any other bytes are surrogates in Python and cannot be written into a file."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def relative_name(path: Path, folder: Path) -> str:

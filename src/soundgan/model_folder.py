@@ -7,33 +7,18 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from soundgan.errors import ModelError
-from soundgan.files import write_text
+from soundgan.files import check_name, write_text
 from soundgan.spectrogram import Representation
 
 SCHEMA = 1
 CONFIG, MAPPING, GENERATOR, WEIGHTS = "config.json", "mapping.onnx", "generator.onnx", "model.safetensors"
 DEFAULT_MODEL = "digits"  # the bundled model that plays when none is named
-
-# Separators of folders, control characters, and surrogates, which no UTF-8 text can hold.
-_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
-def check_name(name: str) -> str:
-    """Return a label or the name of a model if it can begin the name of a file: a shared model writes nowhere else.
-
-    Raises:
-        ValueError: it is empty, `.` or `..`, or holds a slash, a backslash, a control character or half a character.
-    """
-    if name in ("", ".", "..") or _UNSAFE.search(name):
-        raise ValueError("must be the beginning of a file name, without slashes, backslashes and control characters")
-    return name
 
 
 def _all_different(labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from soundgan.dataset import prepare
 from soundgan.errors import ModelError, TrainingError
+from soundgan.files import check_name
 from soundgan.model_folder import CONFIG, ModelConfig
 from soundgan.settings import Settings, check_settings
 from soundgan.spectrogram import Representation
@@ -59,6 +60,10 @@ def run(
     folder, data = Path(settings.saveroot), Path(settings.dataroot)
     if folder.resolve().is_relative_to(data.resolve()):
         raise TrainingError(f"saveroot {folder} lies in dataroot {data}: its sounds would be trained on; move it out")
+    try:
+        check_name(folder.resolve().name)
+    except ValueError as error:
+        raise TrainingError(f"saveroot {folder}: the model is named by its last part, which {error}") from None
     with _alone(folder / TRAINING):
         dataset = prepare(data, settings, folder / TRAINING / "cache", reading)
         prepared(dataset.report)
