@@ -116,12 +116,13 @@ def test_losses_against_their_closed_form(pairs: list[tuple[float, float, int]],
     # Every real painting is compared with the made one of its own label, so that the label's share cancels.
     expected = sum(softplus(m - r) for r, m, _ in pairs) / len(pairs)
     assert judged.penalty.item() == pytest.approx(1, abs=1e-9)
-    assert judged.loss.item() == pytest.approx(expected + gamma, abs=1e-9)
+    # PyTorch takes softplus for linear beyond 20, where it is off by e^-20 = 2.1e-9 at most.
+    assert judged.loss.item() == pytest.approx(expected + gamma, abs=2.5e-9)
     assert judged.correct.item() == pytest.approx(
         sum(r + 100 * label > m + 100 * label for r, m, label in pairs) / len(pairs)
     )
     loss = generator_loss(Reader(), real, made, labels).item()
-    assert loss == pytest.approx(sum(softplus(r - m) for r, m, _ in pairs) / len(pairs), abs=1e-9)
+    assert loss == pytest.approx(sum(softplus(r - m) for r, m, _ in pairs) / len(pairs), abs=2.5e-9)
 
 
 def test_the_game_is_even_when_nothing_can_be_told_apart() -> None:
