@@ -7,7 +7,9 @@ import sys
 try:
     from soundgan.classic import main
 except ModuleNotFoundError as error:
-    sys.exit(f"{error}: SoundGAN is not installed for this Python; `make run` does it, or `pip install -e .`")
+    sys.exit(
+        f"{error}: not installed for this Python; `make run` installs SoundGAN into .venv, `. .venv/bin/activate` uses it"
+    )
 
 if __name__ == "__main__":
     main()
