@@ -7,9 +7,7 @@ import sys
 try:
     from soundgan.classic import main
 except ModuleNotFoundError as error:
-    sys.exit(
-        f"{error}: not installed for this Python; `make run` installs SoundGAN into .venv, `. .venv/bin/activate` uses it"
-    )
+    sys.exit(f"{error}: not installed for this Python; `make run` installs it into .venv; use `. .venv/bin/activate`")
 
 if __name__ == "__main__":
     main()
