@@ -169,6 +169,12 @@ def check_settings(values: Mapping[str, Any], source: str = "settings") -> Setti
         raise SettingsError(f"{source}: {_describe(problems[0])}{more}") from None
 
 
+def with_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
+    """Settings with the options of a command line in place of theirs, where one was given (is not None), checked."""
+    given = {key: value for key, value in options.items() if value is not None}
+    return check_settings({**settings.model_dump(), **given}, source="command line")
+
+
 def settings_schema() -> dict[str, Any]:
     """The JSON Schema of `gan_config.json`, with the description and unit of every key."""
     return Settings.model_json_schema()

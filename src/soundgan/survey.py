@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundgan import audio
-from soundgan.decoding import shown
+from soundgan.decoding import MP3_SLACK, shown
 from soundgan.errors import AudioError, DataError
 from soundgan.folder import LeftOut, relative_name, walk
 from soundgan.settings import Settings
@@ -35,7 +35,6 @@ SILENCE_DB = -60.0  # dBFS; a recording whose peak is below holds nothing to lea
 SHORTEST = 0.02  # s
 DURATIONS = (0.25, 10.0)  # s, what a painting can hold
 _BLOCK = 60.0  # s of a long recording that are read at once
-_SLACK = 2304  # samples that an MP3 may end before its length tag says without being damaged
 
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
@@ -234,7 +233,7 @@ def _examine(
     seconds = samples / rate
     if seconds < SHORTEST:
         return LeftOut(path, "too short", f"only {seconds * 1000:.1f} ms can be read")
-    if min(info.seconds - unused, count * duration) - seconds > _SLACK / info.sample_rate:
+    if min(info.seconds - unused, count * duration) - seconds > MP3_SLACK / info.sample_rate:
         damage = damage or f"ends at {seconds:.2f} s of {info.seconds:.2f} s"
         unused = 0.0
     audible = [index for index, peak in enumerate(peaks) if peak >= 10 ** (SILENCE_DB / 20)]

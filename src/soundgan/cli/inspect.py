@@ -21,13 +21,12 @@ def inspect(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from soundgan.settings import Settings, check_settings, load_settings
+    from soundgan.settings import Settings, load_settings, with_options
     from soundgan.survey import survey
 
     settings = load_settings(config) if config is not None else Settings()
     options = {"sample_rate": sample_rate, "duration": duration, "slice": slice, "exclude": exclude or None}
-    given = {key: value for key, value in options.items() if value is not None}
-    settings = check_settings({**settings.model_dump(), **given}, source="command line")
+    settings = with_options(settings, options)
 
     console = Console(stderr=True)
     columns = TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

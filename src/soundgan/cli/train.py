@@ -27,7 +27,7 @@ def train(
 ) -> None:
     """Train on a folder of sounds. The same command again goes on where it stopped; Ctrl-C saves first."""
     from soundgan.errors import SettingsError
-    from soundgan.settings import Settings, check_settings, load_settings
+    from soundgan.settings import Settings, load_settings, with_options
 
     base = load_settings(config) if config is not None else Settings()
     options: dict[str, Any] = {
@@ -42,14 +42,13 @@ def train(
         "exclude": exclude or None,
         "seed": seed,
     }
-    given = {key: value for key, value in options.items() if value is not None}
     if folder is None and "dataroot" not in base.model_fields_set:
         raise SettingsError("train: name a FOLDER of sounds, or a --config with a dataroot")
     if out is not None:
-        given["saveroot"] = str(out)
+        options["saveroot"] = str(out)
     elif "saveroot" not in base.model_fields_set:
-        given["saveroot"] = str(Path("runs") / Path(given.get("dataroot", base.dataroot)).resolve().name)
-    run_training(check_settings({**base.model_dump(), **given}, source="command line"))
+        options["saveroot"] = str(Path("runs") / Path(folder or base.dataroot).resolve().name)
+    run_training(with_options(base, options))
 
 
 def run_training(settings: Settings) -> Path:
