@@ -14,12 +14,14 @@ from pydantic import ValidationError
 from soundgan.spectrogram import (
     PRESETS,
     Representation,
+    Scale,
     analyse,
     levels_db,
     normalise,
     preset,
     synthesise,
 )
+from soundgan.stft import STFT, Window
 
 Floats = NDArray[np.float32]
 RATES = sorted(PRESETS)
@@ -70,6 +72,18 @@ def test_presets_can_be_told_their_size(rate: int, frames: int, bands: int, span
     assert rep.shape == (bands, 16 * frames) and rep.ceiling_db - rep.floor_db == span
 
 
+@given(
+    rate=st.sampled_from(RATES),
+    redundancy=st.sampled_from([2, 4, 8]),
+    scale=st.sampled_from(["mel", "linear"]),
+    window=st.sampled_from(["hann", "gaussian"]),
+)
+def test_presets_can_be_told_their_kind(rate: int, redundancy: int, scale: Scale, window: Window) -> None:
+    rep = preset(rate, 0.5, redundancy=redundancy, scale=scale, window=window)
+    assert (rep.n_fft // rep.hop, rep.scale, rep.window) == (redundancy, scale, window)
+    assert rep.stft == STFT(PRESETS[rate][0], PRESETS[rate][0] // redundancy, window)
+
+
 @pytest.mark.parametrize("rate, duration", [(48000, 1), (8000, 0.2), (8000, 10.1), (8000, float("nan")), (0, 1)])
 def test_what_has_no_preset_is_refused(rate: int, duration: float) -> None:
     with pytest.raises(ValueError, match=r"= .*: (presets are there for 8000, |must be between 0\.25 and 10 s)"):
@@ -96,6 +110,7 @@ def test_a_representation_survives_json(rate: int, duration: float, ceiling: flo
         {"bands": 1},
         {"frames": 0},
         {"scale": "bark"},
+        {"window": "kaiser"},
         {"floor_db": 0.0},
         {"floor_db": float("nan")},
         {"ceiling_db": float("nan")},
@@ -111,17 +126,19 @@ def test_an_impossible_representation_is_refused(change: dict[str, float | str])
 
 
 def test_a_representation_with_a_value_missing_is_refused_and_a_whole_one_cannot_change() -> None:
-    for name in Representation.model_fields:
+    for name in set(Representation.model_fields) - {"window"}:
         with pytest.raises(ValidationError, match=name):
             Representation.model_validate({key: value for key, value in SMALL if key != name})
+    assert Representation.model_validate({key: value for key, value in SMALL if key != "window"}).window == "hann"
     with pytest.raises(ValidationError, match="frozen"):
         SMALL.hop = 64  # type: ignore[misc]
 
 
 @given(bands=st.integers(2, 120), frames=st.integers(1, 40), scale=st.sampled_from(["mel", "linear"]))
 def test_a_replaced_representation_is_as_good_as_a_new_one(bands: int, frames: int, scale: str) -> None:
-    assert len(SMALL.centres) == len(SMALL.band_weights) == 24  # worked out before, and not to be carried over
-    assert SMALL.bin_places[0].max() == 23
+    # Worked out before, and not to be carried over:
+    assert len(SMALL.centres) == len(SMALL.band_weights.toarray()) == 24
+    assert len(SMALL.bin_weights.toarray()) == 65 and SMALL.stft.bins == 65
     rep = SMALL.replaced(bands=bands, frames=frames, scale=scale)
     assert rep.shape == (bands, frames) and rep.centres.shape == (bands,) and rep.n_fft == SMALL.n_fft
     assert synthesise(np.zeros(rep.shape, np.float32), rep).shape == (1, frames * rep.hop)
@@ -144,19 +161,20 @@ REPRESENTATIONS = st.builds(
 
 @given(REPRESENTATIONS)
 def test_a_band_is_an_average_of_bins(rep: Representation) -> None:
-    assert rep.band_weights.shape == (rep.bands, rep.n_fft // 2 + 1) and (rep.band_weights >= 0).all()
-    np.testing.assert_allclose(rep.band_weights.sum(axis=1), 1, atol=1e-6)
-    assert not rep.band_weights[:, 0].any(), "0 Hz is no sound"
+    weights = rep.band_weights.toarray()
+    assert weights.shape == (rep.bands, rep.n_fft // 2 + 1) and (weights >= 0).all()
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
+    assert not weights[:, 0].any(), "0 Hz is no sound"
 
 
 @given(REPRESENTATIONS)
 def test_a_bin_lies_between_two_bands(rep: Representation) -> None:
-    upper, share = rep.bin_places
+    weights = rep.bin_weights.toarray()
     frequencies = np.arange(rep.n_fft // 2 + 1) * rep.sample_rate / rep.n_fft
-    assert upper.shape == share.shape == frequencies.shape
-    assert upper.min() >= 1 and upper.max() < rep.bands and share.min() >= 0 and share.max() <= 1
-    places = rep.centres[upper - 1] * (1 - share) + rep.centres[upper] * share
-    np.testing.assert_allclose(places[1:], frequencies[1:], rtol=1e-5)
+    assert weights.shape == (len(frequencies), rep.bands)
+    assert (weights >= 0).all() and ((weights > 0).sum(axis=1) <= 2).all()
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose((weights @ rep.centres)[1:], frequencies[1:], rtol=1e-5)
 
 
 @given(REPRESENTATIONS)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from soundgan.spectrogram import PRESETS, Representation, analyse, preset, synthesise
+from soundgan.spectrogram import PRESETS, Representation, Scale, analyse, preset, synthesise
+from soundgan.stft import Window
 
 Floats = NDArray[np.float32]
 RATES = sorted(PRESETS)
@@ -62,10 +63,10 @@ def db(energy: float) -> float:
 
 # Root mean square of the change of level over all cells after a round trip, in dB: measured, and a quarter more.
 CHANGES = {
-    8000: {"kick": 1.1, "tone": 2.6, "chirp": 4.3, "burst": 1.2},
-    16000: {"kick": 2.4, "tone": 6.7, "chirp": 5.3, "burst": 1.5},
-    22050: {"kick": 1.7, "tone": 2.3, "chirp": 5.3, "burst": 2.4},
-    44100: {"kick": 1.9, "tone": 2.4, "chirp": 5.1, "burst": 2.1},
+    8000: {"kick": 1.55, "tone": 1.25, "chirp": 1.6, "burst": 1.05},
+    16000: {"kick": 2.2, "tone": 2.7, "chirp": 2.5, "burst": 1.25},
+    22050: {"kick": 1.35, "tone": 0.95, "chirp": 2.0, "burst": 2.2},
+    44100: {"kick": 1.2, "tone": 1.35, "chirp": 2.3, "burst": 2.4},
 }
 
 
@@ -79,7 +80,63 @@ def test_a_sound_comes_back(rate: int) -> None:
         assert back.shape == (1, rep.samples) and back.dtype == np.float32
         change = denormalise(analyse(back, rep), rep) - denormalise(painting, rep)
         assert np.sqrt((change**2).mean()) < CHANGES[rate][name], name
-        assert abs(db((back**2).sum()) - db((wave**2).sum())) < 1.6, name
+        assert abs(db((back**2).sum()) - db((wave**2).sum())) < 0.4, name
+
+
+@pytest.mark.parametrize("window", ["hann", "gaussian"])
+@pytest.mark.parametrize("redundancy", [2, 4, 8])
+@pytest.mark.parametrize("scale, bands", [("mel", 40), ("mel", 128), ("linear", 128), ("linear", 512)])
+def test_so_it_does_from_every_kind_of_painting(scale: Scale, bands: int, redundancy: int, window: Window) -> None:
+    """The spectrum, in third octaves, from 100 Hz up: bands of 2.6 bins and more, a few of them wide ones."""
+    rep = preset(16000, 0.5, bands=bands, scale=scale, redundancy=redundancy, window=window)
+    wave = burst(rep)
+    back = synthesise(analyse(wave, rep), rep)[0]
+    edges = np.geomspace(100, 7000, 19)
+    places = np.fft.rfftfreq(rep.samples, 1 / rep.sample_rate).searchsorted(edges)
+    there, again = (np.add.reduceat(np.abs(np.fft.rfft(w)) ** 2, places)[:-1] for w in (wave, back))
+    change = 10 * np.log10(again / there)
+    assert np.sqrt((change[6:] ** 2).mean()) < 1.5 and abs(change[6:].mean()) < 0.9, change
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_the_best_quality_comes_closer_than_the_fastest(rate: int) -> None:
+    rep = preset(rate, 0.5)
+    paintings = analyse(np.stack([kick(rep), chirp(rep), burst(rep)]), rep)
+    fast, best = (analyse(synthesise(paintings, rep, quality=quality), rep) for quality in ("fast", "best"))
+    assert ((best - paintings) ** 2).mean() < 0.97 * ((fast - paintings) ** 2).mean()
+
+
+@pytest.mark.parametrize("hertz, bin_", [(20.0, 1), (60.0, 3), (19_000.0, 882)])
+@pytest.mark.parametrize("scale, bands", [("mel", 128), ("linear", 1024)])
+def test_tones_at_the_ends_of_hearing_come_back_in_their_bins(
+    scale: Scale, bands: int, hertz: float, bin_: int
+) -> None:
+    rep = preset(44100, 0.5, bands=bands, scale=scale)
+    assert round(hertz * rep.n_fft / rep.sample_rate) == bin_
+    back = synthesise(analyse(0.5 * sine(hertz, rep), rep), rep)[0]
+    spectrum = np.abs(rep.stft.forward(back))[4:-4].mean(axis=0)
+    # A mel band at 19 kHz is 28 bins wide, and a painting does not say where in it the tone is.
+    nearby = 14 if scale == "mel" and bin_ > 100 else 0
+    assert abs(int(spectrum.argmax()) - bin_) <= nearby
+    assert abs(db((back[4096:-4096] ** 2).mean()) - db(0.125)) < 2
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_0_hz_and_clipping_do_not_blow_up(rate: int) -> None:
+    rep = preset(rate, 0.5)
+    tone = sine(440, rep)
+    middle = slice(rep.n_fft, -rep.n_fft)
+    shifted = synthesise(analyse(0.4 * tone + 0.5, rep), rep)[0]
+    assert abs(shifted[middle].mean()) < 0.02 and np.abs(shifted[middle]).max() < 1, "0 Hz is not painted"
+    clipped = np.clip(4 * tone, -1, 1)  # nearly a square: harmonics up to half the rate
+    loud = rep.replaced(ceiling_db=6.0, floor_db=-74.0)
+    back = synthesise(analyse(clipped, loud), loud)[0]
+    assert np.isfinite(back).all() and np.abs(back).max() < 2.5
+    assert abs(db((back[middle] ** 2).mean()) - db((clipped[middle] ** 2).mean())) < 1
+
+
+# Energy more than half a hop ahead of a click, in dB of the whole: measured, and 3 dB more.
+PRE_ECHO = {8000: -21, 16000: -27, 22050: -28, 44100: -34}
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -91,8 +148,8 @@ def test_a_click_stays_where_it_was(rate: int) -> None:
         half = rep.n_fft // 2
         assert (back[at - half : at + half] ** 2).sum() > 0.995 * energy, "within one window"
         assert not back[: at - rep.n_fft - rep.hop].any(), "exact silence before"
-        assert db((back[: at - half] ** 2).sum() / energy) < -23
-        assert -3.6 < db(energy) < 0.8
+        assert db((back[: at - rep.hop // 2] ** 2).sum() / energy) < PRE_ECHO[rate], "energy ahead of its time"
+        assert abs(db(energy)) < 0.5
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -178,6 +235,11 @@ def test_what_is_not_a_number_is_refused(bad: float) -> None:
 def test_a_painting_of_another_size_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"\(n, 1, 24, 16\) are needed"):
         synthesise(np.zeros(shape, np.float32), SMALL)
+
+
+def test_an_unknown_quality_is_refused() -> None:
+    with pytest.raises(ValueError, match="quality = 'perfect': must be one of fast, balanced, best"):
+        synthesise(np.zeros(SMALL.shape, np.float32), SMALL, quality="perfect")  # type: ignore[arg-type]
 
 
 def test_no_paintings_give_no_sounds() -> None:

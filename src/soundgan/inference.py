@@ -18,6 +18,7 @@ from soundgan import audio
 from soundgan.errors import AudioError
 from soundgan.model import SEEDS, SoundGAN, within_full_scale
 from soundgan.model_folder import CONFIG, DEFAULT_MODEL, bundled
+from soundgan.phase import QUALITIES, Quality
 from soundgan.picture import picture, resize, save_picture
 from soundgan.settings import Settings, check_settings, load_settings
 from soundgan.spectrogram import Representation, synthesise
@@ -75,6 +76,7 @@ def spectrogram_to_wav(
     hop_length: int = 512,
     n_fft: int = 1024,
     *,
+    quality: Quality = "balanced",
     representation: Representation | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Path:
@@ -87,6 +89,7 @@ def spectrogram_to_wav(
         output_path: .wav, .flac or .ogg.
         sr: sample rate in Hz.
         hop_length, n_fft: step and window of the STFT, in samples; hop_length divides n_fft at least twice.
+        quality: of the phase, "fast", "balanced" or "best".
         representation: of a model's paintings; it takes the place of sr, hop_length and n_fft.
         tags: see `audio.write`.
 
@@ -95,15 +98,17 @@ def spectrogram_to_wav(
             cannot be written.
     """
     values = _numbers(image)
+    if quality not in QUALITIES:
+        raise AudioError(f"quality = {quality!r}: must be one of {', '.join(QUALITIES)}")
     if representation is None:
         representation = _classic_representation(values.shape, sr, hop_length, n_fft)
         span = values.max() - values.min()
         painting = ((values - values.min()) / (span if span > 0 else 1) * 2 - 1).astype(np.float32)
-        wave = audio.level(synthesise(painting, representation)[0], "peak")
+        wave = audio.level(synthesise(painting, representation, quality=quality)[0], "peak")
     elif values.shape != representation.shape:
         raise AudioError(f"image: is of shape {values.shape}, its representation of {representation.shape}")
     else:
-        wave = within_full_scale(synthesise(values.astype(np.float32), representation)[0])
+        wave = within_full_scale(synthesise(values.astype(np.float32), representation, quality=quality)[0])
     return audio.write(output_path, wave, representation.sample_rate, tags=tags)
 
 

@@ -1,118 +1,213 @@
-"""STFT, inverse STFT, and the phase that a painting does not hold.
+"""Phase retrieval: the wave that belongs to the magnitudes of an STFT.
 
-All spectra here are (frames, bins) so that a frame is contiguous; one sound fits into the processor's cache.
+The search starts from phases that are integrated from their derivatives (`integration.py`) and is then refined by
+iterations that take turns between "has these magnitudes" and "is the STFT of a wave".
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
-# Width of a Gaussian that is closest to a Hann window of length L: gamma = 0.25645 L² (Průša 2017, table I).
-_HANN_GAMMA = 0.25645
+from soundgan.integration import integrated_phase
+from soundgan.stft import STFT
+
+Magnitudes = NDArray[np.float32]
+Quality = Literal["fast", "balanced", "best"]
 
 
-def stft(wave: NDArray[np.float32], n_fft: int, hop: int) -> NDArray[np.complex64]:
-    """Short-time Fourier transform with a periodic Hann window.
+class Search(NamedTuple):
+    """How phases are searched for; see `docs/benchmarks/synthesis.md` for what each choice costs and brings."""
 
-    The wave is padded by (n_fft - hop) / 2 zeros on both sides: frame k is centred at (k + 0.5) * hop.
+    start: Literal["derivative", "random"] = "derivative"
+    difference_map: int = 0
+    """Iterations of the difference map (Elser 2003; for spectrograms: Peer et al. 2022): they leave wrong phases."""
+    griffin_lim: int = 0
+    """Iterations of fast Griffin-Lim (Perraudin et al. 2013) after them: they settle."""
+
+
+QUALITIES: dict[Quality, Search] = {
+    "fast": Search(difference_map=2, griffin_lim=2),
+    "balanced": Search(difference_map=6, griffin_lim=4),
+    "best": Search(difference_map=30, griffin_lim=30),
+}
+_RELAXATION = np.float32(1.2)  # of the difference map
+_MOMENTUM = np.float32(0.99)  # of fast Griffin-Lim
+_TAPE = 1 << 17  # numbers in the spectrum of a tape: few enough for the cache, enough to keep threads from waiting
+
+
+def retrieve(
+    magnitudes: Magnitudes, stft: STFT, search: Search = QUALITIES["balanced"], *, threads: int | None = None
+) -> NDArray[np.float32]:
+    """Find waves whose STFTs have the given magnitudes.
+
+    Silence around a sound costs no time. Neither the other sounds of the batch, nor their order, nor the number of
+    threads change a sound.
+
+    Args:
+        threads: how many sounds are worked on at a time; all cores if left out.
 
     Shape:
-        (samples,) with samples a multiple of hop → (samples / hop, n_fft / 2 + 1), not scaled.
+        magnitudes (n, frames, bins) or (frames, bins) → waves (n, frames * hop) or (frames * hop,).
+
+    Raises:
+        ValueError: a magnitude is negative, NaN or infinite, or their number does not fit the STFT.
     """
-    padding = (n_fft - hop) // 2
-    padded = np.zeros(len(wave) + 2 * padding, np.float32)
-    padded[padding : padding + len(wave)] = wave
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
-    return np.asarray(fft.rfft(frames * _window(n_fft), axis=-1), np.complex64)
+    magnitudes = np.asarray(magnitudes, np.float32)
+    if magnitudes.ndim not in (2, 3) or magnitudes.shape[-1] != stft.bins:
+        raise ValueError(f"magnitudes (n, frames, {stft.bins}) are needed, not {magnitudes.shape}")
+    if not (np.isfinite(magnitudes).all() and (magnitudes >= 0).all()):
+        raise ValueError("the magnitudes hold negative, NaN or infinite values")
+    sounds = magnitudes if magnitudes.ndim == 3 else magnitudes[None]
+    waves = np.zeros((len(sounds), sounds.shape[1] * stft.hop), np.float32)
+    spans = [_sounding(sound, stft.frames_of_padding) for sound in sounds]
+    threads = threads or os.cpu_count() or 1
+
+    def work(group: Sequence[int]) -> None:
+        tape = _Tape([sounds[i, spans[i]] for i in group], stft)
+        wave = _search(tape, search)
+        for i, piece in zip(group, tape.cut(wave), strict=True):
+            waves[i, spans[i].start * stft.hop : spans[i].stop * stft.hop] = piece
+
+    lengths = {i: span.stop - span.start for i, span in enumerate(spans) if span.stop}
+    most = min(_TAPE // stft.bins, -(-sum(lengths.values()) // threads))
+    groups = list(_groups(lengths, most))
+    if threads == 1 or len(groups) < 2:
+        for group in groups:
+            work(group)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, groups))
+    return waves.reshape(*magnitudes.shape[:-2], -1)
 
 
-def istft(spectrum: NDArray[np.complex64], n_fft: int, hop: int) -> NDArray[np.float32]:
-    """Least-squares inverse of `stft` (Griffin & Lim 1984): (frames, n_fft / 2 + 1) → (frames * hop,)."""
-    count = len(spectrum)
-    pieces = np.asarray(fft.irfft(spectrum, n_fft, axis=-1), np.float32) * _window(n_fft)
-    overlap = n_fft // hop
-    padding = (n_fft - hop) // 2
-    summed = _overlap_add(pieces.reshape(count, overlap, hop))
-    return summed[padding : padding + count * hop] / _overlap_gain(n_fft, hop, count)
+class _Tape:
+    """Sounds one after another, with silent frames between them that keep them apart: one long sound to work on.
 
-
-def retrieve(magnitudes: NDArray[np.float32], n_fft: int, hop: int, *, iterations: int = 16) -> NDArray[np.float32]:
-    """Find a wave whose STFT has the given magnitudes.
-
-    The start follows the phase derivative in time, read off the log-magnitudes (Průša et al. 2017, eq. 14, integrated
-    along time alone); fast Griffin-Lim iterations (Perraudin et al. 2013, alpha 0.99) then make the frames agree.
-
-    Shape:
-        magnitudes (frames, n_fft / 2 + 1), finite and not negative → wave (frames * hop,).
+    Arrays of many sounds make the most of NumPy, whatever the lengths of the sounds.
     """
-    estimate = _polar(magnitudes, _integrated_phase(magnitudes, n_fft, hop))
-    momentum = np.float32(0.99)
-    previous = None
+
+    def __init__(self, sounds: Sequence[Magnitudes], stft: STFT) -> None:
+        self.stft = stft
+        gap = stft.frames_of_padding
+        lengths = [len(sound) for sound in sounds]
+        stops = np.cumsum([length + gap for length in lengths]) - gap
+        self.spans = [slice(stop - length, stop) for stop, length in zip(stops.tolist(), lengths, strict=True)]
+        self.magnitudes = np.zeros((int(stops[-1]), stft.bins), np.float32)
+        # No gain between the sounds: what their first and last windows spill over is cut off, as at the ends of a wave.
+        self.gain = np.zeros(int(stops[-1]) * stft.hop, np.float32)
+        for span, sound in zip(self.spans, sounds, strict=True):
+            self.magnitudes[span] = sound
+            self.gain[self._samples(span)] = stft.gain(len(sound))
+
+        self.between = np.concatenate([np.arange(stop, stop + gap) for stop in stops[:-1]] or [np.arange(0)])
+
+    def wave(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
+        return self.stft.inverse(spectrum, self.gain)
+
+    def spectrum(self, wave: NDArray[np.float32]) -> NDArray[np.complex64]:
+        spectrum = self.stft.forward(wave)
+        spectrum[self.between] = 0
+        return spectrum
+
+    def cut(self, wave: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return [wave[self._samples(span)] for span in self.spans]
+
+    def _samples(self, span: slice) -> slice:
+        return slice(span.start * self.stft.hop, span.stop * self.stft.hop)
+
+
+def _search(tape: _Tape, search: Search) -> NDArray[np.float32]:
+    magnitudes = tape.magnitudes
+    if search.start == "derivative":
+        phase = integrated_phase(magnitudes, tape.spans, tape.stft)
+    else:
+        phase = np.zeros_like(magnitudes)
+        for span in tape.spans:  # every sound by itself, so that it does not depend on its place on the tape
+            shape = phase[span].shape
+            phase[span] = np.random.default_rng(0).uniform(-np.pi, np.pi, shape)
+    spectrum = _polar(magnitudes, phase)
+    spectrum = _difference_map(tape, spectrum, search.difference_map)
+    return _fast_griffin_lim(tape, spectrum, search.griffin_lim)
+
+
+def _difference_map(tape: _Tape, spectrum: NDArray[np.complex64], iterations: int) -> NDArray[np.complex64]:
+    """x ← x + c (P(2 M(x) - x) - M(x)), with M(x) the magnitudes put right and P(x) the nearest STFT of a wave.
+
+    Where both projections are scalings or linear, they are merged: M(x) = r x with a real r.
+    """
     for _ in range(iterations):
-        consistent = stft(istft(estimate, n_fft, hop), n_fft, hop)
-        moved = (
-            consistent
-            if previous is None
-            else np.add(consistent, momentum * (consistent - previous), dtype=np.complex64)
-        )
-        previous = consistent
-        estimate = _with_magnitude(moved, magnitudes)
-    return istft(estimate, n_fft, hop)
-
-
-def sine_gain(n_fft: int) -> float:
-    """Magnitude that a full-scale sine has in its bin of `stft`."""
-    return float(_window(n_fft).sum()) / 2
-
-
-def _integrated_phase(magnitudes: NDArray[np.float32], n_fft: int, hop: int) -> NDArray[np.float32]:
-    bins = magnitudes.shape[1]
-    log = np.log(np.maximum(magnitudes, magnitudes.max(initial=0.0) * 1e-7 + 1e-30))
-    slope = np.gradient(log, axis=1)
-    gamma = _HANN_GAMMA * n_fft**2
-    advance = 2 * np.pi * hop / n_fft * np.arange(bins) + hop * n_fft / gamma * slope
-    steps = (advance[1:] + advance[:-1]) / 2
-    # Windows are centred: a pulse in the middle of the first frame has phase pi * bin.
-    phase = np.empty(magnitudes.shape)
-    phase[0] = np.pi * (np.arange(bins) % 2)
-    np.cumsum(steps, axis=0, out=phase[1:])
-    phase[1:] += phase[0]
-    return np.remainder(phase, 2 * np.pi).astype(np.float32)
-
-
-def _polar(magnitudes: NDArray[np.float32], phase: NDArray[np.float32]) -> NDArray[np.complex64]:
-    spectrum = np.empty(magnitudes.shape, np.complex64)
-    spectrum.real = magnitudes * np.cos(phase)
-    spectrum.imag = magnitudes * np.sin(phase)
+        ratio = _ratio(spectrum, tape.magnitudes)
+        reflected = ratio + ratio
+        reflected -= 1
+        projected = tape.spectrum(tape.wave(spectrum * reflected))
+        projected *= _RELAXATION
+        ratio *= -_RELAXATION
+        ratio += 1
+        spectrum *= ratio
+        spectrum += projected
+    if iterations:
+        spectrum *= _ratio(spectrum, tape.magnitudes)
     return spectrum
 
 
-def _with_magnitude(spectrum: NDArray[np.complex64], magnitudes: NDArray[np.float32]) -> NDArray[np.complex64]:
-    size = np.sqrt(spectrum.real**2 + spectrum.imag**2)
-    return spectrum * (magnitudes / np.maximum(size, np.float32(1e-20)))
+def _fast_griffin_lim(tape: _Tape, spectrum: NDArray[np.complex64], iterations: int) -> NDArray[np.float32]:
+    """The momentum is applied to the wave: the STFT is linear, and a wave has a fraction of the numbers."""
+    wave = tape.wave(spectrum)
+    before = wave
+    for _ in range(iterations):
+        ahead = wave - before
+        ahead *= _MOMENTUM
+        ahead += wave
+        before = wave
+        spectrum = tape.spectrum(ahead)
+        spectrum *= _ratio(spectrum, tape.magnitudes)
+        wave = tape.wave(spectrum)
+    return wave
 
 
-def _overlap_add(pieces: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(frames, overlap, hop) → ((frames + overlap - 1) * hop,)."""
-    count, overlap, hop = pieces.shape
-    summed = np.zeros((count + overlap - 1, hop), np.float32)
-    for shift in range(overlap):
-        summed[shift : shift + count] += pieces[:, shift]
-    return summed.reshape(-1)
+def _ratio(spectrum: NDArray[np.complex64], magnitudes: Magnitudes) -> NDArray[np.float32]:
+    """What scales every number of a spectrum to its magnitude.
+
+    Real arithmetic throughout: `np.abs` of complex numbers rounds differently at the end of an array.
+    """
+    squares = np.square(spectrum.view(np.float32))
+    ratio = squares[:, 0::2] + squares[:, 1::2]
+    np.maximum(ratio, np.float32(1e-30), out=ratio)
+    np.sqrt(ratio, out=ratio)
+    return np.divide(magnitudes, ratio, out=ratio)
 
 
-@lru_cache(maxsize=16)
-def _window(n_fft: int) -> NDArray[np.float32]:
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+def _polar(magnitudes: Magnitudes, phase: NDArray[np.float32]) -> NDArray[np.complex64]:
+    spectrum = np.empty(magnitudes.shape, np.complex64)
+    np.multiply(magnitudes, np.cos(phase), out=spectrum.real)
+    np.multiply(magnitudes, np.sin(phase), out=spectrum.imag)
+    return spectrum
 
 
-@lru_cache(maxsize=32)
-def _overlap_gain(n_fft: int, hop: int, frames: int) -> NDArray[np.float32]:
-    """Sum of the squared windows over every sample of the sound."""
-    squared = np.broadcast_to((_window(n_fft) ** 2).reshape(1, n_fft // hop, hop), (frames, n_fft // hop, hop))
-    padding = (n_fft - hop) // 2
-    return _overlap_add(squared)[padding : padding + frames * hop]
+def _sounding(magnitudes: Magnitudes, margin: int) -> slice:
+    """From the first frame that is not silent to the last, and the silent ones around them that their windows reach.
+
+    Those must stay: without their say, a sound's ends spill over.
+    """
+    frames = np.flatnonzero(magnitudes.any(axis=1))
+    if not len(frames):
+        return slice(0, 0)
+    return slice(max(int(frames[0]) - margin, 0), min(int(frames[-1]) + 1 + margin, len(magnitudes)))
+
+
+def _groups(lengths: dict[int, int], most: int) -> Iterable[list[int]]:
+    """Neighbours in groups of at most `most` frames, or of one sound that is longer."""
+    group: list[int] = []
+    for i, length in lengths.items():
+        if group and sum(lengths[j] for j in group) + length > most:
+            yield group
+            group = []
+        group.append(i)
+    if group:
+        yield group

@@ -54,6 +54,13 @@ class Settings(BaseModel):
     range_db: float | None = Field(
         default=None, ge=20, le=120, description="Range of levels that a painting spans, in dB; null: from the preset."
     )
+    scale: Literal["mel", "linear"] | None = Field(
+        default=None, description="Spacing of a painting's bands over frequency; null: from the preset."
+    )
+    window: Literal["hann", "gaussian"] = Field(default="hann", description="Shape of the window of the STFT.")
+    redundancy: Literal[2, 4, 8] | None = Field(
+        default=None, description="Windows over every sample: more frames a second; null: from the preset."
+    )
     level: Literal["peak", "rms", "none"] = Field(
         default="peak",
         description="How recordings are levelled before training: to equal peak, to equal RMS, or not at all.",

@@ -5,16 +5,16 @@ The same code serves training and playing. A `Representation` holds every number
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from scipy import sparse
 
-from soundgan import phase
+from soundgan.phase import QUALITIES, Quality, retrieve
+from soundgan.stft import STFT, Window
 
 Scale = Literal["mel", "linear"]
 Wave = NDArray[np.float32]
@@ -32,11 +32,12 @@ class Representation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sample_rate: int = Field(gt=0, description="Sample rate, in Hz.")
-    n_fft: int = Field(ge=16, description="Window length, in samples; a periodic Hann window.")
+    n_fft: int = Field(ge=16, description="Window length, in samples.")
     hop: int = Field(ge=1, description="Step between frames, in samples; divides n_fft at least twice.")
     bands: int = Field(ge=2, description="Rows of a painting, low frequencies first.")
     frames: int = Field(ge=1, description="Columns of a painting.")
     scale: Scale = Field(description="Spacing of the bands over frequency.")
+    window: Window = Field(default="hann", description="Shape of the window.")
     floor_db: float = Field(
         allow_inf_nan=False, description="Level painted as -1 and below; played as silence. In dBFS."
     )
@@ -44,8 +45,7 @@ class Representation(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Representation:
-        if self.n_fft % self.hop or self.n_fft // self.hop < 2 or (self.n_fft - self.hop) % 2:
-            raise ValueError("hop must divide n_fft at least twice, and n_fft - hop must be even")
+        STFT(self.n_fft, self.hop, self.window)  # says what is wrong with them
         if self.ceiling_db <= self.floor_db:
             raise ValueError("ceiling_db must be above floor_db")
         return self
@@ -66,6 +66,10 @@ class Representation(BaseModel):
         return self.bands, self.frames
 
     @cached_property
+    def stft(self) -> STFT:
+        return STFT(self.n_fft, self.hop, self.window)
+
+    @cached_property
     def centres(self) -> NDArray[np.float64]:
         """Centre frequency of every band, in Hz: from the first bin above 0 Hz up to half the sample rate."""
         lowest, highest = self.sample_rate / self.n_fft, self.sample_rate / 2
@@ -74,7 +78,7 @@ class Representation(BaseModel):
         return _mel_to_hz(np.linspace(_hz_to_mel(lowest), _hz_to_mel(highest), self.bands))
 
     @cached_property
-    def band_weights(self) -> NDArray[np.float32]:
+    def band_weights(self) -> sparse.csr_array:
         """(bands, bins) averaging weights: triangles between neighbouring centres, never narrower than one bin."""
         bin_width = self.sample_rate / self.n_fft
         gaps = np.diff(self.centres)
@@ -83,15 +87,18 @@ class Representation(BaseModel):
         distance = self._bin_frequencies[None, :] - self.centres[:, None]
         weights = np.clip(1 - np.where(distance < 0, -distance / below, distance / above), 0, None)
         weights[:, 0] = 0  # 0 Hz is not painted
-        return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        return sparse.csr_array((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
 
     @cached_property
-    def bin_places(self) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Where every bin lies between two bands: the index of the upper one, and its share in [0, 1]; (bins,) each."""
+    def bin_weights(self) -> sparse.csr_array:
+        """(bins, bands) weights that interpolate between the two bands around every bin."""
         centres, frequencies = self.centres, self._bin_frequencies
         upper = np.clip(np.searchsorted(centres, frequencies), 1, len(centres) - 1)
         share = np.clip((frequencies - centres[upper - 1]) / (centres[upper] - centres[upper - 1]), 0, 1)
-        return upper, share.astype(np.float32)
+        weights = np.zeros((len(frequencies), self.bands), np.float32)
+        bins = np.arange(len(frequencies))
+        weights[bins, upper - 1], weights[bins, upper] = 1 - share, share
+        return sparse.csr_array(weights)
 
     @property
     def _bin_frequencies(self) -> NDArray[np.float64]:
@@ -109,16 +116,32 @@ PRESETS: dict[int, tuple[int, int, Scale, float]] = {
     22050: (1024, 256, "mel", 80.0),
     44100: (2048, 512, "mel", 80.0),
 }
+_CORRECTIONS = 2  # of the bins' levels, after their interpolation; more bring little
+_SILENT = np.float32(0.1)  # painted levels this close to the floor (0.4 dB) are silence
+_AT_A_TIME = 1 << 24  # magnitudes that are searched for phases together: 64 MiB of them
 _MOST_FRAMES = 432  # beyond this, presets with 75 % overlap go down to 50 %
 
 
 def preset(
-    sample_rate: int, duration: float, *, bands: int = 128, frames: int | None = None, range_db: float | None = None
+    sample_rate: int,
+    duration: float,
+    *,
+    bands: int = 128,
+    frames: int | None = None,
+    range_db: float | None = None,
+    scale: Scale | None = None,
+    window: Window = "hann",
+    redundancy: int | None = None,
 ) -> Representation:
     """The representation that fits a sample rate (8000, 16000, 22050 or 44100 Hz) and a duration (0.25–10 s).
 
     The frames are rounded up to a multiple of 16, which the networks need; the ceiling is 0 dBFS until it is measured
     on data.
+
+    Args:
+        bands, frames: size of a painting; frames from the duration if left out.
+        range_db, scale: levels that a painting spans, and spacing of its bands; from the sample rate if left out.
+        redundancy: windows over every sample, 2, 4 or 8; from sample rate and duration if left out.
 
     Raises:
         ValueError: there is no preset for the sample rate, or the duration is out of range.
@@ -127,9 +150,11 @@ def preset(
         raise ValueError(f"sample_rate = {sample_rate}: presets are there for {', '.join(map(str, PRESETS))} Hz")
     if not 0.25 <= duration <= 10:
         raise ValueError(f"duration = {duration}: must be between 0.25 and 10 s")
-    n_fft, hop, scale, preset_range = PRESETS[sample_rate]
+    n_fft, hop, preset_scale, preset_range = PRESETS[sample_rate]
+    if redundancy is not None:
+        hop = n_fft // redundancy
     if frames is None:
-        if duration * sample_rate > _MOST_FRAMES * hop and n_fft // hop > 2:
+        if redundancy is None and duration * sample_rate > _MOST_FRAMES * hop and n_fft // hop > 2:
             hop *= 2
         frames = 16 * int(np.ceil(round(duration * sample_rate) / hop / 16))
     return Representation(
@@ -138,7 +163,8 @@ def preset(
         hop=hop,
         bands=bands,
         frames=frames,
-        scale=scale,
+        scale=scale or preset_scale,
+        window=window,
         floor_db=-(range_db or preset_range),
         ceiling_db=0.0,
     )
@@ -156,17 +182,22 @@ def analyse(waves: Wave, representation: Representation) -> Painting:
     return normalise(levels_db(waves, representation), representation)
 
 
-def synthesise(paintings: Painting, representation: Representation, *, iterations: int = 16) -> Wave:
+def synthesise(paintings: Painting, representation: Representation, *, quality: Quality = "balanced") -> Wave:
     """Make sounds of paintings: bands to linear bins, phase retrieval, inverse STFT.
 
-    Every sound is worked out by itself, on as many threads as there are cores, so neither batch nor order changes it.
+    Neither the other paintings of a batch nor their order change a sound. Memory grows by the waves alone.
+
+    Args:
+        quality: "fast", "balanced" or "best"; docs/benchmarks/synthesis.md has what they cost and bring.
 
     Shape:
         (n, 1, bands, frames), (n, bands, frames) or (bands, frames), in [-1, 1] → waves (n, samples), float32.
 
     Raises:
-        ValueError: the paintings are of another size, or hold NaN or infinite values.
+        ValueError: the paintings are of another size, or hold NaN or infinite values; or the quality is unknown.
     """
+    if quality not in QUALITIES:
+        raise ValueError(f"quality = {quality!r}: must be one of {', '.join(QUALITIES)}")
     paintings = np.asarray(paintings, np.float32)
     one_channel = paintings.ndim < 4 or (paintings.ndim == 4 and paintings.shape[1] == 1)
     if paintings.shape[-2:] != representation.shape or not one_channel:
@@ -176,18 +207,12 @@ def synthesise(paintings: Painting, representation: Representation, *, iteration
     if not np.isfinite(paintings).all():
         raise ValueError("the paintings hold NaN or infinite values")
     paintings = paintings.reshape(-1, *representation.shape)
-
-    def one(painting: Painting) -> Wave:
-        magnitudes = _bin_magnitudes(painting, representation)
-        return phase.retrieve(magnitudes, representation.n_fft, representation.hop, iterations=iterations)
-
     waves = np.empty((len(paintings), representation.samples), np.float32)
-    if len(paintings) == 1:  # not worth a thread
-        waves[0] = one(paintings[0])
-        return waves
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for wave, made in zip(waves, pool.map(one, paintings), strict=True):
-            wave[:] = made
+    at_a_time = max(1, _AT_A_TIME // (representation.frames * representation.stft.bins))
+    for first in range(0, len(paintings), at_a_time):
+        some = slice(first, first + at_a_time)
+        magnitudes = np.stack([_bin_magnitudes(painting, representation) for painting in paintings[some]])
+        waves[some] = retrieve(magnitudes, representation.stft, QUALITIES[quality])
     return waves
 
 
@@ -199,12 +224,12 @@ def levels_db(waves: Wave, representation: Representation) -> NDArray[np.float32
     fitted = np.zeros((len(waves), representation.samples), np.float32)
     length = min(waves.shape[1], representation.samples)
     fitted[:, :length] = waves[:, :length]
-    weights = representation.band_weights
+    weights, stft = representation.band_weights, representation.stft
     levels = np.empty((len(waves), *representation.shape), np.float32)
     for level, wave in zip(levels, fitted, strict=True):
-        spectrum = phase.stft(wave, representation.n_fft, representation.hop)
-        power = (spectrum.real**2 + spectrum.imag**2) / phase.sine_gain(representation.n_fft) ** 2
-        level[:] = 10 * np.log10(np.maximum(weights @ power.T, 1e-20))
+        spectrum = stft.forward(wave)
+        power = (spectrum.real**2 + spectrum.imag**2) / stft.sine_gain**2
+        level[:] = 10 * np.log10(np.maximum(weights @ np.ascontiguousarray(power.T), 1e-20))
     return levels
 
 
@@ -215,16 +240,33 @@ def normalise(levels: NDArray[np.float32], representation: Representation) -> Pa
 
 
 def _bin_magnitudes(painting: Painting, representation: Representation) -> NDArray[np.float32]:
-    """(bands, frames) painting → (frames, bins) magnitudes; levels in dB are interpolated between the bands."""
-    span = representation.ceiling_db - representation.floor_db
-    bands = np.ascontiguousarray(painting.T).clip(-1, 1) * (span / 2) + span / 2
-    # No matrix product here: its rounding, and with it the sound, would depend on the number of threads.
-    upper, share = representation.bin_places
-    above_floor = bands[:, upper - 1] * (1 - share) + bands[:, upper] * share
-    # Subtracting the floor's own amplitude makes a painted floor exact silence, and bends nothing audible above it.
-    amplitude = 10 ** (representation.floor_db / 20) * np.expm1(above_floor * (np.log(10) / 20))
-    amplitude[:, 0] = 0  # 0 Hz is not painted
-    return (amplitude * phase.sine_gain(representation.n_fft)).astype(np.float32)
+    """(bands, frames) painting → (frames, bins) magnitudes whose bands have the painted levels.
+
+    Levels (here the logarithm of power over the floor's) are interpolated between the bands, and then corrected by what
+    the bands of the outcome lack.
+    """
+    span_db = representation.ceiling_db - representation.floor_db
+    painted = (np.clip(painting, -1, 1) + 1) * np.float32(span_db / 20 * np.log(10))
+    silent = painted < _SILENT
+    levels = painted
+    power = _bin_power(levels, representation)
+    for _ in range(_CORRECTIONS):
+        reached = np.log(np.maximum(representation.band_weights @ power, np.float32(1e-3)))
+        lacking = np.where(silent, 0, painted - reached)
+        if np.abs(lacking).max() < _SILENT:
+            break
+        levels = np.maximum(levels + lacking, 0)
+        power = _bin_power(levels, representation)
+    gain = 10 ** (representation.floor_db / 20) * representation.stft.sine_gain
+    return np.sqrt(power.T) * np.float32(gain)
+
+
+def _bin_power(levels: NDArray[np.float32], representation: Representation) -> NDArray[np.float32]:
+    """(bands, frames) → (bins, frames), over the floor's. The floor's own is taken off: a painted floor is silence."""
+    power = np.exp(representation.bin_weights @ levels)
+    power -= 1
+    power[0] = 0  # 0 Hz is not painted
+    return power
 
 
 def _hz_to_mel(frequency: float) -> float:

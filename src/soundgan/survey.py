@@ -201,10 +201,11 @@ def _choose(infos: list[audio.AudioInfo], settings: Settings) -> Representation:
     # "lower": in a small folder, too, a single long recording must not decide.
     typical = np.percentile([info.seconds for info in infos], 50 if settings.slice else 95, method="lower")
     duration = settings.duration or float(np.clip(typical, *DURATIONS))
-    if settings.image_size is None:
-        return preset(rate, duration, range_db=settings.range_db)
-    bands, frames = settings.image_size
-    return preset(rate, duration, bands=bands, frames=frames, range_db=settings.range_db)
+    bands, frames = settings.image_size or (128, None)
+    return preset(
+        rate, duration, bands=bands, frames=frames, range_db=settings.range_db,
+        scale=settings.scale, window=settings.window, redundancy=settings.redundancy,
+    )  # fmt: skip
 
 
 def _examine(

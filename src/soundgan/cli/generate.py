@@ -9,6 +9,14 @@ from typing import Annotated
 import typer
 
 
+class Quality(StrEnum):
+    """Ways from painting to sound."""
+
+    fast = "fast"
+    balanced = "balanced"
+    best = "best"
+
+
 class Format(StrEnum):
     """File formats for sounds."""
 
@@ -25,6 +33,7 @@ def generate(
     label: Annotated[str | None, typer.Option(help="Kind of sound; otherwise every seed chooses one.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first sound; the others follow. Otherwise new.")] = None,
     truncation: Annotated[float, typer.Option(help="1: full variety; towards 0: closer to the typical sound.")] = 1.0,
+    quality: Annotated[Quality, typer.Option(help="Of the way from painting to sound.")] = Quality.balanced,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the sounds; made if missing.")] = Path("."),
     format: Annotated[Format, typer.Option(help="Format of the files.")] = Format.wav,
     subtype: Annotated[str, typer.Option(help="PCM_16, PCM_24 or FLOAT (wav only).")] = "PCM_16",
@@ -44,7 +53,9 @@ def generate(
         raise AudioError(f"--out {out}: cannot be made a folder ({error.strerror})") from error
     # In portions, so that a million sounds need no more memory than a few.
     for start in range(0, n, 64):
-        portion = player.generate(min(64, n - start), label=label, seed=seed, truncation=truncation)
+        portion = player.generate(
+            min(64, n - start), label=label, seed=seed, truncation=truncation, quality=quality.value
+        )
         seed = (portion[-1].seed + 1) % SEEDS
         for sound in portion:
             name = f"{sound.label}_{sound.seed}" if sound.label is not None else f"{player.config.name}_{sound.seed}"

@@ -1,0 +1,111 @@
+"""The short-time Fourier transform (STFT) and its least-squares inverse, in float32.
+
+Spectra are (frames, bins), so that a frame is contiguous in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+Window = Literal["hann", "gaussian"]
+
+
+@dataclass(frozen=True)
+class STFT:
+    """A window of `n_fft` samples, moved on by `hop` samples a frame.
+
+    Sounds are padded by (n_fft - hop) / 2 zeros on both sides: frame k is centred at (k + 0.5) * hop, and
+    `frames * hop` samples are exactly `frames` frames.
+
+    Args:
+        n_fft: window length and transform size, in samples.
+        hop: step between frames, in samples. It divides n_fft at least twice, and n_fft - hop is even.
+        window: "hann" (periodic), or "gaussian", cut off where it has fallen to 1 % of its peak.
+    """
+
+    n_fft: int
+    hop: int
+    window: Window = "hann"
+
+    def __post_init__(self) -> None:
+        if self.hop < 1 or self.n_fft % self.hop or self.redundancy < 2 or (self.n_fft - self.hop) % 2:
+            raise ValueError("hop must divide n_fft at least twice, and n_fft - hop must be even")
+
+    @property
+    def bins(self) -> int:
+        return self.n_fft // 2 + 1
+
+    @property
+    def redundancy(self) -> int:
+        """Windows over every sample."""
+        return self.n_fft // self.hop
+
+    @property
+    def padding(self) -> int:
+        """Zeros before the first sample and after the last."""
+        return (self.n_fft - self.hop) // 2
+
+    @property
+    def frames_of_padding(self) -> int:
+        """Frames that a window reaches beyond its own hop, on either side."""
+        return -(-self.padding // self.hop)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float32]:
+        """The window, (n_fft,)."""
+        time = np.arange(self.n_fft) / self.n_fft
+        if self.window == "hann":
+            return (0.5 - 0.5 * np.cos(2 * np.pi * time)).astype(np.float32)
+        return np.exp(-np.pi * (time - 0.5) ** 2 / self.spread).astype(np.float32)
+
+    @property
+    def spread(self) -> float:
+        """Width of the Gaussian exp(-pi (t / n_fft)² / spread) that is the window, or is closest to it.
+
+        Průša et al. 2017, table I.
+        """
+        return 0.25645 if self.window == "hann" else 0.17054
+
+    @cached_property
+    def sine_gain(self) -> float:
+        """Magnitude that a full-scale sine has in its bin."""
+        return float(self.weights.sum()) / 2
+
+    def forward(self, wave: NDArray[np.float32]) -> NDArray[np.complex64]:
+        """(frames * hop,) → (frames, bins), not scaled."""
+        padded = np.zeros(len(wave) + 2 * self.padding, np.float32)
+        padded[self.padding : self.padding + len(wave)] = wave
+        frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop]
+        return np.asarray(fft.rfft(frames * self.weights, axis=-1, overwrite_x=True), np.complex64)
+
+    def inverse(self, spectrum: NDArray[np.complex64], gain: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """The wave whose STFT is closest to `spectrum` (Griffin & Lim 1984): (frames, bins) → (frames * hop,).
+
+        Args:
+            gain: of every sample after overlapping and adding; `self.gain(frames)` if left out.
+        """
+        pieces = np.asarray(fft.irfft(spectrum, self.n_fft, axis=-1), np.float32)
+        pieces *= self.weights
+        wave = self._overlap_add(pieces)
+        wave *= self.gain(len(spectrum)) if gain is None else gain
+        return wave
+
+    def gain(self, frames: int) -> NDArray[np.float32]:
+        """One over the sum of the squared windows that overlap at every sample: (frames * hop,)."""
+        squared = np.broadcast_to(self.weights**2, (frames, self.n_fft))
+        return np.asarray(1 / self._overlap_add(squared), np.float32)
+
+    def _overlap_add(self, pieces: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(frames, n_fft) → (frames * hop,), the padding cut off."""
+        frames = len(pieces)
+        pieces = pieces.reshape(frames, self.redundancy, self.hop)
+        summed = np.zeros((frames + self.redundancy - 1, self.hop), np.float32)
+        for shift in range(self.redundancy):
+            summed[shift : shift + frames] += pieces[:, shift]
+        return summed.reshape(-1)[self.padding : self.padding + frames * self.hop]
