@@ -212,9 +212,10 @@ def _log_slope(before: Floats, middle: Floats, after: Floats) -> Floats:
 
 
 def _arctan(tangent: Floats) -> Floats:
-    """Arc tangent, right to 0.002: six times as fast as NumPy's, and phases need no more.
+    """Arc tangent, right to 0.00003 rad and four times as fast as NumPy's.
 
-    Half the angle has a tangent within ±1, where a short polynomial will do.
+    Half the angle has a tangent within ±1, where a short polynomial will do (Abramowitz and Stegun 1964, 4.4.47).
+    Errors add up over all the bins of a click: 0.002 rad would move it by half a sample.
     """
     half = tangent * tangent
     half += 1
@@ -222,10 +223,11 @@ def _arctan(tangent: Floats) -> Floats:
     half += 1
     np.divide(tangent, half, out=half)
     square = half * half
-    angle = np.multiply(square, 0.0776509570923569, dtype=np.float32)
-    angle -= np.float32(0.287434475393028)
-    angle *= square
-    angle += np.float32(0.995181681698119)
+    angle = np.multiply(square, 0.0208351, dtype=np.float32)
+    for factor in (-0.0851330, 0.1801410, -0.3302995):
+        angle += np.float32(factor)
+        angle *= square
+    angle += np.float32(0.9998660)
     angle *= half
     angle *= 2
     return angle

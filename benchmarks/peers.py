@@ -1,0 +1,201 @@
+"""The methods that `synthesis.py` compares: ours, and the rivals, each in the way its own library does it.
+
+A method takes magnitudes of the framing that it inverts, (n, frames, bins), and returns waves, (n, samples).
+"""
+
+# pyright: reportMissingImports=false
+# The rivals come with the bench extra only.
+
+from __future__ import annotations
+
+import functools
+import heapq
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundgan.phase import QUALITIES, Search, retrieve
+from soundgan.stft import STFT
+
+Floats = NDArray[np.float32]
+CORES = os.cpu_count() or 1
+MOMENTUM = 0.99
+ORIGINAL = "original pipeline (NNLS + 256 iterations)"
+
+
+class Method(NamedTuple):
+    """A way from magnitudes to waves."""
+
+    name: str
+    family: str
+    """"ours", "variants" (of ours) or the rival; the methods of a rival are one curve of the plot."""
+    measure: Callable[[Floats], Floats]
+    """Waves (n, samples) → magnitudes (n, frames, bins)."""
+    invert: Callable[[Floats], Floats]
+    slow: bool = False
+    """One round of timing is enough."""
+
+
+def methods(n_fft: int, hop: int, samples: int) -> list[Method]:
+    """Everything that is compared on sounds of `samples` samples."""
+    stft = STFT(n_fft, hop)
+
+    def ours(waves: Floats) -> Floats:
+        return np.stack([np.abs(stft.forward(wave)) for wave in waves])
+
+    def centred(waves: Floats) -> Floats:
+        return np.stack([centred_magnitudes(wave, n_fft, hop).T for wave in waves])
+
+    def search(name: str, family: str, how: Search, *, slow: bool = False) -> Method:
+        return Method(name, family, ours, lambda magnitudes: retrieve(magnitudes, stft, how), slow)
+
+    found = [search(quality, "ours", how) for quality, how in QUALITIES.items()]
+    found += [
+        search("derivative start alone", "variants", Search(start="derivative")),
+        search("derivative start + 16 fast Griffin-Lim", "variants", Search(start="derivative", griffin_lim=16)),
+        search("random start + 32 fast Griffin-Lim", "variants", Search(start="random", griffin_lim=32)),
+        Method("PGHI (heap, numba)", "PGHI", ours, functools.partial(pghi, stft=stft)),
+    ]
+    for library, griffin_lim in {"librosa": librosa_griffin_lim, "torch": torch_griffin_lim}.items():
+        for iterations in (32, 256):
+            invert = functools.partial(griffin_lim, n_fft=n_fft, hop=hop, samples=samples, iterations=iterations)
+            found.append(
+                Method(f"{library} Griffin-Lim, {iterations} iterations", library, centred, invert, iterations > 32)
+            )
+    return found
+
+
+def centred_magnitudes(wave: Floats, n_fft: int, hop: int) -> Floats:
+    """(samples,) → (bins, frames), frame k centred at k * hop, as librosa frames by default."""
+    import librosa
+
+    return np.abs(librosa.stft(wave, n_fft=n_fft, hop_length=hop))
+
+
+def librosa_griffin_lim(magnitudes: Floats, *, n_fft: int, hop: int, samples: int, iterations: int) -> Floats:
+    """All sounds in one call, which is faster than one by one."""
+    import librosa
+
+    return librosa.griffinlim(
+        magnitudes.swapaxes(-1, -2), n_iter=iterations, n_fft=n_fft, hop_length=hop, length=samples,
+        momentum=MOMENTUM, init="random", random_state=0,
+    )  # fmt: skip
+
+
+def torch_griffin_lim(magnitudes: Floats, *, n_fft: int, hop: int, samples: int, iterations: int) -> Floats:
+    """Fast Griffin-Lim as torchaudio does it: momentum on the spectra, divided by one plus itself."""
+    import torch
+
+    torch.set_num_threads(CORES)
+    torch.manual_seed(0)
+    framing: dict[str, Any] = {"n_fft": n_fft, "hop_length": hop, "window": torch.hann_window(n_fft), "center": True}
+    with torch.inference_mode():
+        target = torch.from_numpy(magnitudes).transpose(-1, -2)
+        angles = torch.polar(torch.ones_like(target), 2 * torch.pi * torch.rand_like(target))
+        before = torch.zeros_like(angles)
+        for _ in range(iterations):
+            wave = torch.istft(target * angles, length=samples, **framing)
+            rebuilt = torch.stft(wave, pad_mode="constant", return_complex=True, **framing)
+            angles = rebuilt - before.mul_(MOMENTUM / (1 + MOMENTUM))
+            angles = angles.div_(angles.abs().add_(1e-16))
+            before = rebuilt
+        return torch.istft(target * angles, length=samples, **framing).numpy()
+
+
+def mel_levels(wave: Floats, rate: int, n_fft: int, hop: int) -> Floats:
+    """(samples,) → (128 bands, frames) in dB, cut off 80 dB below the loudest."""
+    import librosa
+
+    mel = librosa.feature.melspectrogram(y=wave, sr=rate, n_fft=n_fft, hop_length=hop, n_mels=128)
+    return librosa.power_to_db(mel, top_db=80)
+
+
+def from_mel(levels: Floats, rate: int, n_fft: int, hop: int, samples: int) -> dict[str, tuple[Floats, float]]:
+    """Waves of mel levels, and their seconds, by `librosa.feature.inverse.mel_to_audio` and with 256 iterations.
+
+    The two steps of that function are taken one by one, so that the first, the same for both, is taken only once.
+    """
+    import librosa
+
+    start = time.perf_counter()
+    magnitudes = librosa.feature.inverse.mel_to_stft(librosa.db_to_power(levels), sr=rate, n_fft=n_fft)
+    spent = time.perf_counter() - start
+    found = {}
+    for name, iterations in {"librosa mel_to_audio": 32, ORIGINAL: 256}.items():
+        start = time.perf_counter()
+        wave = librosa_griffin_lim(magnitudes.T, n_fft=n_fft, hop=hop, samples=samples, iterations=iterations)
+        found[name] = wave, spent + time.perf_counter() - start
+    return found
+
+
+def pghi(magnitudes: Floats, stft: STFT) -> Floats:
+    """Phase gradient heap integration (Průša et al. 2017) of every sound, a thread a sound."""
+    if len(magnitudes) == 1:
+        return _pghi(magnitudes[0], stft)[None]
+    with ThreadPoolExecutor(CORES) as pool:
+        return np.stack(list(pool.map(functools.partial(_pghi, stft=stft), magnitudes)))
+
+
+def _pghi(magnitudes: Floats, stft: STFT) -> Floats:
+    integrate, _ = heap_integration()
+    gamma = np.float32(0.25645 * stft.n_fft**2)
+    logarithm = np.log(np.maximum(magnitudes, np.finfo(np.float32).tiny))
+    in_time = np.gradient(logarithm, axis=1) * (stft.hop * stft.n_fft / gamma)
+    turns = np.arange(stft.bins) * stft.hop / stft.n_fft
+    in_time += (2 * np.pi * (turns - np.rint(turns))).astype(np.float32)
+    # The paper's phases are those of windows centred at 0, an FFT's of windows that start there: pi a bin between them.
+    in_frequency = np.gradient(logarithm, axis=0) * (-gamma / (stft.hop * stft.n_fft)) + np.float32(np.pi)
+    phase = np.random.default_rng(0).uniform(-np.pi, np.pi, magnitudes.size)
+    order = np.argsort(magnitudes, axis=None)[::-1]
+    integrate(magnitudes.reshape(-1), in_time.reshape(-1), in_frequency.reshape(-1), order, stft.bins, phase)
+    phase = (phase % (2 * np.pi)).astype(np.float32).reshape(magnitudes.shape)
+    spectrum = np.empty(magnitudes.shape, np.complex64)
+    np.multiply(magnitudes, np.cos(phase), out=spectrum.real)
+    np.multiply(magnitudes, np.sin(phase), out=spectrum.imag)
+    return stft.inverse(spectrum)
+
+
+@functools.cache
+def heap_integration(tolerance: float = 1e-6) -> tuple[Callable[..., None], float]:
+    """The compiled integration, and the seconds that its compilation took."""
+    import numba
+
+    def integrate(
+        magnitudes: Floats, in_time: Floats, in_frequency: Floats, order: NDArray[np.intp], bins: int,
+        phase: NDArray[np.float64],
+    ) -> None:  # fmt: skip
+        waiting = magnitudes > magnitudes[order[0]] * tolerance
+        for first in order:
+            if not waiting[first]:
+                if magnitudes[first] <= magnitudes[order[0]] * tolerance:
+                    break
+                continue
+            waiting[first] = False
+            phase[first] = 0.0
+            heap = [(-magnitudes[first], first)]
+            while heap:
+                _, here = heapq.heappop(heap)
+                for step in (-bins, bins, -1, 1):
+                    there = here + step
+                    if there < 0 or there >= len(magnitudes) or not waiting[there]:
+                        continue
+                    if abs(step) == 1:
+                        if here // bins != there // bins:
+                            continue
+                        slope = in_frequency[here] + in_frequency[there]
+                    else:
+                        slope = in_time[here] + in_time[there]
+                    waiting[there] = False
+                    phase[there] = phase[here] + (0.5 if step > 0 else -0.5) * slope
+                    heapq.heappush(heap, (-magnitudes[there], there))
+
+    compiled: Callable[..., None] = numba.njit(nogil=True)(integrate)
+    start = time.perf_counter()
+    few = np.ones(4, np.float32)
+    compiled(few, few, few, np.argsort(few)[::-1], 2, np.zeros(4))
+    return compiled, time.perf_counter() - start
