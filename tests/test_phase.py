@@ -146,7 +146,7 @@ FITS: dict[tuple[int, int], dict[str, tuple[int, int, int]]] = {
     },
 }  # fmt: skip
 OTHERS = (30, 30, 33)
-CLICKS = (24, 24, 28)  # their fit depends on where they lie
+CLICKS = (50, 50, 50)
 # Of a Gaussian window, the mean over all sounds, none of which counts as more than 30 dB; less 1 dB.
 GAUSSIAN_FITS = {
     (256, 128): (23, 26, 28),
@@ -250,19 +250,14 @@ def test_noise_that_starts_at_once_does_not_start_with_a_crack(window: Window, q
     assert peaks.max() < 1.8 and np.median(peaks) < 1.2
 
 
-# A Gaussian window needs to hear a click in three frames, to know where it is.
-HEARING_CLICKS = [STFT(*size) for size in RATES] + [STFT(*size, "gaussian") for size in RATES if size[0] > 2 * size[1]]
-
-
 @pytest.mark.parametrize("quality", ORDER)
-@pytest.mark.parametrize("stft", HEARING_CLICKS, ids=str)
-def test_a_click_stays_a_click(stft: STFT, quality: Quality) -> None:
-    """Wherever it lies between the frames: as loud as it was, and no echo beyond a hop and a quarter of a window."""
-    hop, reach = stft.hop, max(stft.hop, stft.n_fft // 4)
+@pytest.mark.parametrize("size", RATES, ids=str)
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_click_stays_a_click(size: tuple[int, int], window: Window, quality: Quality) -> None:
+    """A single sample, wherever it lies between the frames; only its sign is free."""
+    stft, hop = STFT(*size, window), size[1]
     places = range(10 * hop, 12 * hop, hop // 5)
     magnitudes = np.abs(np.stack([stft.forward(click(22 * hop, 1, at)) for at in places]))
     for at, found in zip(places, retrieve(magnitudes, stft, QUALITIES[quality]), strict=True):
-        energy = (found**2).sum()
-        assert abs(db(energy)) < 0.2 and abs(int(np.abs(found).argmax()) - at) <= 1
-        assert db((found[: at - reach] ** 2).sum() / energy) < -30, "before"
-        assert db((found[at + reach :] ** 2).sum() / energy) < -30, "behind"
+        rest = np.delete(found, at)
+        assert abs(abs(found[at]) - 1) < 0.01 and db((rest**2).sum()) < -28

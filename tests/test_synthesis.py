@@ -100,10 +100,15 @@ def test_so_it_does_from_every_kind_of_painting(scale: Scale, bands: int, redund
 
 @pytest.mark.parametrize("rate", RATES)
 def test_the_best_quality_comes_closer_than_the_fastest(rate: int) -> None:
-    rep = preset(rate, 0.5)
+    """From every bin; what mel bands blur is no wave's spectrum, and has no phase that fits it better."""
+    rep = preset(rate, 0.5, scale="linear", bands=PRESETS[rate][0] // 2)
     paintings = analyse(np.stack([kick(rep), chirp(rep), burst(rep)]), rep)
-    fast, best = (analyse(synthesise(paintings, rep, quality=quality), rep) for quality in ("fast", "best"))
-    assert ((best - paintings) ** 2).mean() < 0.97 * ((fast - paintings) ** 2).mean()
+    there = 10 ** (denormalise(paintings, rep) / 20)
+    fast, best = (
+        10 ** (denormalise(analyse(synthesise(paintings, rep, quality=quality), rep), rep) / 20) - there
+        for quality in ("fast", "best")
+    )
+    assert (best**2).mean() < 0.5 * (fast**2).mean()
 
 
 @pytest.mark.parametrize("hertz, bin_", [(20.0, 1), (60.0, 3), (19_000.0, 882)])
@@ -136,7 +141,7 @@ def test_0_hz_and_clipping_do_not_blow_up(rate: int) -> None:
 
 
 # Energy more than half a hop ahead of a click, in dB of the whole: measured, and 3 dB more.
-PRE_ECHO = {8000: -21, 16000: -27, 22050: -28, 44100: -34}
+PRE_ECHO = {8000: -26, 16000: -29, 22050: -32, 44100: -27}
 
 
 @pytest.mark.parametrize("rate", RATES)

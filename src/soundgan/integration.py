@@ -30,7 +30,7 @@ def integrated_phase(magnitudes: Floats, spans: Sequence[slice], stft: STFT) -> 
 
     Args:
         magnitudes: (frames, bins), finite and not negative.
-        spans: the frames of every sound. No phase is carried over from one to another.
+        spans: the frames of every sound, at least one silent frame apart. No phase is carried over between them.
 
     Returns:
         (frames, bins), in rad, within ±pi.
@@ -49,11 +49,24 @@ def integrated_phase(magnitudes: Floats, spans: Sequence[slice], stft: STFT) -> 
     start = np.concatenate([below, left])
     stop = np.concatenate([below + magnitudes.shape[1], left + 1])
     steps = np.concatenate([in_time.reshape(-1).take(below), in_frequency.reshape(-1).take(left)])
+    # The first and the last bin of a real wave are real. The loudest of them in every part of the tree gets phase 0: by
+    # an edge that weighs less than all others, to a node that stands for the sound.
+    first = [span.start for span in spans]
+    edge = np.zeros(magnitudes.shape, bool)
+    edge[:, [0, -1]] = audible[:, [0, -1]]
+    real = np.flatnonzero(edge)
+    owner = np.searchsorted(first, real // magnitudes.shape[1], side="right") - 1
+    values = along_maximum_spanning_tree(
+        np.concatenate([places.take(start), places.take(real)]),
+        np.concatenate([places.take(stop), len(nodes) + owner]),
+        np.concatenate([flat.take(start) * flat.take(stop), flat.take(real) * np.float32(1e-20)]),
+        np.concatenate([steps, np.zeros(len(real), np.float32)]),
+        len(nodes) + len(spans),
+    )
+    owner = np.searchsorted(first, nodes // magnitudes.shape[1], side="right") - 1
     phase = np.zeros(magnitudes.shape, np.float32)
     phase[:, 1::2] = np.pi
-    phase.reshape(-1)[nodes] = along_maximum_spanning_tree(
-        places.take(start), places.take(stop), flat.take(start) * flat.take(stop), steps, len(nodes)
-    )
+    phase.reshape(-1)[nodes] = values[: len(nodes)] - values[len(nodes) :].take(owner)
     phase -= np.rint(phase * np.float32(0.5 / np.pi)) * np.float32(2 * np.pi)
     return phase
 
@@ -111,13 +124,13 @@ def group_delay(magnitudes: Floats, stft: STFT) -> Floats:
     silence = np.zeros((1, magnitudes.shape[1]), np.float32)
     padded = np.concatenate([silence, magnitudes, silence])
     if stft.window == "gaussian":
-        slope = _log_slope(padded[:-2], magnitudes, padded[2:])
+        slope = _log_slope(padded[:-2], magnitudes, padded[2:], bend=np.pi / stft.spread / stft.redundancy**2)
         slope *= np.float32(stft.spread * stft.redundancy / 2 / np.pi)
         return slope
     np.sqrt(padded, out=padded)
     before, middle, after = padded[:-2], padded[1:-1] + np.float32(1e-12), padded[2:]
     sine, cosine = np.float32(np.sin(np.pi / stft.redundancy)), np.float32(np.cos(np.pi / stft.redundancy))
-    # The tangent, from both neighbours: right also for what rises or falls slowly.
+    # The tangent, from both neighbours: 0 for what is steady.
     difference = (after - before) / middle
     both = np.divide(difference, 2 * sine, dtype=np.float32)
     # And from the greater neighbour alone: right for a pulse that the other frame does not see.
@@ -201,14 +214,15 @@ def _climb(parents: Indices, values: Floats) -> Indices:
     return roots
 
 
-def _log_slope(before: Floats, middle: Floats, after: Floats) -> Floats:
-    """Half the difference of the logarithms; a neighbour that is silent is continued from the other."""
+def _log_slope(before: Floats, middle: Floats, after: Floats, bend: float = 0) -> Floats:
+    """Half the difference of the logarithms; a neighbour that is silent is continued from the other, on a parabola."""
     middle = middle + _TINY
     least = middle * _AUDIBLE
     rise = np.log(np.maximum(after, least) / middle)
     fall = np.log(middle / np.maximum(before, least))
-    rise, fall = np.where(after > least, rise, fall), np.where(before > least, fall, rise)
-    return np.asarray((rise + fall) / 2, np.float32)
+    rises, falls = after > least, before > least
+    rise, fall = np.where(rises, rise, fall), np.where(falls, fall, rise)
+    return np.asarray((rise + fall) / 2 + (rises.astype(np.float32) - falls) * np.float32(bend), np.float32)
 
 
 def _arctan(tangent: Floats) -> Floats:

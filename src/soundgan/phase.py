@@ -38,7 +38,7 @@ QUALITIES: dict[Quality, Search] = {
 }
 _RELAXATION = np.float32(1.2)  # of the difference map
 _MOMENTUM = np.float32(0.99)  # of fast Griffin-Lim
-_TAPE = 1 << 17  # numbers in the spectrum of a tape: few enough for the cache, enough to keep threads from waiting
+_TAPE = 1 << 18  # numbers in the spectrum of a tape: few enough for the cache, enough to keep threads from waiting
 
 
 def retrieve(
@@ -84,7 +84,7 @@ def retrieve(
     else:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, groups))
-    return waves.reshape(*magnitudes.shape[:-2], -1)
+    return waves.reshape(*magnitudes.shape[:-2], waves.shape[1])
 
 
 class _Tape:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ class STFT:
     def __post_init__(self) -> None:
         if self.hop < 1 or self.n_fft % self.hop or self.redundancy < 2 or (self.n_fft - self.hop) % 2:
             raise ValueError("hop must divide n_fft at least twice, and n_fft - hop must be even")
+        if self.window not in get_args(Window):
+            raise ValueError(f"window = {self.window!r}: must be one of {', '.join(get_args(Window))}")
 
     @property
     def bins(self) -> int:
