@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from peers import ORIGINAL
+
 from soundgan.files import write_text
 
 Row = dict[str, Any]
 SECOND = "one second at 16 kHz"
-ORIGINAL = "original pipeline (NNLS + 256 iterations)"
 JUDGES = {"linear": "Linear LSD, dB", "mel": "Mel LSD, dB", "librosa": "librosa's own", "painting": "Painting's own"}
 ORIGINAL_SECONDS = 27.0
 MODES = {"batch": "in a batch", "single": "one at a time"}
@@ -215,7 +216,7 @@ them: from a painting of 80 dB to a WAV file, whose writing is counted, and whic
 def memory(peaks: dict[str, float]) -> str:
     counts = sorted(map(int, peaks))
     steps = [
-        f"{(peaks[str(b)] - peaks[str(a)]) / (b - a) * 1000:.0f} KiB a sound from {a} to {b}"
+        f"{(peaks[str(b)] - peaks[str(a)]) / (b - a) * 1024:.0f} KiB a sound from {a} to {b}"
         for a, b in itertools.pairwise(counts)
     ]
     cells = [[f"{count:,}", f"{peaks[str(count)]:.0f}"] for count in counts]
@@ -225,7 +226,7 @@ Peak of a process that makes one-second sounds at 16 kHz of noisy paintings, whi
 
 {table(["Sounds", "MiB"], cells)}
 
-Growth: {", ".join(steps).replace("KiB", "kB")}."""
+Growth: {", ".join(steps)}."""
 
 
 def plot(sets: dict[str, Any], path: Path) -> None:

@@ -75,12 +75,11 @@ class Set(NamedTuple):
 
 
 FOLDERS = ("digits", "drums", "effects")
-SECOND = "one second at 16 kHz"
 SETS = {
     "digits": Set(8000, 256, 128, 32, 70, ("linear", "mel")),
     "drums": Set(44100, 2048, 512, 64, 80, ("mel",)),
     "effects": Set(44100, 2048, 512, 86, 80, ("mel",)),
-    SECOND: Set(16000, 512, 256, 63, 80, ("mel",)),
+    page.SECOND: Set(16000, 512, 256, 63, 80, ("mel",)),
 }
 CLASSIC = Set(22050, 1024, 512, 431, 80, ("mel",))
 
@@ -247,7 +246,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     taken = memory()  # first: a process starts with the peak of the one that starts it
     about = machine()
     files = {folder: pick(options.data / folder, options.files) for folder in FOLDERS}
-    files[SECOND] = [file for turn in zip(*files.values(), strict=False) for file in turn]
+    files[page.SECOND] = [file for turn in zip(*files.values(), strict=False) for file in turn]
     magnitudes, paintings = {}, {}
     for name, kind in SETS.items():
         say(name)

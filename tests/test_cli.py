@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 
 from soundgan import audio
 from soundgan.cli import app
+from soundgan.cli.generate import Quality
 from soundgan.model_folder import bundled
+from soundgan.phase import QUALITIES
 from soundgan.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -119,6 +121,20 @@ def test_generate_names_files_by_label_and_seed_and_gives_the_same_bytes_again(t
     alone = soundgan("generate", "-n", "1", "--seed", "8", "--label", "3", "-o", "c", cwd=tmp_path)
     assert alone.returncode == 0
     assert (tmp_path / "c" / "3_8.wav").read_bytes() == (tmp_path / "a" / "3_8.wav").read_bytes()
+
+
+def test_generate_takes_its_time_where_it_is_told_to(tmp_path: Path) -> None:
+    assert {quality.value for quality in Quality} == set(QUALITIES)
+    told = set()
+    for quality in Quality:
+        done = soundgan("generate", "-n", "1", "--seed", "8", "--quality", quality, "-o", quality, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        (path,) = (tmp_path / quality).iterdir()
+        assert audio.read_tags(path)["comment"].endswith(f"quality={quality}")
+        told.add(path.read_bytes())
+    assert len(told) == 3
+    refused = soundgan("generate", "--quality", "perfect", cwd=tmp_path)
+    assert refused.returncode == 2 and "fast" in refused.stderr
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])

@@ -417,7 +417,18 @@ def test_other_changes_are_looked_into_and_found_to_be_the_same_data(flat: Path,
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
-@pytest.mark.parametrize("change", [{"sample_rate": 16000}, {"duration": 1.0}, {"range_db": 40}, {"level": "none"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sample_rate": 16000},
+        {"duration": 1.0},
+        {"range_db": 40},
+        {"level": "none"},
+        {"scale": "mel"},
+        {"window": "gaussian"},
+        {"redundancy": 8},
+    ],
+)
 def test_changed_settings_are_prepared_anew(flat: Path, tmp_path: Path, change: dict) -> None:
     before = dataset.prepare(flat, Settings(), tmp_path / "cache")
     after = dataset.prepare(flat, Settings(**change), tmp_path / "cache")

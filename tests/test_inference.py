@@ -174,6 +174,7 @@ def test_what_is_no_array_is_refused(bad: Any, tmp_path: Path) -> None:
         ({"sr": -8000}, r"sr = -8000: "),
         ({"sr": 8000.5}, r"sr = 8000\.5: "),
         ({"sr": "fast"}, r"sr = 'fast': "),
+        ({"quality": "perfect"}, r"quality = 'perfect': must be one of fast, balanced, best"),
     ],
 )
 def test_an_argument_out_of_range_is_named(arguments: dict[str, Any], told: str, tmp_path: Path) -> None:

@@ -248,6 +248,23 @@ def test_a_collapse_is_told_once_training_is_under_way(
         assert train(tiny_dataset, settings, tmp_path).clock.seen == seen + 8
 
 
+def test_a_checkpoint_from_before_a_setting_goes_on_with_its_default(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    settings = tiny_settings(sounds=4)
+    train(tiny_dataset, settings, tmp_path)
+    with safe_open(tmp_path / NAME, framework="pt") as file:
+        made_with = json.loads(file.metadata()["made_with"])
+    players = loop._new_players(tiny_dataset, settings, torch.device("cpu"))
+    clock = load_checkpoint(tmp_path / NAME, players)
+    del made_with["settings"]["window"], made_with["settings"]["redundancy"]
+    save_checkpoint(tmp_path / NAME, players, clock, made_with)
+    further = settings.model_copy(update={"sounds": 8})
+    with pytest.raises(TrainingError, match="was trained with window = hann, now it is gaussian"):
+        train(tiny_dataset, further.model_copy(update={"window": "gaussian"}), tmp_path)
+    assert train(tiny_dataset, further, tmp_path).clock.seen == 8
+
+
 @pytest.mark.parametrize("inside", ["model", "tone/deep/model", "."])
 def test_a_saveroot_inside_the_data_is_refused(inside: str, sounds_folder: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"

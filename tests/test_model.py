@@ -104,6 +104,8 @@ def test_a_model_without_labels_has_none(flat_model: SoundGAN) -> None:
     assert [sound.label for sound in sounds] == [None, None]
     assert "label" not in sounds[0].tags["comment"]
     assert sounds[0].painting.ndim == 2  # of its three channels, the first is the sound
+    with pytest.raises(ModelError, match="quality = 'perfect': must be one of fast, balanced, best"):
+        flat_model.generate(quality="perfect")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=r"label = 'kick'.*it has no labels"):
         flat_model.generate(label="kick")
 

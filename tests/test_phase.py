@@ -261,3 +261,21 @@ def test_a_click_stays_a_click(size: tuple[int, int], window: Window, quality: Q
     for at, found in zip(places, retrieve(magnitudes, stft, QUALITIES[quality]), strict=True):
         rest = np.delete(found, at)
         assert abs(abs(found[at]) - 1) < 0.01 and db((rest**2).sum()) < -28
+
+
+@pytest.mark.parametrize("exponent", [-120, -40, 40, 120])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_loudness_in_steps_of_6_db_changes_no_digit(window: Window, exponent: int) -> None:
+    stft = STFT(256, 64, window)
+    magnitudes = any_magnitudes(np.random.default_rng(0), 12, stft)
+    found = retrieve(magnitudes, stft)
+    assert np.array_equal(retrieve(np.ldexp(magnitudes, exponent), stft), np.ldexp(found, exponent))
+
+
+def test_no_sounds_give_no_waves_and_no_threads_are_refused() -> None:
+    stft = STFT(64, 16)
+    assert retrieve(np.empty((0, 5, 33), np.float32), stft).shape == (0, 80)
+    assert retrieve(np.empty((3, 0, 33), np.float32), stft).shape == (3, 0)
+    for threads in (0, -1):
+        with pytest.raises(ValueError, match=f"threads = {threads}: must be at least 1"):
+            retrieve(np.ones((5, 33), np.float32), stft, threads=threads)

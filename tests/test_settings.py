@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import example, given
@@ -14,6 +14,8 @@ from pydantic import ValidationError
 
 from soundgan.errors import SettingsError
 from soundgan.settings import Settings, check_settings, load_settings, settings_schema
+from soundgan.spectrogram import Scale
+from soundgan.stft import Window
 
 CLASSIC = {
     "saveroot": "./save",
@@ -255,3 +257,14 @@ def test_a_file_names_itself_in_a_message(tmp_path: Path) -> None:
     path = written(tmp_path, '{"nz": "many"}')
     with pytest.raises(SettingsError, match=rf'^{re.escape(str(path))}: nz = "many": '):
         load_settings(str(path))
+
+
+def test_settings_offer_just_what_there_is() -> None:
+    """Said twice, so that reading settings imports no SciPy."""
+    for name, kind in (("window", Window), ("scale", Scale)):
+        (choices,) = (entry.get("enum") for entry in _choices(settings_schema()["properties"][name]))
+        assert choices == list(get_args(kind))
+
+
+def _choices(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for one in entry.get("anyOf", [entry]) if "enum" in one]

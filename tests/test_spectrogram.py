@@ -90,6 +90,12 @@ def test_what_has_no_preset_is_refused(rate: int, duration: float) -> None:
         preset(rate, duration)
 
 
+@pytest.mark.parametrize("redundancy", [0, 1, 3, 16])
+def test_another_redundancy_is_refused(redundancy: int) -> None:
+    with pytest.raises(ValueError, match=f"redundancy = {redundancy}: must be 2, 4 or 8"):
+        preset(8000, 1.0, redundancy=redundancy)
+
+
 @given(rate=st.sampled_from(RATES), duration=st.floats(0.25, 10), ceiling=st.floats(-60, 20))
 def test_a_representation_survives_json(rate: int, duration: float, ceiling: float) -> None:
     rep = preset(rate, duration).replaced(ceiling_db=ceiling)
@@ -112,6 +118,7 @@ def test_a_representation_survives_json(rate: int, duration: float, ceiling: flo
         {"scale": "bark"},
         {"window": "kaiser"},
         {"floor_db": 0.0},
+        {"floor_db": -301.0},
         {"floor_db": float("nan")},
         {"ceiling_db": float("nan")},
         {"ceiling_db": float("inf")},

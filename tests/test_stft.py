@@ -174,3 +174,11 @@ def test_a_hop_fits_or_is_refused(n_fft: int, hop: int, window: Window) -> None:
 def test_an_impossible_hop_is_refused(n_fft: int, hop: int) -> None:
     with pytest.raises(ValueError, match="hop must divide n_fft at least twice, and n_fft - hop must be even"):
         STFT(n_fft, hop)
+
+
+def test_an_unknown_window_and_a_wave_of_odd_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="window = 'kaiser': must be one of hann, gaussian"):
+        STFT(64, 16, "kaiser")  # type: ignore[arg-type]
+    for samples in (0, 7, 33):
+        with pytest.raises(ValueError, match=f"a wave of {samples} samples is not a whole number of hops of 16"):
+            STFT(64, 16).forward(np.zeros(samples, np.float32))

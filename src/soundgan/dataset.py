@@ -25,10 +25,10 @@ from soundgan.survey import Progress, Recording, Survey, blocks, in_order, quiet
 PEAK_DB = -1.0  # dBFS that recordings are levelled to with level = peak
 RMS_DB = -20.0  # dBFS that recordings are levelled to with level = rms, where their peaks allow it
 _FADE = 0.005  # s, at every cut through a sound, so that it does not click
-_FORMAT = 2  # of the cache; raise it whenever the same files and settings would be painted differently
+_FORMAT = 3  # of the cache; raise it whenever the same files and settings would be painted differently
 _BATCH = 64  # paintings worked on at once by one thread
 _ABANDONED = 24 * 3600  # s after which a half-made cache entry is taken for that of a dead process
-_SETTINGS = {"sample_rate", "duration", "image_size", "range_db", "level", "slice"}
+_SETTINGS = {"sample_rate", "duration", "image_size", "range_db", "scale", "window", "redundancy", "level", "slice"}
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,9 @@ def _gain(file: Recording, method: str) -> np.float32:
 def _content(found: Survey, representation: Representation, settings: Settings) -> str:
     """Digest of what is painted and how, whatever the files are called and wherever they lie."""
     sounds = [[file.label, file.digest, file.slices] for file in found.files]
-    told = json.dumps([representation.model_dump(), settings.level, sounds], sort_keys=True)
+    # Without defaults: a value that representations gain later leaves the digests of today as they are.
+    painted = representation.model_dump(exclude_defaults=True)
+    told = json.dumps([painted, settings.level, sounds], sort_keys=True)
     return hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
 
 

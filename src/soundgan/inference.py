@@ -89,7 +89,7 @@ def spectrogram_to_wav(
         output_path: .wav, .flac or .ogg.
         sr: sample rate in Hz.
         hop_length, n_fft: step and window of the STFT, in samples; hop_length divides n_fft at least twice.
-        quality: of the phase, "fast", "balanced" or "best".
+        quality: "fast", "balanced" or "best": how long phases are searched for.
         representation: of a model's paintings; it takes the place of sr, hop_length and n_fft.
         tags: see `audio.write`.
 

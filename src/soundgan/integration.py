@@ -22,6 +22,7 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
 _TINY = np.float32(1e-30)
+_SILENT = np.float32(1e-3)  # a neighbour 60 dB lower tells nothing of a slope
 _AUDIBLE = np.float32(1e-3)  # bins more than 60 dB below a sound's loudest are not worth a place in the tree
 
 
@@ -119,7 +120,7 @@ def group_delay(magnitudes: Floats, stft: STFT) -> Floats:
     """How far behind the middle of its window a bin's energy lies: (frames, bins), in window lengths.
 
     For a Hann window, exact for a pulse, of which three neighbouring frames see cos²(pi t) at different t; for a
-    Gaussian one as in PGHI.
+    Gaussian one as in PGHI, and exact for a pulse that only two of the frames hear, too.
     """
     silence = np.zeros((1, magnitudes.shape[1]), np.float32)
     padded = np.concatenate([silence, magnitudes, silence])
@@ -217,7 +218,7 @@ def _climb(parents: Indices, values: Floats) -> Indices:
 def _log_slope(before: Floats, middle: Floats, after: Floats, bend: float = 0) -> Floats:
     """Half the difference of the logarithms; a neighbour that is silent is continued from the other, on a parabola."""
     middle = middle + _TINY
-    least = middle * _AUDIBLE
+    least = middle * _SILENT
     rise = np.log(np.maximum(after, least) / middle)
     fall = np.log(middle / np.maximum(before, least))
     rises, falls = after > least, before > least

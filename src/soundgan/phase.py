@@ -47,27 +47,29 @@ def retrieve(
     """Find waves whose STFTs have the given magnitudes.
 
     Silence around a sound costs no time. Neither the other sounds of the batch, nor their order, nor the number of
-    threads change a sound.
+    threads change a sound. A thread needs about 25 MiB, and more for sounds of more than 2¹⁸ magnitudes.
 
     Args:
-        threads: how many sounds are worked on at a time; all cores if left out.
+        threads: how many work at a time; all cores, but no more than 16, if left out.
 
     Shape:
         magnitudes (n, frames, bins) or (frames, bins) → waves (n, frames * hop) or (frames * hop,).
 
     Raises:
-        ValueError: a magnitude is negative, NaN or infinite, or their number does not fit the STFT.
+        ValueError: a magnitude is negative, NaN or infinite, or their number does not fit the STFT; or threads < 1.
     """
     magnitudes = np.asarray(magnitudes, np.float32)
     if magnitudes.ndim not in (2, 3) or magnitudes.shape[-1] != stft.bins:
         raise ValueError(f"magnitudes (n, frames, {stft.bins}) are needed, not {magnitudes.shape}")
     if not (np.isfinite(magnitudes).all() and (magnitudes >= 0).all()):
         raise ValueError("the magnitudes hold negative, NaN or infinite values")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads = {threads}: must be at least 1")
     _keep_freed_memory()
     sounds = magnitudes if magnitudes.ndim == 3 else magnitudes[None]
     waves = np.zeros((len(sounds), sounds.shape[1] * stft.hop), np.float32)
     spans = [_sounding(sound, stft.frames_of_padding) for sound in sounds]
-    threads = threads or os.cpu_count() or 1
+    threads = threads or min(os.cpu_count() or 1, 16)
 
     def work(group: Sequence[int]) -> None:
         tape = _Tape([sounds[i, spans[i]] for i in group], stft)
@@ -102,8 +104,11 @@ class _Tape:
         self.magnitudes = np.zeros((int(stops[-1]), stft.bins), np.float32)
         # No gain between the sounds: what their first and last windows spill over is cut off, as at the ends of a wave.
         self.gain = np.zeros(int(stops[-1]) * stft.hop, np.float32)
-        for span, sound in zip(self.spans, sounds, strict=True):
-            self.magnitudes[span] = sound
+        # Every sound is brought to a peak near 1, by a power of 2, which changes no digit of it.
+        exponents = [int(np.clip(np.frexp(sound.max())[1], -126, 126)) for sound in sounds]
+        self.loudness = [np.float32(2.0**exponent) for exponent in exponents]
+        for span, sound, loudness in zip(self.spans, sounds, self.loudness, strict=True):
+            np.divide(sound, loudness, out=self.magnitudes[span])
             self.gain[self._samples(span)] = stft.gain(len(sound))
 
         self.between = np.concatenate([np.arange(stop, stop + gap) for stop in stops[:-1]] or [np.arange(0)])
@@ -117,7 +122,7 @@ class _Tape:
         return spectrum
 
     def cut(self, wave: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        return [wave[self._samples(span)] for span in self.spans]
+        return [wave[self._samples(span)] * loudness for span, loudness in zip(self.spans, self.loudness, strict=True)]
 
     def _samples(self, span: slice) -> slice:
         return slice(span.start * self.stft.hop, span.stop * self.stft.hop)
@@ -214,10 +219,12 @@ def _sounding(magnitudes: Magnitudes, margin: int) -> slice:
 def _groups(lengths: dict[int, int], most: int) -> Iterable[list[int]]:
     """Neighbours in groups of at most `most` frames, or of one sound that is longer."""
     group: list[int] = []
+    total = 0
     for i, length in lengths.items():
-        if group and sum(lengths[j] for j in group) + length > most:
+        if group and total + length > most:
             yield group
-            group = []
+            group, total = [], 0
         group.append(i)
+        total += length
     if group:
         yield group

@@ -50,7 +50,8 @@ def _summary(survey: Survey) -> list[tuple[str, str]]:
         rows.append(("Lengths", f"{shortest:.2f} s shortest, {middle:.2f} s median, {longest:.2f} s longest"))
         formats = Counter((file.sample_rate, file.channels) for file in files).most_common()
         rows.append(("Rates", ", ".join(f"{n} at {rate} Hz {_channels(channels)}" for (rate, channels), n in formats)))
-    size = f"{rep.bands} {rep.scale} bands x {rep.frames} frames"
+    window = f"{rep.window} window of {rep.n_fft} samples every {rep.hop}"
+    size = f"{rep.bands} {rep.scale} bands x {rep.frames} frames, {window}"
     rows.append(("Painted as", f"{rep.duration:.2f} s at {rep.sample_rate} Hz, {size}"))
     resampled = sum(file.sample_rate != rep.sample_rate for file in files)
     shorter = sum(file.seconds < rep.duration for file in files)

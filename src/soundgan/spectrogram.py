@@ -46,8 +46,8 @@ class Representation(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Representation:
         STFT(self.n_fft, self.hop, self.window)  # says what is wrong with them
-        if self.ceiling_db <= self.floor_db:
-            raise ValueError("ceiling_db must be above floor_db")
+        if not 0 < self.ceiling_db - self.floor_db <= 300:
+            raise ValueError("ceiling_db must be above floor_db, by at most 300 dB")
         return self
 
     @property
@@ -119,6 +119,7 @@ PRESETS: dict[int, tuple[int, int, Scale, float]] = {
 _CORRECTIONS = 2  # of the bins' levels, after their interpolation; more bring little
 _SILENT = np.float32(0.1)  # painted levels this close to the floor (0.4 dB) are silence
 _AT_A_TIME = 1 << 24  # magnitudes that are searched for phases together: 64 MiB of them
+BANDS = 128  # of a painting, unless told otherwise
 _MOST_FRAMES = 432  # beyond this, presets with 75 % overlap go down to 50 %
 
 
@@ -126,7 +127,7 @@ def preset(
     sample_rate: int,
     duration: float,
     *,
-    bands: int = 128,
+    bands: int = BANDS,
     frames: int | None = None,
     range_db: float | None = None,
     scale: Scale | None = None,
@@ -144,8 +145,10 @@ def preset(
         redundancy: windows over every sample, 2, 4 or 8; from sample rate and duration if left out.
 
     Raises:
-        ValueError: there is no preset for the sample rate, or the duration is out of range.
+        ValueError: there is no preset for the sample rate, or the duration or redundancy is out of range.
     """
+    if redundancy not in (None, 2, 4, 8):
+        raise ValueError(f"redundancy = {redundancy}: must be 2, 4 or 8")
     if sample_rate not in PRESETS:
         raise ValueError(f"sample_rate = {sample_rate}: presets are there for {', '.join(map(str, PRESETS))} Hz")
     if not 0.25 <= duration <= 10:
@@ -211,7 +214,9 @@ def synthesise(paintings: Painting, representation: Representation, *, quality: 
     at_a_time = max(1, _AT_A_TIME // (representation.frames * representation.stft.bins))
     for first in range(0, len(paintings), at_a_time):
         some = slice(first, first + at_a_time)
-        magnitudes = np.stack([_bin_magnitudes(painting, representation) for painting in paintings[some]])
+        magnitudes = np.empty((len(paintings[some]), representation.frames, representation.stft.bins), np.float32)
+        for there, painting in zip(magnitudes, paintings[some], strict=True):
+            there[:] = _bin_magnitudes(painting, representation)
         waves[some] = retrieve(magnitudes, representation.stft, QUALITIES[quality])
     return waves
 

@@ -80,7 +80,9 @@ class STFT:
         return float(self.weights.sum()) / 2
 
     def forward(self, wave: NDArray[np.float32]) -> NDArray[np.complex64]:
-        """(frames * hop,) → (frames, bins), not scaled."""
+        """(frames * hop,) → (frames, bins), not scaled; ValueError for a wave of another length."""
+        if not len(wave) or len(wave) % self.hop:
+            raise ValueError(f"a wave of {len(wave)} samples is not a whole number of hops of {self.hop}")
         padded = np.zeros(len(wave) + 2 * self.padding, np.float32)
         padded[self.padding : self.padding + len(wave)] = wave
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop]

@@ -28,7 +28,7 @@ from soundgan.decoding import MP3_SLACK, shown
 from soundgan.errors import AudioError, DataError
 from soundgan.folder import LeftOut, relative_name, walk
 from soundgan.settings import Settings
-from soundgan.spectrogram import PRESETS, Representation, preset
+from soundgan.spectrogram import BANDS, PRESETS, Representation, preset
 
 FEWEST_SOUNDS = 8
 SILENCE_DB = -60.0  # dBFS; a recording whose peak is below holds nothing to learn
@@ -201,7 +201,7 @@ def _choose(infos: list[audio.AudioInfo], settings: Settings) -> Representation:
     # "lower": in a small folder, too, a single long recording must not decide.
     typical = np.percentile([info.seconds for info in infos], 50 if settings.slice else 95, method="lower")
     duration = settings.duration or float(np.clip(typical, *DURATIONS))
-    bands, frames = settings.image_size or (128, None)
+    bands, frames = settings.image_size or (BANDS, None)
     return preset(
         rate, duration, bands=bands, frames=frames, range_db=settings.range_db,
         scale=settings.scale, window=settings.window, redundancy=settings.redundancy,

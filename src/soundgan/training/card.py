@@ -58,7 +58,8 @@ Spectrograms, low frequencies at the bottom; {beside}. `samples/` has a sound of
 | training | {trained} |
 | network | {config.settings.get("network")}, {training.get("generator_parameters", 0):,} parameters in the Generator |
 | painting | {representation.bands} {representation.scale} bands × {representation.frames} frames, \
-{representation.floor_db:g} to {representation.ceiling_db:g} dBFS |
+{representation.floor_db:g} to {representation.ceiling_db:g} dBFS, {representation.window} window of \
+{representation.n_fft} samples every {representation.hop} |
 | ONNX against PyTorch | differs by at most {config.onnx_difference:.1g} (paintings range from -1 to 1) |
 | licence of the data | {licence} |
 | attribution | {config.attribution or "not stated"} |

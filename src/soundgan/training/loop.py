@@ -243,7 +243,8 @@ def _average(players: Players, decay: float) -> None:
 def _check_same_run(checkpoint: Path, was: dict, now: dict) -> None:
     way_out = f"choose another saveroot, or delete {checkpoint.parent} to start anew"
     for key in sorted(now["settings"].keys() - CHANGEABLE - OF_THE_OTHER_NETWORK[now["settings"]["network"]]):
-        before, after = was["settings"].get(key), now["settings"][key]
+        # A setting that the checkpoint does not know yet had what is now its default.
+        before, after = was["settings"].get(key, Settings.model_fields[key].default), now["settings"][key]
         if before != after:
             raise TrainingError(f"{checkpoint}: was trained with {key} = {before}, now it is {after}; {way_out}")
     # Afterwards, because a setting that changes the paintings is better told by its name.
