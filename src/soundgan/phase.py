@@ -38,7 +38,7 @@ QUALITIES: dict[Quality, Search] = {
 }
 _RELAXATION = np.float32(1.2)  # of the difference map
 _MOMENTUM = np.float32(0.99)  # of fast Griffin-Lim
-_TAPE = 1 << 18  # numbers in the spectrum of a tape: few enough for the cache, enough to keep threads from waiting
+_TAPE = 3 << 16  # numbers in the spectrum of a tape: few enough for the cache, enough to keep threads from waiting
 
 
 def retrieve(
@@ -47,7 +47,7 @@ def retrieve(
     """Find waves whose STFTs have the given magnitudes.
 
     Silence around a sound costs no time. Neither the other sounds of the batch, nor their order, nor the number of
-    threads change a sound. A thread needs about 25 MiB, and more for sounds of more than 2¹⁸ magnitudes.
+    threads change a sound. A thread needs about 25 MiB, and more for sounds of more than 200,000 magnitudes.
 
     Args:
         threads: how many work at a time; all cores, but no more than 16, if left out.
@@ -104,12 +104,13 @@ class _Tape:
         self.magnitudes = np.zeros((int(stops[-1]), stft.bins), np.float32)
         # No gain between the sounds: what their first and last windows spill over is cut off, as at the ends of a wave.
         self.gain = np.zeros(int(stops[-1]) * stft.hop, np.float32)
+        gains = {length: stft.gain(length) for length in set(lengths)}
         # Every sound is brought to a peak near 1, by a power of 2, which changes no digit of it.
         exponents = [int(np.clip(np.frexp(sound.max())[1], -126, 126)) for sound in sounds]
         self.loudness = [np.float32(2.0**exponent) for exponent in exponents]
         for span, sound, loudness in zip(self.spans, sounds, self.loudness, strict=True):
             np.divide(sound, loudness, out=self.magnitudes[span])
-            self.gain[self._samples(span)] = stft.gain(len(sound))
+            self.gain[self._samples(span)] = gains[len(sound)]
 
         self.between = np.concatenate([np.arange(stop, stop + gap) for stop in stops[:-1]] or [np.arange(0)])
 
