@@ -50,6 +50,7 @@ def retrieve(
     threads change a sound. A thread needs about 25 MiB, and more for sounds of more than 200,000 magnitudes.
 
     Args:
+        search: start and iterations; `QUALITIES` has those called "fast", "balanced" and "best".
         threads: how many work at a time; all cores, but no more than 16, if left out.
 
     Shape:
