@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from waves import click, fit_db, hat, sine, sounds
+from waves import click, db, fit_db, hat, sine, sounds
 
 from soundgan.phase import QUALITIES, Quality, Search, retrieve
 from soundgan.stft import STFT, Window
@@ -35,10 +35,6 @@ def any_magnitudes(random: np.random.Generator, frames: int, stft: STFT) -> Floa
     before, after = random.integers(0, frames, 2)  # of silence around the sound
     magnitudes[:before] = magnitudes[frames - after :] = 0
     return magnitudes.astype(np.float32)
-
-
-def db(energy: float) -> float:
-    return float(10 * np.log10(energy + 1e-30))
 
 
 # What every search keeps to

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from waves import click, db, denormalise, sine
 
 from soundgan.spectrogram import (
     PRESETS,
@@ -28,24 +29,6 @@ RATES = sorted(PRESETS)
 SMALL = Representation(
     sample_rate=8000, n_fft=128, hop=32, bands=24, frames=16, scale="mel", floor_db=-80.0, ceiling_db=0.0
 )
-
-
-def sine(hertz: float, rep: Representation, start: float = 0.0) -> Floats:
-    return np.sin(2 * np.pi * hertz * np.arange(rep.samples) / rep.sample_rate + start).astype(np.float32)
-
-
-def click(rep: Representation, at: int) -> Floats:
-    wave = np.zeros(rep.samples, np.float32)
-    wave[at] = 1
-    return wave
-
-
-def denormalise(paintings: Floats, rep: Representation) -> Floats:
-    return (paintings + 1) * np.float32((rep.ceiling_db - rep.floor_db) / 2) + np.float32(rep.floor_db)
-
-
-def db(energy: float) -> float:
-    return float(10 * np.log10(energy + 1e-30))
 
 
 def band_areas(rep: Representation) -> NDArray[np.float64]:
@@ -204,7 +187,7 @@ def test_centres_rise_from_the_first_bin_to_half_the_rate(rep: Representation) -
 def test_a_tone_is_in_its_band(rate: int) -> None:
     rep = preset(rate, 0.25)
     for hertz in np.geomspace(2 * rate / rep.n_fft, 0.45 * rate, 20):
-        levels = levels_db(sine(hertz, rep), rep)[0][:, 4:-4].mean(axis=1)
+        levels = levels_db(sine(rep.samples, rep.sample_rate, hertz, level=1), rep)[0][:, 4:-4].mean(axis=1)
         nearest = np.abs(rep.centres - hertz).argmin()
         assert abs(int(levels.argmax()) - nearest) <= 1, f"{hertz:.0f} Hz"
         far = np.abs(rep.centres - hertz) > np.maximum(4 * rate / rep.n_fft, 0.15 * hertz)
@@ -216,9 +199,10 @@ def test_a_full_scale_sine_is_0_db(rate: int) -> None:
     """In bands as narrow as a bin; a Hann window hides up to 1.4 dB of a tone between two bins."""
     rep = preset(rate, 0.25, bands=16).replaced(scale="linear", bands=PRESETS[rate][0] // 2)  # every bin a band
     for bin_ in (2, 9, rep.bands // 2, rep.bands - 4):
-        levels = levels_db(sine(bin_ * rate / rep.n_fft, rep), rep)[0][:, 4:-4]
+        levels = levels_db(sine(rep.samples, rep.sample_rate, bin_ * rate / rep.n_fft, level=1), rep)[0][:, 4:-4]
         np.testing.assert_allclose(levels[bin_ - 1], 0, atol=0.01)
-        between = levels_db(sine((bin_ + 0.5) * rate / rep.n_fft, rep), rep)[0][:, 4:-4]
+        halfway = sine(rep.samples, rep.sample_rate, (bin_ + 0.5) * rate / rep.n_fft, level=1)
+        between = levels_db(halfway, rep)[0][:, 4:-4]
         np.testing.assert_allclose(between[bin_ - 1], -1.42, atol=0.05)
 
 
@@ -229,7 +213,8 @@ def test_bands_share_the_power_of_a_tone(rate: int, level: float) -> None:
     rep = preset(rate, 0.25)
     wide = rep.centres[band_areas(rep).searchsorted(1.6)] if rep.scale == "mel" else 200
     for hertz in np.geomspace(1.2 * wide, 0.42 * rate, 6):
-        powers = 10 ** (levels_db(10 ** (level / 20) * sine(hertz, rep), rep)[0][:, 5:-5].mean(axis=1) / 10)
+        tone = sine(rep.samples, rep.sample_rate, hertz, level=1)
+        powers = 10 ** (levels_db(10 ** (level / 20) * tone, rep)[0][:, 5:-5].mean(axis=1) / 10)
         assert db(powers @ band_areas(rep) / 1.5) == pytest.approx(level, abs=0.2), f"{hertz:.0f} Hz"
 
 
@@ -262,7 +247,7 @@ def test_normalising_is_linear_between_floor_and_ceiling(values: list[float]) ->
 
 def test_time_runs_with_the_frames() -> None:
     for frame in (0, 3, 15):
-        painting = analyse(click(SMALL, frame * SMALL.hop + SMALL.hop // 2), SMALL)[0, 0]
+        painting = analyse(click(SMALL.samples, SMALL.sample_rate, frame * SMALL.hop + SMALL.hop // 2), SMALL)[0, 0]
         assert painting.mean(axis=0).argmax() == frame
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from waves import chirp, click, db, denormalise, kick, sine
 
 from soundgan.spectrogram import PRESETS, Representation, Scale, analyse, preset, synthesise
 from soundgan.stft import Window
@@ -22,40 +23,10 @@ SMALL = Representation(
 )
 
 
-def sine(hertz: float, rep: Representation, start: float = 0.0) -> Floats:
-    return np.sin(2 * np.pi * hertz * np.arange(rep.samples) / rep.sample_rate + start).astype(np.float32)
-
-
-def kick(rep: Representation) -> Floats:
-    time = np.arange(rep.samples) / rep.sample_rate
-    wave = 0.8 * np.sin(2 * np.pi * (50 * time - 5 * np.exp(-time / 0.03))) * np.exp(-time / 0.15)
-    return wave.astype(np.float32)
-
-
-def chirp(rep: Representation) -> Floats:
-    time = np.arange(rep.samples) / rep.sample_rate
-    rise = (0.4 * rep.sample_rate - 100) / rep.duration
-    return (0.5 * np.sin(2 * np.pi * (100 * time + rise / 2 * time**2))).astype(np.float32)
-
-
 def burst(rep: Representation) -> Floats:
     wave = np.zeros(rep.samples, np.float32)
     wave[rep.samples // 4 : rep.samples // 2] = np.random.default_rng(0).normal(0, 0.15, rep.samples // 4)
     return wave
-
-
-def click(rep: Representation, at: int) -> Floats:
-    wave = np.zeros(rep.samples, np.float32)
-    wave[at] = 1
-    return wave
-
-
-def denormalise(paintings: Floats, rep: Representation) -> Floats:
-    return (paintings + 1) * np.float32((rep.ceiling_db - rep.floor_db) / 2) + np.float32(rep.floor_db)
-
-
-def db(energy: float) -> float:
-    return float(10 * np.log10(energy + 1e-30))
 
 
 # There and back
@@ -73,7 +44,12 @@ CHANGES = {
 @pytest.mark.parametrize("rate", RATES)
 def test_a_sound_comes_back(rate: int) -> None:
     rep = preset(rate, 0.5)
-    waves = {"kick": kick(rep), "tone": 0.5 * sine(440, rep), "chirp": chirp(rep), "burst": burst(rep)}
+    waves = {
+        "kick": kick(rep.samples, rep.sample_rate),
+        "tone": sine(rep.samples, rep.sample_rate, 440),
+        "chirp": chirp(rep.samples, rep.sample_rate),
+        "burst": burst(rep),
+    }
     for name, wave in waves.items():
         painting = analyse(wave, rep)
         back = synthesise(painting, rep)
@@ -102,7 +78,9 @@ def test_so_it_does_from_every_kind_of_painting(scale: Scale, bands: int, redund
 def test_the_best_quality_comes_closer_than_the_fastest(rate: int) -> None:
     """From every bin; what mel bands blur is no wave's spectrum, and has no phase that fits it better."""
     rep = preset(rate, 0.5, scale="linear", bands=PRESETS[rate][0] // 2)
-    paintings = analyse(np.stack([kick(rep), chirp(rep), burst(rep)]), rep)
+    paintings = analyse(
+        np.stack([kick(rep.samples, rep.sample_rate), chirp(rep.samples, rep.sample_rate), burst(rep)]), rep
+    )
     there = 10 ** (denormalise(paintings, rep) / 20)
     fast, best = (
         10 ** (denormalise(analyse(synthesise(paintings, rep, quality=quality), rep), rep) / 20) - there
@@ -118,7 +96,7 @@ def test_tones_at_the_ends_of_hearing_come_back_in_their_bins(
 ) -> None:
     rep = preset(44100, 0.5, bands=bands, scale=scale)
     assert round(hertz * rep.n_fft / rep.sample_rate) == bin_
-    back = synthesise(analyse(0.5 * sine(hertz, rep), rep), rep)[0]
+    back = synthesise(analyse(sine(rep.samples, rep.sample_rate, hertz), rep), rep)[0]
     spectrum = np.abs(rep.stft.forward(back))[4:-4].mean(axis=0)
     # A mel band at 19 kHz is 28 bins wide, and a painting does not say where in it the tone is.
     nearby = 14 if scale == "mel" and bin_ > 100 else 0
@@ -129,7 +107,7 @@ def test_tones_at_the_ends_of_hearing_come_back_in_their_bins(
 @pytest.mark.parametrize("rate", RATES)
 def test_0_hz_and_clipping_do_not_blow_up(rate: int) -> None:
     rep = preset(rate, 0.5)
-    tone = sine(440, rep)
+    tone = sine(rep.samples, rep.sample_rate, 440, level=1)
     middle = slice(rep.n_fft, -rep.n_fft)
     shifted = synthesise(analyse(0.4 * tone + 0.5, rep), rep)[0]
     assert abs(shifted[middle].mean()) < 0.02 and np.abs(shifted[middle]).max() < 1, "0 Hz is not painted"
@@ -148,7 +126,7 @@ PRE_ECHO = {8000: -26, 16000: -29, 22050: -32, 44100: -27}
 def test_a_click_stays_where_it_was(rate: int) -> None:
     rep = preset(rate, 0.25)
     for at in range(rep.samples // 3, rep.samples // 3 + 2 * rep.hop, rep.hop // 3):
-        back = synthesise(analyse(click(rep, at), rep), rep)[0]
+        back = synthesise(analyse(click(rep.samples, rep.sample_rate, at), rep), rep)[0]
         energy = (back**2).sum()
         half = rep.n_fft // 2
         assert (back[at - half : at + half] ** 2).sum() > 0.995 * energy, "within one window"

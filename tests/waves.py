@@ -1,10 +1,11 @@
-"""Synthesised sounds for the tests: each is (samples,) in float32. And how well a sound fits magnitudes."""
+"""Synthesised sounds for the tests: each is (samples,) in float32. And how well a sound fits magnitudes, and levels."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from soundgan.spectrogram import Representation
 from soundgan.stft import STFT
 
 Floats = NDArray[np.float32]
@@ -75,6 +76,15 @@ def fit_db(wave: Floats, magnitudes: Floats, stft: STFT) -> float:
     """Spectral convergence: how far the misfit of the wave's magnitudes lies below the magnitudes, in dB."""
     misfit = np.abs(stft.forward(wave)) - magnitudes
     return float(20 * np.log10(np.linalg.norm(magnitudes) / np.linalg.norm(misfit)))
+
+
+def denormalise(paintings: Floats, rep: Representation) -> Floats:
+    """Levels in dBFS of paintings."""
+    return (paintings + 1) * np.float32((rep.ceiling_db - rep.floor_db) / 2) + np.float32(rep.floor_db)
+
+
+def db(energy: float) -> float:
+    return float(10 * np.log10(energy + 1e-30))
 
 
 def _seconds(samples: int, sample_rate: int) -> NDArray[np.float64]:
