@@ -9,6 +9,7 @@ import typer
 
 from soundgan.cli.about import about
 from soundgan.cli.config import config
+from soundgan.cli.evaluate import evaluate
 from soundgan.cli.export import export
 from soundgan.cli.generate import generate
 from soundgan.cli.importing import import_model
@@ -28,6 +29,7 @@ app.command()(generate)
 app.command()(models)
 app.command()(inspect)
 app.command()(train)
+app.command()(evaluate)
 app.command()(export)
 app.command(name="import")(import_model)
 app.command()(config)

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from soundgan import audio
 from soundgan.errors import DataError, ModelError
+from soundgan.evaluation.logmel import LogMel
 from soundgan.files import replacing, write_text
 
 if TYPE_CHECKING:
@@ -32,58 +33,6 @@ _SETTINGS, _WEIGHTS = "classifier.json", "classifier.safetensors"
 _VERSION = 1
 _WIDTHS = (32, 64, 96, 128)
 _CHUNK = 128  # sounds looked at in one go when predicting
-
-
-@dataclass(frozen=True)
-class LogMel:
-    """What the classifier sees of a wave: mel bands in dB below the loudest cell of the sound.
-
-    Attributes:
-        sample_rate: Hz, of the waves handed in.
-        seconds: length that every sound is padded or cut to.
-        bands: mel bands between 0 Hz and half the sample rate.
-        range_db: dB below the loudest cell where silence begins.
-    """
-
-    sample_rate: int
-    seconds: float
-    bands: int = 40
-    range_db: float = 70.0
-
-    @property
-    def samples(self) -> int:
-        """Samples of a padded or cut sound."""
-        return round(self.seconds * self.sample_rate)
-
-    def fit(self, wave: Floats) -> Floats:
-        """Pads with silence, or cuts, at the end. Shape: (any,) → (samples,)."""
-        return np.pad(wave[: self.samples], (0, max(0, self.samples - len(wave)))).astype(np.float32)
-
-    def picture(self, waves: Floats) -> Floats:
-        """Log-mel pictures by a 32 ms Hann window every 10 ms, the same for a sound at any loudness.
-
-        Shape: (n, samples) → (n, 1, bands, frames), in [-1, 1]; silence is -1 throughout.
-        """
-        window, hop = round(0.032 * self.sample_rate), round(0.010 * self.sample_rate)
-        padded = np.pad(waves, ((0, 0), (window // 2, window // 2)))
-        frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=1)[:, ::hop]
-        spectra = np.fft.rfft(frames * np.hanning(window).astype(np.float32), axis=2)
-        mel = (spectra.real**2 + spectra.imag**2) @ _mel_triangles(self.sample_rate, window, self.bands)
-        decibels = 10 * np.log10(np.maximum(mel, 1e-20))
-        # -90 dB of a full-scale sound counts as the loudest cell of near-silence, so that rounding noise stays dark.
-        loudest = np.maximum(decibels.max(axis=(1, 2), keepdims=True), 20 * np.log10(window / 4) - 90)
-        pictures = np.clip((decibels - loudest) / self.range_db + 1, 0, 1) * 2 - 1
-        return np.ascontiguousarray(pictures.swapaxes(1, 2)[:, None], dtype=np.float32)
-
-
-def _mel_triangles(sample_rate: int, window: int, bands: int) -> Floats:
-    """Triangles equally spaced on O'Shaughnessy's mel scale. Shape: (window // 2 + 1, bands)."""
-    top = 2595 * np.log10(1 + sample_rate / 2 / 700)
-    edges = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)
-    hertz = np.fft.rfftfreq(window, 1 / sample_rate)[:, None]
-    rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
-    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
 
 
 class Classifier:
@@ -228,17 +177,6 @@ def training_record(files: Sequence[str | Path], labels: Sequence[str], *, seed:
     lines = sorted(f"{label}/{Path(f).name}/{Path(f).stat().st_size}" for f, label in zip(files, labels, strict=True))
     fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return {"seed": seed, "epochs": epochs, "files": len(files), "fingerprint": fingerprint}
-
-
-def inception_score(probabilities: Floats) -> float:
-    """exp of the mean KL divergence of each sound's labels from all sounds' labels (Salimans et al. 2016).
-
-    1 when every sound is heard alike; the number of labels when each is heard clearly and all equally often.
-
-    Shape: (n, labels), rows summing to 1.
-    """
-    p = np.maximum(probabilities.astype(np.float64), 1e-12)
-    return float(np.exp((p * (np.log(p) - np.log(p.mean(axis=0)))).sum(axis=1).mean()))
 
 
 def _network(labels: int) -> nn.Module:

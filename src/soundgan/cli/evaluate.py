@@ -1,0 +1,120 @@
+"""`soundgan evaluate MODEL DATA`: how good a model's sounds are, beside real ones that it never met."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from soundgan.cli.generate import Quality
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from soundgan.evaluation.result import Evaluation
+
+
+def evaluate(
+    subject: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Model folder or bundled name; or a folder of generated sounds.")
+    ],
+    data: Annotated[Path, typer.Argument(help="Folder of real sounds; its sub-folders are the labels.")],
+    n: Annotated[
+        int | None, typer.Option("-n", "--number", help="How many sounds; otherwise as many as there are to test.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the first sound and of every choice.")] = 0,
+    quality: Annotated[Quality, typer.Option(help="Of phases: best takes up to 10 times as long.")] = Quality.balanced,
+    uniform: Annotated[bool, typer.Option("--uniform", help="All labels equally often.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Without the comparison with all training sounds.")] = False,
+    test_pattern: Annotated[
+        str | None, typer.Option(help="File names of the test sounds; otherwise what the model's training excluded.")
+    ] = None,
+    embedding: Annotated[Path | None, typer.Option(help="ONNX file in whose embedding distances are measured.")] = None,
+    classifier: Annotated[
+        Path | None, typer.Option(help="Folder that keeps the classifier of labels for the next time.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report there, with pictures and sounds.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all figures there.")] = None,
+) -> None:
+    """Judge a model, or a folder of sounds, beside real sounds: distances, variety, labels, and what was memorised."""
+    from json import dumps
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from soundgan.evaluation.embedding import OnnxEmbedding
+    from soundgan.evaluation.evaluate import evaluate as evaluate_model
+    from soundgan.evaluation.evaluate import evaluate_sounds
+    from soundgan.evaluation.page import write_page
+    from soundgan.files import write_text
+    from soundgan.model import SoundGAN
+    from soundgan.model_folder import CONFIG
+
+    for file in (html, json):
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes
+    ear = None if embedding is None else OnnxEmbedding(embedding)
+    errors = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("Reading", total=None)
+
+        def progress(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        if Path(subject).is_dir() and not (Path(subject) / CONFIG).exists():
+            found = evaluate_sounds(
+                Path(subject), data, seed=seed, embedding=ear, test_pattern=test_pattern, classifier=classifier,
+                progress=progress,
+            )  # fmt: skip
+        else:
+            found = evaluate_model(
+                SoundGAN.load(subject), data, n=n, seed=seed, embedding=ear, quality=quality.value,
+                test_pattern=test_pattern, uniform=uniform, quick=quick, classifier=classifier, progress=progress,
+            )  # fmt: skip
+    console = Console(highlight=False)
+    for part in _told(found):
+        console.print(part)
+    if html is not None:
+        typer.echo(f"Report: {write_page(found, html)}")
+    if json is not None:
+        typer.echo(f"Figures: {write_text(json, dumps(found.as_json(), indent=2, ensure_ascii=False) + chr(10))}")
+
+
+def _told(found: Evaluation) -> list[RenderableType]:
+    """The figures as a table, and what there is to say about them."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from soundgan.evaluation.figures import KINDS
+    from soundgan.evaluation.judge import ALL, CEILING, GENERATED
+
+    judged, real = found.judgement, found.real
+    made, ceiling, many = (judged.row(what) for what in (GENERATED, CEILING, ALL))
+    unseen = "unseen" if real.unseen else "held out"
+    table = Table(title=f"{escape(found.subject)}, seed {found.conditions['seed']}", title_justify="left", box=None)
+    table.add_column("")
+    table.add_column(f"{len(found.made):,} generated", justify="right")
+    table.add_column("95 %", justify="right", style="dim")
+    table.add_column(f"{len(real.test):,} real, {unseen}", justify="right")
+    table.add_column("95 %", justify="right", style="dim")
+    if many:
+        table.add_column(f"{many.n:,} generated", justify="right", style="dim")
+    for kind in KINDS:
+        ours, theirs = (row.figures.get(kind.key) if row else None for row in (made, ceiling))
+        if ours is None and theirs is None:
+            continue
+        reached = ours and theirs and kind.as_good(ours, theirs)
+        cells = [f"{kind.sign} {kind.title}{' [green]✓[/green]' if reached else ''}"]
+        for figure in (ours, theirs):
+            cells += [kind.write(figure.value), kind.interval(figure)] if figure else ["–", ""]
+        if many:
+            cells.append(kind.write(many.figures[kind.key].value) if kind.key in many.figures else "")
+        table.add_row(*cells)
+    explained = (
+        f"Beside {judged.size:,} of {len(real.training):,} training sounds"
+        + (f"; the last column beside all {len(real.training):,}. " if many else ". ")
+        + "The real sounds are what a perfect generator would reach; ✓: not outside of their interval."
+    )
+    return [table, explained, *(f"[yellow]Note[/yellow] {escape(note)}" for note in found.notes)]
