@@ -1,0 +1,212 @@
+"""How fast our loop trains, beside the same networks in plain PyTorch and beside what the machine could do at most."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from soundgan.dataset import Dataset
+from soundgan.settings import Settings
+from soundgan.training.chance import Chance
+from soundgan.training.device import pick_device, pick_precision
+from soundgan.training.loop import train
+from soundgan.training.networks import build_discriminator, build_generator
+from soundgan.training.objective import discriminator_loss, generator_loss
+from soundgan.training.players import Painter
+
+# Batch, channels, rows and columns of 3 × 3 convolutions: as the networks have them, and larger ones.
+SHAPES = ((16, 48, 32, 16), (16, 96, 16, 8), (64, 64, 32, 16), (16, 128, 32, 16), (8, 128, 64, 64), (16, 256, 16, 16))
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+OURS = "ours"
+PLAIN = {
+    "plain, exact penalties": True,
+    "plain, finite differences": False,
+}
+
+
+class Plain:
+    """The same networks, optimizer and game as in `soundgan.training.loop`, as one would first write them.
+
+    float32, eager, channels first, PyTorch's own Adam.
+
+    Args:
+        exact: measure the penalties by differentiating twice, as R3GAN is published; otherwise as we do, by a finite
+            difference.
+    """
+
+    def __init__(self, dataset: Dataset, settings: Settings, *, exact: bool) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.exact, self.device, self.steps = settings, exact, pick_device(settings), 0
+        self.paintings = torch.from_numpy(np.array(dataset.paintings, np.float32)).to(self.device)
+        self.labels = torch.from_numpy(np.array(dataset.labels, np.int64)).to(self.device)
+        self.painter = Painter(settings, dataset.representation)
+        about = dataset.representation, len(dataset.label_names)
+        self.generator = build_generator(settings, *about).to(self.device)
+        self.discriminator = ChannelsFirst(build_discriminator(settings, *about).to(self.device))
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        betas = (settings.beta1, settings.beta2)
+        self.generator_optimizer = torch.optim.Adam(self.generator.parameters(), settings.lr_G, betas)
+        self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), settings.lr_D, betas)
+
+    def train(self, steps: int) -> float:
+        """Make some steps; returns real sounds seen a second."""
+        start, loss = time.perf_counter(), torch.zeros(())
+        for _ in range(steps):
+            loss = self._step()
+        assert loss.isfinite(), "a benchmark of a broken training says nothing"  # and waits for a GPU
+        return steps * self.settings.batch_size / (time.perf_counter() - start)
+
+    def _step(self) -> Tensor:
+        size, chance = self.settings.batch_size, Chance(self.settings.seed, self.steps, self.device)
+        rows = torch.randint(len(self.labels), (size,), device=self.device)
+        real, labels = self.paintings[rows].expand(-1, self.settings.nc, -1, -1), self.labels[rows]
+        with torch.no_grad():
+            made = self.painter.paint(self.generator, labels, chance)
+        self.discriminator_optimizer.zero_grad()
+        if self.exact:
+            exact_loss(self.discriminator, real, made, labels, gamma=self.settings.penalty).backward()
+        else:
+            noise = torch.randn(2 * size, *real.shape[1:], device=self.device)
+            game = {"gamma": self.settings.penalty, "sigma": self.settings.penalty_sigma}
+            discriminator_loss(self.discriminator, real, made, labels, noise, **game).loss.backward()
+        self.discriminator_optimizer.step()
+
+        self.generator_optimizer.zero_grad()
+        self.discriminator.requires_grad_(False)
+        loss = generator_loss(self.discriminator, real, self.painter.paint(self.generator, labels, chance), labels)
+        loss.backward()
+        self.discriminator.requires_grad_(True)
+        self.generator_optimizer.step()
+        with torch.no_grad():
+            for mine, theirs in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+                mine.lerp_(theirs, 0.001)
+        self.steps += 1
+        return loss.detach()
+
+
+class ChannelsFirst(nn.Module):
+    """A network whose paintings lie channels first in memory, whatever the objective hands it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, paintings: Tensor, labels: Tensor) -> Tensor:
+        return self.network(paintings.clone(memory_format=torch.contiguous_format), labels)
+
+
+def exact_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels: Tensor, *, gamma: float) -> Tensor:
+    """The Discriminator's loss of `soundgan.training.objective` with the true gradients of all pairs.
+
+    The backward pass then differentiates a second time.
+    """
+    paintings = torch.cat([real, made]).requires_grad_()
+    logits = discriminator(paintings, labels.repeat(2))
+    (gradient,) = torch.autograd.grad(logits.sum(), paintings, create_graph=True)
+    real_logits, made_logits = logits.chunk(2)
+    penalty = gradient.square().sum() / len(paintings)
+    return F.softplus(made_logits - real_logits).mean() + gamma * penalty
+
+
+def flops_of_step(dataset: Dataset, settings: Settings) -> int:
+    """Floating-point operations in a step of our loop: those of convolutions and matrix products.
+
+    A product and a sum are two. Counted in the loop itself: what two steps and all around them need, less what one
+    does.
+    """
+
+    def counted(steps: int) -> int:
+        with tempfile.TemporaryDirectory() as folder, FlopCounterMode(display=False) as counter:
+            train(dataset, _for_sounds(settings, steps * settings.batch_size), Path(folder))
+        return counter.get_total_flops()
+
+    settings = settings.model_copy(update={"precision": "float32"})  # the count is the same, and "auto" makes trials
+    return counted(2) - counted(1)
+
+
+def convolution_pace(shape: tuple[int, int, int, int], precision: torch.dtype, device: torch.device) -> float:
+    """FLOP/s of a 3 × 3 convolution forward and backward, channels-last, at the best of its runs."""
+    batch, channels, rows, columns = shape
+    x, weight, gradient = (
+        torch.randn(*size, device=device).to(precision, memory_format=torch.channels_last)
+        for size in (shape, (channels, channels, 3, 3), shape)
+    )
+    x.requires_grad_()
+    weight.requires_grad_()
+    best, spent, runs = float("inf"), 0.0, 0
+    while runs < 2 or (spent < 0.5 and runs < 100):
+        start = time.perf_counter()
+        torch.autograd.grad(F.conv2d(x, weight, padding=1), (x, weight), gradient)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+        best, spent, runs = min(best, seconds), spent + seconds, runs + 1
+    return 3 * 2 * batch * rows * columns * channels**2 * 9 / best
+
+
+def measure(
+    dataset: Dataset, settings: Settings, *, rounds: int, steps: int, say: Callable[[str], None] = lambda text: None
+) -> dict[str, Any]:
+    """Everything about pace, all parties in turn in every round, so that a busy moment of the machine hits them all.
+
+    Returns:
+        `pace`: sounds/s of every party, a value a round. `flops`: of a step. `peaks`: FLOP/s by precision and shape,
+        the best of all rounds. And what the loop runs on.
+    """
+    device = pick_device(settings)
+    precision = str(pick_precision(settings, device)).removeprefix("torch.")
+    settings = settings.model_copy(update={"precision": precision})
+    plain = {name: Plain(dataset, settings, exact=exact) for name, exact in PLAIN.items()}
+    pace: dict[str, list[float]] = {name: [] for name in (OURS, *PLAIN)}
+    peaks = {name: {_named(shape): 0.0 for shape in SHAPES} for name in PRECISIONS}
+    with tempfile.TemporaryDirectory() as name:
+        folder, seen, seconds = Path(name), 0, 0.0
+        for turn in range(rounds + 1):  # the first one only warms up
+            say(f"round {turn} of {rounds}")
+            made = steps if turn else 2
+            outcome = train(dataset, _for_sounds(settings, seen + made * settings.batch_size), folder)
+            ours = (outcome.clock.seen - seen) / (outcome.clock.seconds - seconds)
+            seen, seconds = outcome.clock.seen, outcome.clock.seconds
+            found = {OURS: ours} | {name: party.train(made) for name, party in plain.items()}
+            for party, value in found.items() if turn else ():
+                pace[party].append(value)
+            for kind, dtype in PRECISIONS.items() if turn else ():
+                for shape in SHAPES:
+                    reached = convolution_pace(shape, dtype, device)
+                    peaks[kind][_named(shape)] = max(peaks[kind][_named(shape)], reached)
+    return {
+        "device": device.type, "threads": torch.get_num_threads(), "precision": precision, "steps": steps,
+        "batch_size": settings.batch_size, "size": settings.size, "shape": dataset.representation.shape,
+        "pace": pace, "flops": flops_of_step(dataset, settings), "peaks": peaks,
+    }  # fmt: skip
+
+
+def summary(figures: dict[str, Any]) -> dict[str, float]:
+    """Medians and ratios of `measure`: what the goals ask for.
+
+    Ratios are medians over rounds of the ratio within a round. Shares are of the peak of the precision named.
+    """
+    ours = np.array(figures["pace"][OURS])
+    told = {f"faster than {name}": float(np.median(ours / figures["pace"][name])) for name in PLAIN}
+    reached = statistics.median(ours) / figures["batch_size"] * figures["flops"]
+    told |= {f"share of {name}": float(reached / max(peak.values())) for name, peak in figures["peaks"].items()}
+    return told | {"flops a second": float(reached)}
+
+
+def _for_sounds(settings: Settings, sounds: int) -> Settings:
+    return settings.model_copy(update={"sounds": sounds, "minutes": None, "num_epochs": None, "snapshot_minutes": 1e6})
+
+
+def _named(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
