@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from pages import parsed
 from PIL import Image
 
 from soundgan.evaluation.figures import KINDS
@@ -24,7 +24,6 @@ from soundgan.evaluation.sounds import Real, Sounds, as_file
 
 RATE, SECONDS = 8000, 0.3
 EVIL = '<script>alert("a & b")</script>'
-EMPTY = {"meta", "img", "br", "link", "input"}
 
 
 class Ear:
@@ -64,35 +63,6 @@ def evaluation(labelled: bool = True, many: bool = True, unseen: bool = True) ->
 @pytest.fixture(scope="module")
 def report() -> str:
     return render(evaluation())
-
-
-class Balance(HTMLParser):
-    """Elements that are open; complains where one closes that is not the last."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self.seen.append(tag)
-        if tag not in EMPTY:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, f"</{tag}> closes nothing"
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def parsed(html: str) -> Balance:
-    parser = Balance()
-    parser.feed(html)
-    parser.close()
-    assert parser.open == []
-    return parser
 
 
 @pytest.mark.parametrize("labelled", [True, False])

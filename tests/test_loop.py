@@ -25,8 +25,10 @@ from soundgan.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
 from soundgan.training import loop
+from soundgan.training.chance import Chance, order
 from soundgan.training.checkpoint import Clock, load_checkpoint, save_checkpoint
 from soundgan.training.loop import Outcome, train
+from soundgan.training.players import Painter, Players, new_players
 from soundgan.training.run import run
 from soundgan.training.snapshot import save_snapshot
 
@@ -53,17 +55,17 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     recordings=st.integers(1, 40), sizes=st.lists(st.integers(1, 30), min_size=1, max_size=12), seed=st.integers(0, 9)
 )
 def test_every_pass_is_a_permutation_however_it_is_cut(recordings: int, sizes: list[int], seed: int) -> None:
-    order: list[int] = []
+    found: list[int] = []
     for size in sizes:
-        order += loop._batch(seed, len(order), size, recordings).tolist()
-    for start in range(0, len(order) - recordings + 1, recordings):
-        assert sorted(order[start : start + recordings]) == list(range(recordings))
-    assert len(set(order[len(order) // recordings * recordings :])) == len(order) % recordings
-    assert order == loop._batch(seed, 0, len(order), recordings).tolist()
+        found += order(seed, len(found), size, recordings).tolist()
+    for start in range(0, len(found) - recordings + 1, recordings):
+        assert sorted(found[start : start + recordings]) == list(range(recordings))
+    assert len(set(found[len(found) // recordings * recordings :])) == len(found) % recordings
+    assert found == order(seed, 0, len(found), recordings).tolist()
 
 
 def test_passes_and_seeds_differ_in_their_order() -> None:
-    passes = [tuple(loop._batch(seed, 24 * k, 24, 24).tolist()) for seed in (0, 1) for k in range(5)]
+    passes = [tuple(order(seed, 24 * k, 24, 24).tolist()) for seed in (0, 1) for k in range(5)]
     assert len(set(passes)) == len(passes)
 
 
@@ -92,7 +94,7 @@ def test_instance_noise_decays_to_nothing(
     original = loop.discriminator_loss
 
     def watching(discriminator: Any, real: torch.Tensor, *others: Any, **kwargs: Any) -> Any:
-        index = loop._batch(settings.seed, 4 * len(measured), 4, len(tiny_dataset))
+        index = order(settings.seed, 4 * len(measured), 4, len(tiny_dataset))
         measured.append((real - torch.tensor(tiny_dataset.paintings[index.numpy()])).std().item())
         return original(discriminator, real, *others, **kwargs)
 
@@ -128,9 +130,9 @@ def test_no_network_learns_from_the_loss_of_the_other(
         states.append(state(discriminator))
         return losses["generator"](discriminator, real, made, *rest)
 
-    average = loop._average
+    average = Players.take_average
 
-    def after_the_step(players: Any, decay: float) -> None:
+    def after_the_step(players: Players, decay: float) -> None:
         for before, now in zip(states[-1], state(judges[-1]), strict=True):
             for one, other in zip(before, now, strict=True):
                 assert one is not None
@@ -141,7 +143,7 @@ def test_no_network_learns_from_the_loss_of_the_other(
 
     monkeypatch.setattr(loop, "discriminator_loss", for_discriminator)
     monkeypatch.setattr(loop, "generator_loss", for_generator)
-    monkeypatch.setattr(loop, "_average", after_the_step)
+    monkeypatch.setattr(Players, "take_average", after_the_step)
     train(tiny_dataset, tiny_settings(sounds=12), tmp_path)
     assert len(states) == 3
 
@@ -224,7 +226,7 @@ def test_learning_rates_that_overflow_are_told_before_anything_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("seen", "deaf", "told"), [(20_000, "to_patch", True), (20_000, "to_style.0", True), (400, "to_patch", False)]
+    ("seen", "deaf", "told"), [(20_000, "dense", True), (20_000, "to_style.0", True), (400, "dense", False)]
 )
 def test_a_collapse_is_told_once_training_is_under_way(
     seen: int, deaf: str, told: bool, tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
@@ -233,11 +235,11 @@ def test_a_collapse_is_told_once_training_is_under_way(
     train(tiny_dataset, settings.model_copy(update={"sounds": 4}), tmp_path)
     with safe_open(tmp_path / NAME, framework="pt") as file:
         made_with = json.loads(file.metadata()["made_with"])
-    players = loop._new_players(tiny_dataset, settings, torch.device("cpu"))
+    players = new_players(tiny_dataset, settings, torch.device("cpu"))
     load_checkpoint(tmp_path / NAME, players)
     with torch.no_grad():
         for network in (players.generator, players.average):
-            network.to_patch.weight.zero_()  # type: ignore[union-attr, operator]
+            network.get_submodule(deaf).weight.zero_()  # type: ignore[union-attr, operator]
     save_checkpoint(tmp_path / NAME, players, Clock(seen, seen // 4, 1.0), made_with)
     good = (tmp_path / NAME).read_bytes()
     if told:
@@ -255,7 +257,7 @@ def test_a_checkpoint_from_before_a_setting_goes_on_with_its_default(
     train(tiny_dataset, settings, tmp_path)
     with safe_open(tmp_path / NAME, framework="pt") as file:
         made_with = json.loads(file.metadata()["made_with"])
-    players = loop._new_players(tiny_dataset, settings, torch.device("cpu"))
+    players = new_players(tiny_dataset, settings, torch.device("cpu"))
     clock = load_checkpoint(tmp_path / NAME, players)
     del made_with["settings"]["window"], made_with["settings"]["redundancy"]
     save_checkpoint(tmp_path / NAME, players, clock, made_with)
@@ -305,7 +307,9 @@ def test_every_kind_of_network_learns_and_resumes(
     train(tiny_dataset, tiny_settings(sounds=16, **changes), tmp_path / "one")
     assert_same_bits(tmp_path / "sittings", tmp_path / "one")
     with torch.no_grad():
-        paintings = outcome.generator(torch.randn(2, 8), torch.tensor([0, 1]))
+        painter = Painter(tiny_settings(**changes), tiny_dataset.representation)
+        chance = Chance(0, 0, torch.device("cpu"))
+        paintings = painter.paint(outcome.generator, torch.tensor([0, 1]), chance)
     assert paintings.shape == (2, changes.get("nc", 1), *tiny_dataset.representation.shape)
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from soundgan import audio
 from soundgan.errors import ModelError
+from soundgan.grain import Grain
 from soundgan.model import SEEDS, Sound, SoundGAN
 
 LABELS = ("kick", "noise", "tone")
@@ -27,6 +28,15 @@ LABELS = ("kick", "noise", "tone")
 @pytest.fixture(scope="session")
 def flat_model(flat_model_folder: Path) -> SoundGAN:
     return SoundGAN.load(flat_model_folder)
+
+
+@pytest.fixture(scope="session")
+def smooth_model(model_folder: Path) -> SoundGAN:
+    """The model without the grain on its paintings."""
+    model = SoundGAN.load(model_folder)
+    model._grain = Grain(model.representation)
+    model._grain.tape[:] = 0
+    return model
 
 
 def assert_same(one: Sound, other: Sound) -> None:
@@ -114,20 +124,31 @@ def test_a_model_without_labels_has_none(flat_model: SoundGAN) -> None:
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_truncation_0_gives_the_typical_painting_of_a_label(model: SoundGAN, label: str) -> None:
+def test_truncation_0_gives_the_typical_painting_of_a_label_but_for_its_grain(
+    model: SoundGAN, smooth_model: SoundGAN, label: str
+) -> None:
     index = model.labels.index(label)
-    typical = {model.paint(seed, index, 0.0).tobytes() for seed in range(6)}
+    typical = {smooth_model.paint(seed, index, 0.0).tobytes() for seed in range(6)}
     assert len(typical) == 1
-    assert typical != {model.paint(0, (index + 1) % 3, 0.0).tobytes()}
+    assert typical != {smooth_model.paint(0, (index + 1) % 3, 0.0).tobytes()}
+    # Noise is never the same twice: every seed has a grain of its own.
+    assert len({model.paint(seed, index, 0.0).tobytes() for seed in range(6)}) == 6
 
 
-def test_truncation_dials_the_variety(model: SoundGAN) -> None:
+def test_truncation_dials_the_variety(smooth_model: SoundGAN) -> None:
     def variety(truncation: float) -> float:
-        return float(np.std([model.paint(seed, 0, truncation) for seed in range(24)], axis=0).mean())
+        return float(np.std([smooth_model.paint(seed, 0, truncation) for seed in range(24)], axis=0).mean())
 
     varieties = [variety(truncation) for truncation in (0.0, 0.25, 0.5, 1.0, 1.5)]
     assert varieties[0] == pytest.approx(0, abs=1e-6)
     assert all(less < more for less, more in pairwise(varieties))
+
+
+def test_every_seed_has_a_grain_of_its_own(model: SoundGAN) -> None:
+    pieces = [model._cut_grain(seed) for seed in range(20)]
+    assert {piece.shape for piece in pieces} == {(1, 1, *model.representation.shape)}
+    assert len({piece.tobytes() for piece in pieces}) == 20
+    np.testing.assert_array_equal(model._cut_grain(3), pieces[3])
 
 
 def test_truncation_1_is_the_default(model: SoundGAN) -> None:

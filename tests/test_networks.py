@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from soundgan.settings import Settings
@@ -34,6 +35,15 @@ def sized(rows: int, columns: int) -> Representation:
     return preset(8000, 0.25, bands=rows, frames=columns)
 
 
+def paint(generator: Any, z: Tensor, labels: Tensor) -> Tensor:
+    """Paintings of 32 × 16, on which lies, where it is taken, a grain that goes with the latent."""
+    if not generator.grainy:
+        return generator(z, labels)
+    seeds = (1000 * z[:, 0]).round().int().tolist()
+    grain = [0.1 * torch.randn(1, 1, 32, 16, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return generator(z, labels, torch.cat(grain))
+
+
 def shapes(
     settings: Settings, representation: Representation, n: int = 3
 ) -> tuple[torch.Size, torch.Size, torch.dtype]:
@@ -42,7 +52,8 @@ def shapes(
         generator = build_generator(settings, representation, LABELS)
         discriminator = build_discriminator(settings, representation, LABELS)
         labels = torch.zeros(n, dtype=torch.int64)
-        paintings = generator(torch.randn(n, settings.nz), labels)
+        grain = (torch.zeros(n, 1, *representation.shape),) if generator.grainy else ()
+        paintings = generator(torch.randn(n, settings.nz), labels, *grain)
         return paintings.shape, discriminator(paintings, labels).shape, paintings.dtype
 
 
@@ -86,7 +97,7 @@ def test_paintings_stay_in_range_whatever_the_weights(kind: str) -> None:
     for strength in (1.0, 3.0):
         for parameter in generator.parameters():
             parameter.mul_(strength)
-        painting = generator(torch.randn(5, NZ), torch.zeros(5, dtype=torch.int64))
+        painting = paint(generator, torch.randn(5, NZ), torch.zeros(5, dtype=torch.int64))
         assert painting.abs().max() <= 1
         assert painting.std() > 0
 
@@ -94,14 +105,27 @@ def test_paintings_stay_in_range_whatever_the_weights(kind: str) -> None:
 @torch.no_grad()
 def test_the_floor_is_reached_exactly_and_the_rest_is_not_squashed(generator: Generator) -> None:
     z, labels = torch.randn(4, NZ), torch.zeros(4, dtype=torch.int64)
-    generator.to_patch.weight *= 0.5
-    before = generator(z, labels)
+    grain = torch.zeros(4, 1, 32, 16)
+    generator.to_patches.weight *= 0.5
+    before = generator(z, labels, grain)
     assert before.abs().max() < 1
-    assert generator.to_patch.bias is not None
-    generator.to_patch.bias -= 1
-    after = generator(z, labels)
+    assert generator.to_patches.bias is not None
+    generator.to_patches.bias -= 1
+    after = generator(z, labels, grain)
     assert 0.1 < (after == -1).float().mean() < 0.9
     torch.testing.assert_close(after, (before - 1).clamp(min=-1))
+
+
+@torch.no_grad()
+def test_grain_lies_on_a_smooth_painting_as_strongly_as_the_latent_says(generator: Generator) -> None:
+    z, labels = torch.randn(4, NZ), torch.zeros(4, dtype=torch.int64)
+    generator.to_patches.weight *= 0.1  # far from the bounds
+    smooth = generator(z, labels, torch.zeros(4, 1, 32, 16))
+    laid = generator(z, labels, torch.ones(4, 1, 32, 16)) - smooth
+    grain = 0.2 * torch.randn(4, 1, 32, 16)
+    torch.testing.assert_close(generator(z, labels, grain), smooth + laid * grain)
+    assert laid.min() > 0
+    assert laid.std(0).mean() > 0 and laid.std((2, 3)).mean() > 0  # neither one for all, nor one for a whole painting
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,7 +134,7 @@ def test_every_weight_takes_part(kind: str) -> None:
     generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
     discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
     labels = torch.arange(LABELS)
-    discriminator(generator(torch.randn(LABELS, NZ), labels), labels).square().sum().backward()
+    discriminator(paint(generator, torch.randn(LABELS, NZ), labels), labels).square().sum().backward()
     for name, parameter in (*generator.named_parameters(), *discriminator.named_parameters()):
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -124,7 +148,7 @@ def test_labels_change_the_painting_and_the_logit(kind: str) -> None:
     generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
     discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
     z, labels = torch.randn(1, NZ).expand(LABELS, -1), torch.arange(LABELS)
-    paintings = generator(z, labels)
+    paintings = paint(generator, z, labels)
     logits = discriminator(paintings[:1].expand(LABELS, -1, -1, -1), labels)
     assert paintings.flatten(1).unique(dim=0).shape[0] == LABELS
     assert logits.unique().numel() == LABELS
@@ -172,8 +196,8 @@ def test_a_painting_does_not_depend_on_its_batch(kind: str) -> None:
     generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
     discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
     z, labels = torch.randn(6, NZ), torch.arange(6) % LABELS
-    together = generator(z, labels)
-    alone = torch.cat([generator(z[i : i + 1], labels[i : i + 1]) for i in range(6)])
+    together = paint(generator, z, labels)
+    alone = torch.cat([paint(generator, z[i : i + 1], labels[i : i + 1]) for i in range(6)])
     torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
     judged = torch.cat([discriminator(together[i : i + 1], labels[i : i + 1]) for i in range(6)])
     torch.testing.assert_close(judged, discriminator(together, labels), rtol=1e-4, atol=1e-5)
@@ -187,10 +211,10 @@ def test_paintings_and_logits_are_float32_in_bfloat16_arithmetic(kind: str) -> N
     discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
     z, labels = torch.randn(2, NZ), torch.zeros(2, dtype=torch.int64)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        paintings = generator(z, labels)
+        paintings = paint(generator, z, labels)
         logits = discriminator(paintings, labels)
     assert paintings.dtype == logits.dtype == torch.float32
-    torch.testing.assert_close(paintings, generator(z, labels), rtol=0.1, atol=0.05)
+    torch.testing.assert_close(paintings, paint(generator, z, labels), rtol=0.1, atol=0.05)
 
 
 def test_the_size_dial_grows_the_network() -> None:

@@ -15,23 +15,39 @@ import torch
 from conftest import TinySettings
 from safetensors import safe_open
 from safetensors.torch import save_file
-from training_folder import NAME, assert_same_bits, clock_of, log_of, tensors
+from training_folder import NAME, assert_same_best, assert_same_bits, clock_of, log_of, tensors
 
 from soundgan.dataset import Dataset, prepare
 from soundgan.errors import TrainingError
-from soundgan.training import loop
+from soundgan.training import augment, loop, quality
+from soundgan.training.best import BEST, read_check
 from soundgan.training.loop import train
 from soundgan.training.snapshot import save_snapshot
 
 # Instance noise takes part in what has to be reproduced.
 NOISY = {"initial_noise_std": 0.2, "noise_decay_rate": 0.9}
+# The figures of the two kinds of lines in a log.
+LOGGED = {
+    "loss_D": ("seen", "steps", "loss_D", "loss_G", "judged_right", "penalty", "augment"),
+    "frechet": ("seen", "frechet", "precision", "recall", "coverage", "copies"),
+}
+
+
+def hasten(patch: pytest.MonkeyPatch) -> None:
+    """A line of the log every step, checks after 8, 12, 20, 28, 44 and 64 sounds, and changes soon and often.
+
+    No pictures and sounds, except where they are in question.
+    """
+    patch.setattr(loop, "LOG_EVERY", 1)
+    patch.setattr(loop, "save_snapshot", lambda *args: None)
+    patch.setattr(quality, "FIRST", 8)
+    patch.setattr(quality, "GROWTH", 1.5)
+    patch.setattr(augment, "PACE", 80)
 
 
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line of the log every step; no pictures and sounds, except where they are in question."""
-    monkeypatch.setattr(loop, "LOG_EVERY", 1)
-    monkeypatch.setattr(loop, "save_snapshot", lambda *args: None)
+    hasten(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +55,7 @@ def uninterrupted(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path_f
     """The training folder of 64 sounds in one go."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "LOG_EVERY", 1)
-        patch.setattr(loop, "save_snapshot", lambda *args: None)
+        hasten(patch)
         train(tiny_dataset, tiny_settings(**NOISY), folder)
     return folder
 
@@ -54,14 +69,22 @@ def started(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) 
 
 def at_sounds(monkeypatch: pytest.MonkeyPatch, seen: int, act: Any) -> None:
     """Let `act` happen in the step that begins when `seen` sounds have been seen."""
-    original = loop._batch
+    original = loop.order
 
     def acting(seed: int, position: int, size: int, recordings: int) -> torch.Tensor:
         if position == seen:
             act()
         return original(seed, position, size, recordings)
 
-    monkeypatch.setattr(loop, "_batch", acting)
+    monkeypatch.setattr(loop, "order", acting)
+
+
+def test_what_is_reproduced_holds_changes_and_checks(uninterrupted: Path) -> None:
+    shares = {line["augment"] for line in log_of(uninterrupted)}
+    assert len(shares) > 5 and max(shares) > 0.2
+    assert [line["seen"] for line in log_of(uninterrupted, "frechet")] == [8, 12, 20, 28, 44, 64]
+    best = read_check(uninterrupted / BEST)
+    assert best.frechet == pytest.approx(min(line["frechet"] for line in log_of(uninterrupted, "frechet")), abs=1e-4)
 
 
 def test_training_twice_gives_the_same_bits(
@@ -69,6 +92,7 @@ def test_training_twice_gives_the_same_bits(
 ) -> None:
     train(tiny_dataset, tiny_settings(**NOISY), tmp_path)
     assert_same_bits(tmp_path, uninterrupted)
+    assert_same_best(tmp_path, uninterrupted)
     train(tiny_dataset, tiny_settings(**NOISY, seed=1), tmp_path / "other")
     assert not torch.equal(
         tensors(tmp_path / "other")["average/dense.weight"], tensors(tmp_path)["average/dense.weight"]
@@ -95,7 +119,7 @@ from types import SimpleNamespace
 
 from soundgan.dataset import prepare
 from soundgan.settings import Settings
-from soundgan.training import checkpoint, loop
+from soundgan.training import augment, checkpoint, loop, quality
 
 seconds, saves, whole = count(), count(1), checkpoint.replacing
 
@@ -110,6 +134,7 @@ def killed_in_the_middle_of_the_third(path):
 checkpoint.replacing = killed_in_the_middle_of_the_third
 loop.time = SimpleNamespace(monotonic=lambda: float(next(seconds)))
 loop.LOG_EVERY, loop.save_snapshot = 1, lambda *args: None
+quality.FIRST, quality.GROWTH, augment.PACE = 8, 1.5, 80
 settings = Settings.model_validate_json(sys.argv[1])
 loop.train(prepare(Path(settings.dataroot), settings, Path(sys.argv[2])), settings, Path(sys.argv[3]))
 """
@@ -127,10 +152,12 @@ def test_a_killed_training_goes_on_as_if_never_stopped(
 
     train(prepare(sounds_folder, settings, cache), settings, folder)
     assert_same_bits(folder, uninterrupted)
-    log, reference = log_of(folder), log_of(uninterrupted)
-    for key in ("seen", "steps", "loss_D", "loss_G", "judged_right", "penalty"):
-        assert [line[key] for line in log] == [line[key] for line in reference]
-    assert all(before["seconds"] <= after["seconds"] for before, after in pairwise(log))
+    assert_same_best(folder, uninterrupted)
+    for kind, keys in LOGGED.items():
+        log, reference = log_of(folder, kind), log_of(uninterrupted, kind)
+        for key in keys:
+            assert [line[key] for line in log] == [line[key] for line in reference]
+        assert all(before["seconds"] <= after["seconds"] for before, after in pairwise(log))
 
 
 def test_a_line_of_the_log_that_was_broken_off_is_dropped(
@@ -154,14 +181,15 @@ def test_a_signal_saves_first(
     before = signal.getsignal(number)
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save_snapshot", save_snapshot)
-        at_sounds(patch, 24, lambda: signal.raise_signal(number))
+        at_sounds(patch, 28, lambda: signal.raise_signal(number))
         outcome = train(tiny_dataset, tiny_settings(**NOISY), tmp_path)
     assert outcome.interrupted
-    assert outcome.clock.seen == clock_of(tmp_path).seen == 28
-    assert (tmp_path / "snapshots" / "000000028.png").is_file()
+    assert outcome.clock.seen == clock_of(tmp_path).seen == 32
+    assert (tmp_path / "snapshots" / "000000032.png").is_file()
     assert signal.getsignal(number) == before
     assert not train(tiny_dataset, tiny_settings(**NOISY), tmp_path).interrupted
     assert_same_bits(tmp_path, uninterrupted)
+    assert_same_best(tmp_path, uninterrupted)
 
 
 def test_a_second_signal_interrupts_at_once(

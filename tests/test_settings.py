@@ -104,7 +104,7 @@ def test_the_schema_holds_every_setting_and_nothing_else() -> None:
 def allowed(entry: dict[str, Any], value: Any) -> bool:
     """Just enough of JSON Schema to judge a value by an entry of ours; a keyword it does not know is an error."""
     known = {"title", "description", "default", "type", "enum", "anyOf", "minimum", "maximum", "multipleOf", "items"}
-    known |= {"exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "prefixItems"}
+    known |= {"exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "prefixItems", "const"}
     assert set(entry) <= known
     if "anyOf" in entry:
         return any(allowed(one, value) for one in entry["anyOf"])
@@ -114,7 +114,7 @@ def allowed(entry: dict[str, Any], value: Any) -> bool:
     if isinstance(value, list):
         sides = entry.get("prefixItems") or [entry["items"]] * len(value)
         return len(value) == len(sides) and all(map(allowed, sides, value))
-    if "enum" in entry and value not in entry["enum"]:
+    if value not in entry.get("enum", [value]) or value != entry.get("const", value):
         return False
     if isinstance(value, str) or value is None or isinstance(value, bool):
         return True
@@ -148,6 +148,9 @@ VALUES = st.one_of(
 @example(name="image_size", value=[256, 240])
 @example(name="original_image_size", value=[775, 308])
 @example(name="beta1", value=1)
+@example(name="minutes", value="auto")
+@example(name="minutes", value="for ever")
+@example(name="augment", value=1.5)
 @example(name="seed", value=2**32)
 def test_schema_and_check_agree(name: str, value: Any) -> None:
     if allowed(settings_schema()["properties"][name], value):
@@ -195,7 +198,8 @@ def test_an_odd_key_stays_on_one_line(key: str) -> None:
         ("sample_rate", 48000, "48000", "8000, 16000, 22050 or 44100"),
         ("duration", 0.1, "0.1", "greater than or equal to 0.25"),
         ("duration", 10.5, "10.5", "less than or equal to 10"),
-        ("batch_size", 1, "1", "greater than or equal to 2"),
+        ("batch_size", 0, "0", "greater than or equal to 2"),
+        ("batch_size", 5, "5", "multiple of 2"),
         ("batch_size", 1.5, "1.5", "valid integer"),
         ("size", 50, "50", "multiple of 8"),
         ("image_size", [256, 250], "250", "multiple of 16"),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from soundgan import __version__, audio
 from soundgan.errors import ModelError
+from soundgan.grain import Grain
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, find, read_config
 from soundgan.phase import QUALITIES, Quality
 from soundgan.spectrogram import Representation, synthesise
@@ -74,6 +75,7 @@ class SoundGAN:
         self.config = config
         self._mapping = mapping
         self._generator = generator
+        self._grain: Grain | None = None  # made for the first painting that takes some
 
     @classmethod
     def load(cls, path_or_name: str | Path, *, device: object = "cpu") -> SoundGAN:
@@ -167,7 +169,10 @@ class SoundGAN:
         label_index = _whole("label_index", label_index, range(max(len(self.labels), 1)))
         if not 0 <= truncation <= 2:
             raise ModelError(f"truncation = {truncation}: must be from 0 to 2")
-        (painting,) = self._generator.run(["painting"], {"w": self._map(seed, label_index, truncation)})
+        inputs = {"w": self._map(seed, label_index, truncation)}
+        if any(one.name == "grain" for one in self._generator.get_inputs()):
+            inputs["grain"] = self._cut_grain(seed)
+        (painting,) = self._generator.run(["painting"], inputs)
         return np.clip(np.asarray(painting)[0, 0], -1, 1)
 
     def _map(self, seed: int, label_index: int, truncation: float) -> Any:
@@ -175,6 +180,15 @@ class SoundGAN:
         z = _stream(seed).standard_normal(self.config.nz).astype(np.float32)[None]
         inputs = {"z": z, "label": np.array([label_index]), "truncation": np.array([truncation], np.float32)}
         return self._mapping.run(["w"], inputs)[0]
+
+    def _cut_grain(self, seed: int) -> Any:
+        """The grain of a seed, (1, 1, bands, frames)."""
+        if self._grain is None:
+            self._grain = Grain(self.representation)
+        stream = _stream(seed)
+        stream.standard_normal(self.config.nz)
+        stream.randint(max(len(self.labels), 1))  # after the latent and the label of this seed
+        return self._grain.cut(stream.randint(self._grain.places))
 
     def _label_index(self, label: str | int | None, seed: int) -> int:
         if label is not None and str(label) not in self.labels:

@@ -93,7 +93,7 @@ class Settings(BaseModel):
     ndf: int = Field(default=32, ge=1, le=512, description="Channels of the first layer of the dcgan Discriminator.")
 
     # The training.
-    batch_size: int = Field(default=16, ge=2, le=4096, description="Sounds in one training step.")
+    batch_size: int = Field(default=8, ge=2, le=4096, multiple_of=2, description="Sounds in one training step.")
     lr_G: float = Field(default=1e-3, gt=0, le=1, description="Learning rate of the Generator (Adam).")
     lr_D: float = Field(default=1e-3, gt=0, le=1, description="Learning rate of the Discriminator (Adam).")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's decay of the mean of the gradients.")
@@ -117,12 +117,27 @@ class Settings(BaseModel):
     noise_decay_rate: float = Field(
         default=0.997, gt=0, le=1, description="Factor by which that noise shrinks with every training step."
     )
+    augment: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Probability of each change (shift, gain, blank) to a painting that the Discriminator sees; null: "
+        "adapted, so that few recordings are not learnt by heart.",
+    )
+    variety: float = Field(
+        default=2.0,
+        ge=0,
+        description="Strength that drives made sounds of a label apart while they are more alike than recordings are.",
+    )
     num_epochs: int | None = Field(
         default=None,
         ge=1,
         description="Train for this many passes over the data; null: until `minutes` or `sounds` is reached.",
     )
-    minutes: float | None = Field(default=None, gt=0, description="Train for this long, in minutes of wall-clock time.")
+    minutes: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
+        default=None,
+        description="Train for this long, in minutes of wall-clock time; auto: until the sounds get no better.",
+    )
     sounds: int | None = Field(default=None, ge=1, description="Train until this many real sounds have been seen.")
     snapshot_minutes: float = Field(
         default=3.0,

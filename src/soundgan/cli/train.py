@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,13 +10,17 @@ import typer
 
 if TYPE_CHECKING:
     from soundgan.settings import Settings
+    from soundgan.training.quality import Check
 
 
 def train(
     folder: Annotated[Path | None, typer.Argument(help="Folder of sounds; its sub-folders are the labels.")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Model folder; otherwise runs/<folder>.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file to start from, such as a recipe.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Train for this long; 60 if no budget is given.")] = None,
+    minutes: Annotated[
+        str | None,
+        typer.Option(metavar="FLOAT|auto", help="In all, over restarts; auto: while it gets better; 60 if not given."),
+    ] = None,
     sounds: Annotated[int | None, typer.Option(help="Train until this many sounds have been seen.")] = None,
     size: Annotated[int | None, typer.Option(help="Size dial of the networks, a multiple of 8.")] = None,
     network: Annotated[str | None, typer.Option(help="residual, or dcgan (the classic one).")] = None,
@@ -32,7 +37,7 @@ def train(
     base = load_settings(config) if config is not None else Settings()
     options: dict[str, Any] = {
         "dataroot": None if folder is None else str(folder),
-        "minutes": minutes,
+        "minutes": _minutes(minutes),
         "sounds": sounds,
         "size": size,
         "network": network,
@@ -51,6 +56,18 @@ def train(
     run_training(with_options(base, options))
 
 
+def _told(check: Check) -> str:
+    return f"Fréchet distance {check.frechet:.1f}, coverage {check.coverage:.0%}, recall {check.recall:.0%}"
+
+
+def _minutes(given: str | None) -> float | str | None:
+    """A number if it is one; what else was given is judged with the other settings."""
+    try:
+        return None if given is None else float(given)
+    except ValueError:
+        return given
+
+
 def run_training(settings: Settings) -> Path:
     """Prepare, train and export with the settings' `dataroot` and `saveroot`, showing progress on stderr.
 
@@ -65,6 +82,7 @@ def run_training(settings: Settings) -> Path:
     with needs_train("train"):
         from soundgan.training.loop import Progress as Step
         from soundgan.training.run import run
+        from soundgan.training.world import rank
 
     console = Console(stderr=True)
     last_line = 0.0
@@ -76,7 +94,7 @@ def run_training(settings: Settings) -> Path:
         TimeRemainingColumn(),
         TextColumn("{task.fields[told]}"),
         console=console,
-        disable=not console.is_terminal,
+        disable=rank() > 0 or not console.is_terminal,
     ) as bar:
         reading = bar.add_task("Reading", total=None, told="")
         training = bar.add_task("Training", total=1.0, told="", visible=False)
@@ -88,9 +106,12 @@ def run_training(settings: Settings) -> Path:
 
         def stepped(step: Step) -> None:
             nonlocal last_line
-            told = f"{step.seen:,} sounds seen, {step.sounds_per_second:.0f}/s, {step.seconds_left / 60:.0f} min left"
+            told = f"{step.seen:,} sounds seen, {step.sounds_per_second:.0f}/s"
+            told += f", {step.seconds_left / 60:.0f} min left" if isfinite(step.seconds_left) else ""
+            told += f", distance {step.check.frechet:.1f}" if step.check else ""
             bar.update(training, completed=step.done, told=told)
             # Where no bar can be drawn, a line now and then serves.
+            last_line = min(last_line, step.done + 0.05)  # with `auto`, the share falls when it gets better
             if not console.is_terminal and step.done >= last_line:
                 typer.echo(f"{step.done:4.0%}  {told}", err=True)
                 last_line = step.done + 0.05
@@ -99,12 +120,18 @@ def run_training(settings: Settings) -> Path:
             settings,
             reading=lambda done, total: bar.update(reading, completed=done, total=total),
             prepared=prepared,
-            announce=lambda machine: console.print(f"Training on {machine}", highlight=False),
+            announce=lambda told: console.print(told, markup=False, highlight=False, soft_wrap=True),
             stepped=stepped,
         )
+    if rank() > 0:
+        return result.folder  # the first process tells
     if result.interrupted:
         typer.echo("Stopped; everything is saved. The same command goes on from here.", err=True)
     typer.echo(f"Model: {result.folder} ({result.seen:,} sounds seen in {result.seconds / 60:.1f} minutes)")
+    if result.best is not None:
+        typer.echo(
+            f"Kept:  the Generator after {result.best.seen:,} sounds, the best one checked ({_told(result.best)})"
+        )
     typer.echo(f"Look:  {result.folder / 'samples' / 'paintings.png'}")
     typer.echo(f"Try:   soundgan generate {result.folder} -n 8 -o sounds")
     return result.folder

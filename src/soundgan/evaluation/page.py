@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from datetime import date
 from html import escape
 from itertools import chain
@@ -16,6 +15,7 @@ from soundgan.evaluation.player import player
 from soundgan.evaluation.result import Evaluation
 from soundgan.evaluation.sounds import Sounds
 from soundgan.files import write_text
+from soundgan.html import conditions, notes, page, tiles
 
 _TILES = ("accuracy", "coverage", "frechet", "memorised")  # what a reader in a hurry wants to know
 _PAIRS = 6  # most similar pairs that are shown
@@ -48,16 +48,9 @@ def write_page(evaluation: Evaluation, path: str | Path) -> Path:
 
 def render(evaluation: Evaluation) -> str:
     """The report as HTML."""
-    parts = [_head(evaluation), _tiles(evaluation), _notes(evaluation), _reading(evaluation), _figures(evaluation)]
+    parts = [_head(evaluation), _tiles(evaluation), notes(evaluation.notes), _reading(evaluation), _figures(evaluation)]
     parts += [_listening(evaluation), _labels(evaluation), _memory(evaluation), _all(evaluation), _made_how(evaluation)]
-    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    body = "\n".join(part for part in parts if part)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(evaluation.subject)} · evaluation</title>\n<style>\n{style}</style>\n</head>\n"
-        f"<body>\n{body}\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
-    )
+    return page(f"{evaluation.subject} · evaluation", parts, _SCRIPT)
 
 
 def _head(e: Evaluation) -> str:
@@ -71,22 +64,12 @@ def _head(e: Evaluation) -> str:
 
 
 def _tiles(e: Evaluation) -> str:
-    made, ceiling = e.judgement.rows[:2]
-    tiles = []
-    for kind in KINDS:
-        if kind.key in _TILES and kind.key in made.figures:
-            beside = (
-                f"fresh real sounds: {kind.write(ceiling.figures[kind.key].value)}"
-                if kind.key in ceiling.figures
-                else ""
-            )
-            value = kind.write(made.figures[kind.key].value)
-            tiles.append(f'<div class="tile"><span>{kind.title}</span><b>{value}</b><span>{beside}</span></div>')
-    return f'<div class="tiles">{"".join(tiles)}</div>'
-
-
-def _notes(e: Evaluation) -> str:
-    return f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in e.notes)}</ul>' if e.notes else ""
+    made, ceiling = (row.figures for row in e.judgement.rows[:2])
+    kinds = [kind for kind in KINDS if kind.key in _TILES and kind.key in made]
+    beside = {
+        kind.key: f"fresh real sounds: {kind.write(ceiling[kind.key].value)}" for kind in kinds if kind.key in ceiling
+    }
+    return tiles((kind.title, kind.write(made[kind.key].value), beside.get(kind.key, "")) for kind in kinds)
 
 
 def _reading(e: Evaluation) -> str:
@@ -259,18 +242,7 @@ def _made_how(e: Evaluation) -> str:
         ("Sounds", f"{len(e.made):,} generated, {len(e.real.training):,} training, {len(e.real.test):,} test"),
         ("Left out", left_out),
         ("Distances in", f"{e.judgement.embedding}; {NEIGHBOURS} neighbours"),
-        *((name.replace("_", " ").capitalize(), _plain(value)) for name, value in told.items()),
+        *((name.replace("_", " ").capitalize(), value) for name, value in told.items()),
         ("Versions", versions),
     ]
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in rows)
-    return f"<h2>How this was made</h2>\n<dl>{cells}</dl>"
-
-
-def _plain(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {one}" for key, one in value.items())
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return ", ".join(map(str, value)) or "none"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return "<h2>How this was made</h2>\n" + conditions(rows)

@@ -40,6 +40,8 @@ def _card(config: ModelConfig, *, with_real: bool) -> str:
     seen, machine = training.get("sounds_seen", 0), training.get("machine")
     trained = f"{seen:,} sounds seen in {training.get('minutes')} minutes" if seen else "not known: converted weights"
     trained += f" on {machine}" if machine else ""
+    if kept := training.get("kept"):
+        trained += f"; kept from {kept['seen']:,} sounds, where the quick check was best"
     label = f" --label {shlex.quote(config.labels[0])}" if config.labels else ""
     licence = config.licence or "not stated: set `licence` in the settings before sharing this model"
     return f"""# {config.name}

@@ -17,35 +17,24 @@ from torch import Tensor, nn
 
 from soundgan.errors import TrainingError
 from soundgan.files import replacing
+from soundgan.training.players import Players
 
 
 @dataclass
 class Clock:
-    """How far training has come: real sounds seen, steps made, and seconds spent."""
+    """How far training has come: real sounds seen, steps made, seconds spent.
+
+    And what adapts as it goes: how often paintings are changed, and how varied those of one label lately were.
+    """
 
     seen: int = 0
     steps: int = 0
     seconds: float = 0.0
+    augment: float = 0.0
+    variety: float = 1.0
 
 
-@dataclass
-class Players:
-    """The two networks, their optimizers, and the averaged Generator (EMA) that is kept in the end."""
-
-    generator: nn.Module
-    discriminator: nn.Module
-    average: nn.Module
-    generator_optimizer: torch.optim.Optimizer
-    discriminator_optimizer: torch.optim.Optimizer
-
-    def modules(self) -> dict[str, nn.Module]:
-        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
-
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {
-            "generator_optimizer": self.generator_optimizer,
-            "discriminator_optimizer": self.discriminator_optimizer,
-        }
+CHECKPOINT = "checkpoint.safetensors"
 
 
 def save_checkpoint(path: Path, players: Players, clock: Clock, made_with: dict[str, Any]) -> None:
@@ -66,7 +55,7 @@ def save_checkpoint(path: Path, players: Players, clock: Clock, made_with: dict[
 
 def read_made_with(path: Path) -> dict[str, Any]:
     """What the run of this checkpoint depends on, as it was given to `save_checkpoint`."""
-    with _opened(path) as file:
+    with opened(path, "clock", "made_with") as file:
         made_with = json.loads(file.metadata()["made_with"])
     if not {"settings", "data", "representation", "labels"} <= made_with.keys():
         raise TrainingError(f"{path}: was written by an older SoundGAN; delete it to start anew")
@@ -79,7 +68,7 @@ def load_checkpoint(path: Path, players: Players) -> Clock:
     Raises:
         TrainingError: the file is damaged or belongs to networks of another shape.
     """
-    with _opened(path) as file:
+    with opened(path, "clock", "made_with") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
         clock = Clock(**json.loads(file.metadata()["clock"]))
     try:
@@ -102,13 +91,18 @@ def load_checkpoint(path: Path, players: Players) -> Clock:
 
 def load_average(path: Path, generator: nn.Module) -> Clock:
     """Bring a Generator to the averaged weights of a checkpoint, and return its clock."""
-    with _opened(path) as file:
+    with opened(path, "clock", "made_with") as file:
         keys = [key for key in file.keys() if key.startswith("average/")]  # noqa: SIM118 - not a mapping
-        try:
-            generator.load_state_dict({key.partition("/")[2]: file.get_tensor(key) for key in keys})
-        except RuntimeError as error:
-            raise _misfit(path, error) from error
+        load_weights(path, generator, {key.partition("/")[2]: file.get_tensor(key) for key in keys})
         return Clock(**json.loads(file.metadata()["clock"]))
+
+
+def load_weights(path: Path, network: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Give a network the weights read from `path`. Raises `TrainingError` if they are of another shape."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise _misfit(path, error) from error
 
 
 def _misfit(path: Path, error: Exception) -> TrainingError:
@@ -116,12 +110,13 @@ def _misfit(path: Path, error: Exception) -> TrainingError:
     return TrainingError(f"{path}: does not fit these networks ({reason}); delete it to start anew")
 
 
-def _opened(path: Path) -> Any:
+def opened(path: Path, *needed: str) -> Any:
+    """A file of tensors to read from, whose metadata holds all that is needed. Raises `TrainingError` for others."""
     try:
         file: Any = safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise TrainingError(f"{path}: not a readable checkpoint ({error}); delete it to start anew") from error
-    if not {"clock", "made_with"} <= (file.metadata() or {}).keys():
+    if not set(needed) <= (file.metadata() or {}).keys():
         raise TrainingError(f"{path}: not a checkpoint of SoundGAN; delete it to start anew")
     return file
 

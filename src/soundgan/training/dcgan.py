@@ -34,6 +34,8 @@ class DCGANGenerator(nn.Module):
         SettingsError: a size is below 1, or `stages` below 2.
     """
 
+    grainy = False
+
     def __init__(
         self, nz: int, ngf: int, nc: int, grid_rows: int, grid_cols: int, stages: int, labels: int = 0
     ) -> None:

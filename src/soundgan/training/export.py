@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from soundgan.errors import TrainingError
+from soundgan.grain import Grain
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, write_config
 
 OPSET = 20
@@ -44,12 +45,19 @@ class _Mapping(nn.Module):
 
 
 class _Painter(nn.Module):
+    """w, and grain for those that take it → painting."""
+
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
         self.generator = generator
 
     def forward(self, w: Tensor) -> Tensor:
         return self.generator.paint(w)  # type: ignore[operator]
+
+
+class _GrainyPainter(_Painter):
+    def forward(self, w: Tensor, grain: Tensor) -> Tensor:  # type: ignore[override]
+        return self.generator.paint(w, grain)  # type: ignore[operator]
 
 
 @torch.no_grad()
@@ -68,7 +76,8 @@ def export(generator: nn.Module, config: ModelConfig, folder: Path) -> ModelConf
     """
     folder.mkdir(parents=True, exist_ok=True)
     generator = copy.deepcopy(generator).float().cpu().eval().requires_grad_(False)
-    mapping, painter = _Mapping(generator, config.nz, len(config.labels)), _Painter(generator)
+    mapping = _Mapping(generator, config.nz, len(config.labels))
+    painter = _GrainyPainter(generator) if generator.grainy else _Painter(generator)
     for name, tensor in mapping.state_dict().items():
         tensor.copy_(tensor.half().float())
         if not tensor.isfinite().all():
@@ -78,10 +87,10 @@ def export(generator: nn.Module, config: ModelConfig, folder: Path) -> ModelConf
             )
 
     z, label, truncation = _example(config, 2)
-    w = mapping(z, label, truncation)
+    painted_from = _painted_from(painter, mapping(z, label, truncation), config)
     graphs = {
         MAPPING: _graph(mapping, (z, label, truncation), ["z", "label", "truncation"], "w"),
-        GENERATOR: _graph(painter, (w,), ["w"], "painting"),
+        GENERATOR: _graph(painter, tuple(painted_from.values()), list(painted_from), "painting"),
     }
     weights = mapping.state_dict()
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
@@ -109,6 +118,14 @@ def _example(config: ModelConfig, n: int) -> tuple[Tensor, Tensor, Tensor]:
     z = torch.randn(n, config.nz, generator=draw)
     label = torch.randint(max(len(config.labels), 1), (n,), generator=draw)
     return z, label, torch.linspace(0.5, 1, n)
+
+
+def _painted_from(painter: nn.Module, w: Tensor, config: ModelConfig) -> dict[str, Tensor]:
+    """The inputs of a painter by their names in the graph."""
+    if not isinstance(painter, _GrainyPainter):
+        return {"w": w}
+    grain = Grain(config.representation)
+    return {"w": w, "grain": torch.from_numpy(np.concatenate([grain.cut(place) for place in range(len(w))]))}
 
 
 def _graph(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], output: str) -> onnx.ModelProto:
@@ -176,11 +193,12 @@ def _share_weights(graph: onnx.ModelProto, weights: dict[str, Tensor], offsets: 
 def _difference(folder: Path, mapping: nn.Module, painter: nn.Module, config: ModelConfig) -> float:
     """Largest difference between the paintings of the written graphs and those of PyTorch, over 16 latents."""
     z, label, truncation = _example(config, 16)
-    expected = painter(mapping(z, label, truncation)).numpy()
+    painted_from = _painted_from(painter, mapping(z, label, truncation), config)
+    expected = painter(*painted_from.values()).numpy()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     sessions = [onnxruntime.InferenceSession(folder / name, options) for name in (MAPPING, GENERATOR)]
     inputs = {"z": z.numpy(), "label": label.numpy(), "truncation": truncation.numpy()}
     (w,) = sessions[0].run(["w"], inputs)
-    (painting,) = sessions[1].run(["painting"], {"w": w})
+    (painting,) = sessions[1].run(["painting"], {name: x.numpy() for name, x in painted_from.items()} | {"w": w})
     return float(np.abs(np.asarray(painting) - expected).max())

@@ -10,7 +10,8 @@ from torch import Tensor
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
 from soundgan.training.chance import Chance
-from soundgan.training.checkpoint import Clock, Players
+from soundgan.training.checkpoint import Clock
+from soundgan.training.players import Painter, Players
 
 PATIENCE = 20_000  # sounds seen before a lack of variety counts as a collapse
 LEAST_SPREAD = 0.1  # of that of the real paintings; healthy trainings are above 0.4 after 5,000 sounds
@@ -28,7 +29,9 @@ def check_finite(values: dict[str, float], clock: Clock) -> None:
 
 
 @torch.no_grad()
-def check_health(players: Players, paintings: Tensor, labels: Tensor, clock: Clock, settings: Settings) -> None:
+def check_health(
+    players: Players, painter: Painter, paintings: Tensor, labels: Tensor, clock: Clock, settings: Settings
+) -> None:
     """Raise `TrainingError` for weights or moments that hold NaN, or a Generator that hardly hears its latent.
 
     Variety is judged within one label, the most common one: a Generator that paints each label in one way only is
@@ -43,8 +46,9 @@ def check_health(players: Players, paintings: Tensor, labels: Tensor, clock: Clo
 
     label = labels.mode().values
     device = next(players.average.parameters()).device
-    z = Chance(settings.seed, 0, device).normal(64, settings.nz)
-    spread = players.average(z, label.to(device).expand(64)).std(0).mean().item()
+    # With one grain on all, as grain makes paintings differ, too.
+    made = painter.paint(players.average, label.to(device).expand(64), Chance(settings.seed, 0, device), one_grain=True)
+    spread = made.std(0).mean().item()
     positions = (labels == label).nonzero()[:, 0]
     some = positions[:: max(1, len(positions) // 256)]
     real_spread = paintings[some].std(0).mean().item() if len(some) > 1 else 0.0

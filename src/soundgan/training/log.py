@@ -12,19 +12,21 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from soundgan.files import write_text
 from soundgan.training.checkpoint import Clock
 
+LOG = "log.jsonl"
+
 
 class Log:
     """Appends to the log in `folder`; lines past `seen`, written after the checkpoint that is resumed, are dropped."""
 
     def __init__(self, folder: Path, seen: int) -> None:
-        path = folder / "log.jsonl"
+        path = folder / LOG
         kept = [line for line in _whole_lines(path) if json.loads(line)["seen"] <= seen]
         write_text(path, "".join(kept))
         self._file: IO[str] = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=seen)
 
-    def write(self, clock: Clock, losses: dict[str, float], sounds_per_second: float) -> None:
-        figures = {**losses, "sounds_per_second": sounds_per_second}
+    def write(self, clock: Clock, figures: dict[str, float]) -> None:
+        """Add a line of figures, and the same to TensorBoard."""
         line = {"seen": clock.seen, "steps": clock.steps, "seconds": clock.seconds, **figures}
         self._file.write(json.dumps({key: round(value, 5) for key, value in line.items()}) + "\n")
         self._file.flush()
@@ -39,6 +41,11 @@ class Log:
     ) -> None:
         self._file.close()
         self._board.close()
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    """The lines of a log, the oldest first; those of an older SoundGAN may lack figures."""
+    return [json.loads(line) for line in _whole_lines(folder / LOG)]
 
 
 def _whole_lines(path: Path) -> list[str]:

@@ -6,13 +6,9 @@ that was not.
 
 from __future__ import annotations
 
-import copy
-import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,44 +19,52 @@ from torch import Tensor
 from soundgan.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
-from soundgan.training.chance import Chance
-from soundgan.training.checkpoint import Clock, Players, load_checkpoint, read_made_with, save_checkpoint
+from soundgan.training.augment import adapted, augment
+from soundgan.training.best import Best, load_best
+from soundgan.training.budget import Budget
+from soundgan.training.chance import Chance, order
+from soundgan.training.checkpoint import CHECKPOINT, Clock, load_checkpoint, save_checkpoint
 from soundgan.training.device import arithmetic, pick_device, pick_precision, processor
 from soundgan.training.health import check_finite, check_health
 from soundgan.training.log import Log
-from soundgan.training.networks import build_discriminator, build_generator
-from soundgan.training.objective import discriminator_loss, generator_loss
+from soundgan.training.objective import discriminator_loss, generator_loss, usual_distances, variety
+from soundgan.training.page import write_report
+from soundgan.training.players import Painter, new_players
+from soundgan.training.quality import Check, Examiner, due
+from soundgan.training.resume import read_before
 from soundgan.training.snapshot import save_snapshot
+from soundgan.training.stopping import stop_signal
+from soundgan.training.world import ALONE, World
 
-CHECKPOINT = "checkpoint.safetensors"
-DEFAULT_MINUTES = 60.0
 LOG_EVERY = 25  # steps
-# What a resumed run may change; everything else must be as it was. The last line is for getting over a divergence.
-CHANGEABLE = {
-    "dataroot", "saveroot", "exclude", "licence", "attribution", "original_image_size",
-    "minutes", "sounds", "num_epochs", "snapshot_minutes", "threads", "workers", "precision", "ngpu",
-    "lr_G", "lr_D", "penalty",
-}  # fmt: skip
-OF_THE_OTHER_NETWORK = {"residual": {"ngf", "ndf"}, "dcgan": {"size"}}
+VARIETY_HALF_LIFE = 256  # sounds over which the variety of paintings is averaged
 
 
 class Progress(NamedTuple):
-    """What the loop reports while it runs; `done` is the share of the budget, from 0 to 1."""
+    """What the loop reports while it runs; `done` is the share of the budget, from 0 to 1.
+
+    `check` is what the last check of the sounds found; None before the first.
+    """
 
     seen: int
     done: float
     sounds_per_second: float
     seconds_left: float
     losses: dict[str, float]
+    check: Check | None
 
 
 class Outcome(NamedTuple):
-    """How training ended: the averaged Generator, the clock, whether the user stopped it early, and what it ran on."""
+    """How training ended: the kept Generator, the clock, whether the user stopped it early, and what it ran on.
+
+    `best` is what was found of the kept Generator; None if the training was too short for a check.
+    """
 
     generator: torch.nn.Module
     clock: Clock
     interrupted: bool
     machine: str
+    best: Check | None
 
 
 def train(
@@ -69,6 +73,7 @@ def train(
     folder: Path,
     report: Callable[[Progress], None] = lambda progress: None,
     announce: Callable[[str], None] = lambda text: None,
+    world: World = ALONE,
 ) -> Outcome:
     """Train until the budget of `settings` is spent; a checkpoint in `folder` is resumed.
 
@@ -77,16 +82,21 @@ def train(
         settings: networks, game and budget (`minutes`, `sounds` or `num_epochs`, whichever comes first).
         folder: where checkpoint, log and snapshots go; made if missing.
         report: called every few steps.
-        announce: called once with what training runs on, before it starts.
+        announce: called with what training runs on, before it starts, and with what should be known as it goes.
+        world: the processes that train together, each with its share of every batch; the first writes and reports.
 
     Raises:
         TrainingError: the checkpoint belongs to other data or settings; the networks diverged or collapsed (the last
-            good checkpoint stays).
+            good checkpoint stays); the batch cannot be shared, or another process ended.
     """
-    device, budget = pick_device(settings), _Budget(settings, len(dataset.labels))
-    players = _new_players(dataset, settings, device)
+    if settings.batch_size % (2 * world.size):
+        told = f"batch_size = {settings.batch_size} cannot be shared by {world.size} processes in pairs"
+        raise TrainingError(f"{told}: make it a multiple, or start another number of them")
+    device, budget = pick_device(settings), Budget(settings, len(dataset.labels))
+    players, painter = new_players(dataset, settings, device), Painter(settings, dataset.representation)
     paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
     labels = torch.from_numpy(np.array(dataset.labels, np.int64))
+    usual = usual_distances(paintings, labels, len(dataset.label_names)).to(device)
     if device.type == "cuda":
         paintings, labels = paintings.to(device), labels.to(device)
 
@@ -95,43 +105,82 @@ def train(
     made_with = {"data": dataset.digest, "settings": settings.model_dump(mode="json")}
     made_with |= {"representation": dataset.representation.model_dump(), "labels": dataset.label_names}
     clock = Clock()
-    for unfinished in folder.glob(f".{checkpoint.stem}.*.tmp{checkpoint.suffix}"):
-        unfinished.unlink(missing_ok=True)  # of a process that was killed
+    if world.first:
+        for unfinished in folder.glob(f".*.tmp{checkpoint.suffix}"):
+            unfinished.unlink(missing_ok=True)  # of a process that was killed
     if checkpoint.exists():
-        before = read_made_with(checkpoint)
-        _check_same_run(checkpoint, before, made_with)
+        before = read_before(checkpoint, made_with)
         clock = load_checkpoint(checkpoint, players)
         if settings.precision == "auto":  # another trial could end otherwise, and the run would not be the same
             settings = settings.model_copy(update={"precision": before.get("precision", "auto")})
+    if not world.alike(f"{clock} {made_with}"):
+        raise TrainingError(
+            f"{checkpoint}: not all processes see the same checkpoint, sounds and settings; "
+            "start the same command everywhere, with folders that all machines share"
+        )
     precision = pick_precision(settings, device)
+    if world.agree(precision == torch.float32):
+        precision = torch.float32
     made_with["precision"] = str(precision).removeprefix("torch.")
     where = f"{settings.threads or torch.get_num_threads()} CPU threads" if device.type == "cpu" else device.type
+    where = f"{world.size} × {where}" if world.size > 1 else where
     made_with["machine"] = machine = f"{where}, {made_with['precision']}"
-    announce(machine)
+    if world.first:
+        announce(f"Training on {machine}")
 
-    log = Log(folder, clock.seen)
+    log = Log(folder, clock.seen) if world.first else None
+    examiner = Examiner(dataset, settings, painter) if world.first else None
+    best = Best(folder, anew=clock.seen == 0) if world.first else None
     started, seconds_before, seen_before = time.monotonic(), clock.seconds, clock.seen
-    last_snapshot = started
+    last_snapshot, check, warned = started, best.check if best else None, False
+
+    def examine() -> None:
+        nonlocal check, warned
+        if examiner is None or best is None or log is None:
+            return
+        check_health(players, painter, paintings, labels, clock, settings)
+        check = examiner.check(players.average, clock.seen)
+        best.offer(check, players.average)
+        log.write(clock, {name: value for name, value in check._asdict().items() if name != "seen"})
+        if check.copying and not warned:
+            warned = True
+            announce(
+                f"{check.copies:.0%} of the sounds come close to a recording, after {clock.seen:,} sounds: "
+                "the networks begin to learn the recordings by heart; more recordings would help"
+            )
+
+    def strength() -> float:
+        """How often paintings are changed now."""
+        return clock.augment if settings.augment is None else settings.augment
+
+    def shown(sounds: Tensor, chance: Chance) -> Tensor:
+        """What the Discriminator sees of paintings, real or made."""
+        sounds = augment(sounds, strength(), chance)
+        noise_std = settings.initial_noise_std * settings.noise_decay_rate**clock.steps
+        return sounds + noise_std * chance.normal(*sounds.shape) if noise_std > 1e-4 else sounds
 
     def save() -> None:
-        check_health(players, paintings, labels, clock, settings)
+        check_health(players, painter, paintings, labels, clock, settings)
         save_checkpoint(checkpoint, players, clock, made_with)
-        save_snapshot(folder / "snapshots", players.average, dataset, settings, clock.seen)
+        save_snapshot(folder / "snapshots", players.average, dataset, settings, painter, clock.seen)
+        write_report(folder, dataset, settings)
 
-    with _stop_signal() as stop, log, processor(settings):
-        while not budget.spent(clock) and not stop.is_set():
-            index = _batch(settings.seed, clock.seen, settings.batch_size, len(labels)).to(labels.device)
+    with stop_signal() as stop, log or nullcontext(), processor(settings):
+        if best and best.check:
+            budget.found_best(best.check.seen)
+        # One clock decides, that of the first process; every one may be asked to stop.
+        while not world.agree((world.first and budget.spent(clock)) or stop.is_set()):
+            batch = order(settings.seed, clock.seen, settings.batch_size, len(labels))
+            index = world.shard(batch).to(labels.device)
             label = labels[index].to(device)
-            chance = Chance(settings.seed, clock.seen, device)
-            noise_std = settings.initial_noise_std * settings.noise_decay_rate**clock.steps
-            real = paintings[index].to(device, memory_format=torch.channels_last).expand(-1, settings.nc, -1, -1)
-            real = _with_noise(real, noise_std, chance)
+            chance = Chance(settings.seed, clock.seen, device, world)
 
             # The Discriminator learns to tell them from paintings made for the same labels.
+            real = paintings[index].to(device, memory_format=torch.channels_last).expand(-1, settings.nc, -1, -1)
+            real = shown(real, chance)
             with arithmetic(device, precision), torch.no_grad():
-                made = players.generator(chance.normal(len(real), settings.nz), label)
-            made = _with_noise(made, noise_std, chance)
-            steps = chance.normal(2 * len(real), *real.shape[1:])
+                made = shown(painter.paint(players.generator, label, chance), chance)
+            steps = torch.cat([chance.normal(*half.shape) for half in (real, made)])
             players.discriminator_optimizer.zero_grad()
             with arithmetic(device, precision):
                 judged = discriminator_loss(
@@ -144,130 +193,62 @@ def train(
                     sigma=settings.penalty_sigma,
                 )
             judged.loss.backward()
+            world.average_gradients(players.discriminator)
             players.discriminator_optimizer.step()
 
-            # The Generator learns to make them harder to tell, from new noise.
+            # The Generator learns to make them harder to tell, from new noise, two of each label.
             players.generator_optimizer.zero_grad()
             players.discriminator.requires_grad_(False)
             with arithmetic(device, precision):
-                made = players.generator(chance.normal(len(real), settings.nz), label)
-                made_loss = generator_loss(players.discriminator, real, _with_noise(made, noise_std, chance), label)
-            made_loss.backward()
+                twice = label[::2].repeat_interleave(2)
+                made = painter.paint(players.generator, twice, chance)
+                varied = variety(made, twice, usual)
+                made_loss = generator_loss(players.discriminator, real[::2], shown(made, chance), twice)
+            (made_loss - settings.variety * max(0.0, 1 - clock.variety) * varied).backward()
             players.discriminator.requires_grad_(True)
+            world.average_gradients(players.generator)
             players.generator_optimizer.step()
 
+            before_step = clock.seen
             clock.seen += settings.batch_size
             clock.steps += 1
-            _average(players, 0.5 ** (settings.batch_size / max(settings.ema * clock.seen, settings.batch_size)))
+            lately = world.mean({"right": judged.correct.item(), "variety": varied.item()})
+            clock.augment = adapted(clock.augment, lately["right"], settings.batch_size)
+            forgotten = 1 - 0.5 ** (settings.batch_size / VARIETY_HALF_LIFE)
+            clock.variety += forgotten * (lately["variety"] - clock.variety)
+            players.take_average(0.5 ** (settings.batch_size / max(settings.ema * clock.seen, settings.batch_size)))
+            if due(before_step, clock.seen):
+                examine()
+                if best and best.check:
+                    budget.found_best(best.check.seen)
             now = time.monotonic()
             clock.seconds = seconds_before + now - started
 
             if clock.steps % LOG_EVERY == 0:
-                losses = {
+                shares = {
                     "loss_D": judged.loss.item(),
                     "loss_G": made_loss.item(),
                     "judged_right": judged.correct.item(),
                     "penalty": judged.penalty.item(),
                 }
+                losses = world.mean(shares)
                 check_finite(losses, clock)
                 speed = (clock.seen - seen_before) / (now - started)
-                log.write(clock, losses, speed)
-                report(Progress(clock.seen, budget.done(clock), speed, budget.seconds_left(clock, speed), losses))
-            if now - last_snapshot > 60 * settings.snapshot_minutes:
+                adapting = {"augment": strength(), "variety": clock.variety}
+                if log is not None:
+                    log.write(clock, {**losses, **adapting, "sounds_per_second": speed})
+                    left = budget.seconds_left(clock, speed)
+                    report(Progress(clock.seen, budget.done(clock), speed, left, losses, check))
+            if world.first and now - last_snapshot > 60 * settings.snapshot_minutes:
                 save()
                 last_snapshot = time.monotonic()
-        if clock.seen > seen_before:
+        if world.first and clock.seen > seen_before:
+            # Not where it was broken off: a training that goes on keeps what one that was not broken off keeps.
+            if budget.spent(clock) and (check is None or check.seen < clock.seen):
+                examine()
             save()
-    return Outcome(players.average, clock, stop.is_set(), machine)
-
-
-class _Budget:
-    """When training is over, and how much of it is done."""
-
-    def __init__(self, settings: Settings, recordings: int) -> None:
-        epochs_seen = settings.num_epochs * recordings if settings.num_epochs else None
-        sounds = [count for count in (settings.sounds, epochs_seen) if count is not None]
-        self.sounds = min(sounds) if sounds else math.inf
-        minutes = settings.minutes or (DEFAULT_MINUTES if not sounds else math.inf)
-        self.seconds = 60 * minutes
-
-    def done(self, clock: Clock) -> float:
-        return min(1.0, max(clock.seen / self.sounds, clock.seconds / self.seconds))
-
-    def spent(self, clock: Clock) -> bool:
-        return self.done(clock) >= 1
-
-    def seconds_left(self, clock: Clock, sounds_per_second: float) -> float:
-        return max(0.0, min(self.seconds - clock.seconds, (self.sounds - clock.seen) / max(sounds_per_second, 1e-9)))
-
-
-def _new_players(dataset: Dataset, settings: Settings, device: torch.device) -> Players:
-    torch.manual_seed(settings.seed)
-    count = len(dataset.label_names)
-    networks = [build(settings, dataset.representation, count) for build in (build_generator, build_discriminator)]
-    generator, discriminator = (net.to(device, memory_format=torch.channels_last) for net in networks)  # type: ignore[call-overload]
-    betas = (settings.beta1, settings.beta2)
-    fused = device.type in ("cpu", "cuda")
-    return Players(
-        generator,
-        discriminator,
-        copy.deepcopy(generator).eval().requires_grad_(False),
-        torch.optim.Adam(generator.parameters(), settings.lr_G, betas, fused=fused),
-        torch.optim.Adam(discriminator.parameters(), settings.lr_D, betas, fused=fused),
-    )
-
-
-def _batch(seed: int, seen: int, size: int, recordings: int) -> Tensor:
-    """Indices of the next batch: every pass over the data is a permutation of its own, and passes run on seamlessly."""
-    positions = np.arange(seen, seen + size)
-    epochs = positions // recordings
-    orders = {epoch: np.random.default_rng((seed, epoch)).permutation(recordings) for epoch in set(epochs.tolist())}
-    return torch.tensor(
-        [
-            orders[epoch][position % recordings]
-            for epoch, position in zip(epochs.tolist(), positions.tolist(), strict=True)
-        ]
-    )
-
-
-def _with_noise(paintings: Tensor, std: float, chance: Chance) -> Tensor:
-    return paintings + std * chance.normal(*paintings.shape) if std > 1e-4 else paintings
-
-
-@torch.no_grad()
-def _average(players: Players, decay: float) -> None:
-    for mine, theirs in zip(players.average.parameters(), players.generator.parameters(), strict=True):
-        mine.lerp_(theirs, 1 - decay)
-
-
-def _check_same_run(checkpoint: Path, was: dict, now: dict) -> None:
-    way_out = f"choose another saveroot, or delete {checkpoint.parent} to start anew"
-    for key in sorted(now["settings"].keys() - CHANGEABLE - OF_THE_OTHER_NETWORK[now["settings"]["network"]]):
-        # A setting that the checkpoint does not know yet had what is now its default.
-        before, after = was["settings"].get(key, Settings.model_fields[key].default), now["settings"][key]
-        if before != after:
-            raise TrainingError(f"{checkpoint}: was trained with {key} = {before}, now it is {after}; {way_out}")
-    # Afterwards, because a setting that changes the paintings is better told by its name.
-    if was["data"] != now["data"]:
-        raise TrainingError(f"{checkpoint}: was trained on other sounds; {way_out}")
-
-
-@contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C (or SIGTERM) sets; the second one interrupts at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def ask(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        interrupted = world.agree(stop.is_set())
+    found = None
+    if best is not None and best.check is not None:
+        found = load_best(best.path, players.average)
+    return Outcome(players.average, clock, interrupted, machine, found)

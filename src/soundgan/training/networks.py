@@ -1,13 +1,15 @@
 """The residual Generator and Discriminator, and the choice between them and the classic DCGAN.
 
 A painting of (bands, frames) starts as a grid of (bands / 16, frames / 16). Three stages of residual blocks double it
-twice; a last pixel shuffle by 4 (Shi et al. 2016) brings it to full size, so that all the work is done at a quarter of
-the resolution. Every Generator has `mapping(z, labels) -> w` and `paint(w) -> paintings`; every Discriminator is called
-with (paintings, labels) and answers one logit a painting.
+twice; patches of 8 × 8, four apart, that fade out over their neighbours, bring it to full size, so that all the work is
+done at a quarter of the resolution. Every Generator has `mapping(z, labels) -> w`, and `paint(w) -> paintings`, or
+`paint(w, grain)` if it is `grainy`; every Discriminator is called with (paintings, labels) and answers one logit a
+painting.
 """
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -21,16 +23,20 @@ from soundgan.training.dcgan import DCGANDiscriminator, DCGANGenerator
 
 PATCH = 4  # side of the patch of a painting that one position of the finest stage stands for
 STYLE = 128  # numbers in the mapped latent w
+MOST_GRAIN = 1.5  # times the speckle of white noise
 
 
 class Generator(nn.Module):
-    """Latent z and label → painting.
+    """Latent z, label and grain → painting: a smooth picture, and where grain lies on it how strongly.
 
     Args:
         rows, columns: size of the painting, multiples of 16.
         size: channels of the finest stage; the coarser ones have two and three times as many.
         nz: numbers in z.   nc: channels of a painting.   labels: number of labels, 0 for none.
     """
+
+    grainy = True
+    window: Tensor
 
     def __init__(self, rows: int, columns: int, size: int, nz: int, nc: int, labels: int) -> None:
         super().__init__()
@@ -41,21 +47,26 @@ class Generator(nn.Module):
         self.dense = nn.Linear(STYLE, self.grid[0] * self.grid[1] * self.grid[2])
         self.stages = nn.ModuleList(StyledBlock(width) for width in widths)
         self.widenings = nn.ModuleList(nn.Conv2d(wide, narrow, 1) for wide, narrow in pairwise(widths))
-        self.to_patch = nn.Conv2d(size, nc * PATCH**2, 3, padding=1)
+        self.to_patches = nn.ConvTranspose2d(size, nc, 2 * PATCH, stride=PATCH, padding=PATCH // 2)
+        self.to_graininess = nn.Conv2d(size, nc, 1)
+        self.register_buffer("window", _patch_window(), persistent=False)
         _draw_weights(self)
         with torch.no_grad():
-            self.to_patch.weight *= 0.2  # most of a first painting lies within [-1, 1]
+            self.to_patches.weight.copy_(_smooth_patches(size, nc))
+            self.to_patches.bias.zero_()  # type: ignore[union-attr]
+            self.to_graininess.weight *= 0.2
+            self.to_graininess.bias.fill_(-2)  # type: ignore[union-attr]
 
     def mapping(self, z: Tensor, labels: Tensor) -> Tensor:
         """z (n, nz), labels (n,) → mapped latent w (n, 128)."""
         z = torch.cat([_unit_variance(z), _unit_variance(self.embedding(labels))], dim=1)
         return F.leaky_relu(self.to_style(z), 0.2)
 
-    def paint(self, w: Tensor) -> Tensor:
-        """w (n, 128) → paintings (n, nc, rows, columns) in [-1, 1].
+    def paint(self, w: Tensor, grain: Tensor) -> Tensor:
+        """w (n, 128) and grain (n, 1, rows, columns), see `soundgan.grain` → paintings (n, nc, rows, columns).
 
-        The output is clamped, not squashed: quiet parts of real paintings lie exactly on the floor of -1, and a
-        smooth output that never reaches it shows its patches there.
+        The output is clamped to [-1, 1], not squashed: quiet parts of real paintings lie exactly on the floor of -1,
+        and a smooth output that never reaches it shows its patches there.
         """
         x = self.dense(w).view(-1, *self.grid)
         for index, stage in enumerate(self.stages):
@@ -63,11 +74,15 @@ class Generator(nn.Module):
                 x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
                 x = self.widenings[index - 1](x)
             x = stage(x, w)
-        patches = self.to_patch(F.leaky_relu(x, 0.2))
-        return _bounded(F.pixel_shuffle(patches.float(), PATCH))
+        x = F.leaky_relu(x, 0.2)
+        patches, bias = self.to_patches.weight * self.window, self.to_patches.bias
+        smooth = F.conv_transpose2d(x, patches, bias, stride=PATCH, padding=PATCH // 2).float()
+        graininess = MOST_GRAIN * torch.sigmoid(self.to_graininess(x).float())
+        graininess = F.interpolate(graininess, scale_factor=float(PATCH), mode="bilinear", align_corners=False)
+        return bounded(smooth + graininess * grain)
 
-    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        return self.paint(self.mapping(z, labels))
+    def forward(self, z: Tensor, labels: Tensor, grain: Tensor) -> Tensor:
+        return self.paint(self.mapping(z, labels), grain)
 
 
 class Discriminator(nn.Module):
@@ -170,7 +185,8 @@ class _Bounded(torch.autograd.Function):
         return gradient.masked_fill(outwards, 0)
 
 
-def _bounded(x: Tensor) -> Tensor:
+def bounded(x: Tensor) -> Tensor:
+    """Clamp to [-1, 1]; a gradient that would bring a value back passes."""
     return _Bounded.apply(x) if x.requires_grad else x.clamp(-1, 1)  # type: ignore[no-any-return]
 
 
@@ -181,6 +197,25 @@ def _draw_weights(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, a=0.2)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def _patch_window() -> Tensor:
+    """(8, 8) pyramid; those of all patches sum to 1 everywhere. Patches fade before they end, and leave no seams."""
+    ramp = (torch.arange(2 * PATCH) + 0.5) / PATCH
+    ramp = torch.minimum(ramp, 2 - ramp)
+    return ramp[:, None] * ramp
+
+
+def _smooth_patches(size: int, nc: int) -> Tensor:
+    """First patches (size, nc, 8, 8): random cosines, the finer the weaker, so that first paintings are smooth.
+
+    They are so strong that most of a first painting lies within [-1, 1].
+    """
+    order = torch.arange(2 * PATCH)
+    cosines = torch.cos(math.pi / (2 * PATCH) * order[:, None] * (order + 0.5))
+    strengths = torch.randn(size, nc, 2 * PATCH, 2 * PATCH) / (1 + order[:, None] + order)
+    patches = torch.einsum("cnij,ix,jy->cnxy", strengths, cosines, cosines)
+    return patches * (0.28 / size**0.5 / patches.std())
 
 
 def _unit_variance(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ E‖D(x + σε) - D(x)‖² / σ² = ‖∇D‖² + O(σ²), which needs no seco
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -40,8 +41,52 @@ def discriminator_loss(
 
 
 def generator_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels: Tensor) -> Tensor:
-    """Loss of the Generator: every made painting should be judged more real than its real partner."""
+    """Loss of the Generator: every made painting should be judged more real than its real partner.
+
+    Shape:
+        made (n, nc, bands, frames) and its labels (n,); real (m, nc, bands, frames), the partners of each n / m made
+        ones in a row, of the same label.
+    """
+    each = len(made) // len(real)
     with torch.no_grad():
-        real_logits = discriminator(real, labels)
+        real_logits = discriminator(real, labels[::each]).repeat_interleave(each)
     made_logits = discriminator(made, labels)
     return F.softplus(real_logits - made_logits).mean()
+
+
+def variety(made: Tensor, labels: Tensor, usual: Tensor) -> Tensor:
+    """How far apart two paintings of a label are, in units of how far two recordings of it are; 1 is as it should be.
+
+    To raise it while it is below 1 keeps the Generator from painting each label in few ways, which a Discriminator
+    that sees one painting at a time hardly notices. (Mao et al. 2019 raise the distance of two paintings over that of
+    their latents, without end.)
+
+    Shape:
+        made (2n, nc, bands, frames), whose rows 2k and 2k + 1 are of one label; labels (2n,); usual (labels,), mean
+        absolute difference of two recordings, see `usual_distances`.
+    """
+    apart = (made[0::2] - made[1::2]).abs().mean((1, 2, 3))
+    return (apart / usual[labels[::2]]).mean()
+
+
+def usual_distances(paintings: Tensor, labels: Tensor, count: int, pairs: int = 256) -> Tensor:
+    """Mean absolute difference of two recordings of each of `count` labels (1 if there are none). Shape: (count,).
+
+    Of a label with a single recording it is not known: then that of the others serves, or of any two recordings.
+    """
+    found = torch.full((max(count, 1),), math.nan)
+    draw = torch.Generator().manual_seed(0)
+
+    def between(rows: Tensor) -> float:
+        one = rows[torch.randint(len(rows), (pairs,), generator=draw)]
+        other = rows[torch.randint(len(rows), (pairs,), generator=draw)]
+        differ = one != other
+        return (paintings[one[differ]] - paintings[other[differ]]).abs().mean().item()
+
+    for label in range(len(found)):
+        rows = (labels == label).nonzero()[:, 0]
+        if len(rows) > 1:
+            found[label] = between(rows)
+    if found.isnan().all():
+        found[:] = between(torch.arange(len(labels)))
+    return found.nan_to_num(found.nanmean().item()).clamp_min(1e-3)

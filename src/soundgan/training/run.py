@@ -6,7 +6,7 @@ The model folder itself is what users share; `training/` in it holds cache, chec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,23 +19,30 @@ from soundgan.files import check_name
 from soundgan.model_folder import CONFIG, ModelConfig
 from soundgan.settings import Settings, check_settings
 from soundgan.spectrogram import Representation
+from soundgan.training.best import BEST, load_best
 from soundgan.training.card import write_card
-from soundgan.training.checkpoint import Clock, load_average, read_made_with
+from soundgan.training.checkpoint import CHECKPOINT, Clock, load_average, read_made_with
 from soundgan.training.export import export
 from soundgan.training.legacy import legacy_generator
-from soundgan.training.loop import CHECKPOINT, Progress, train
+from soundgan.training.loop import Progress, train
 from soundgan.training.networks import build_generator
+from soundgan.training.quality import Check
+from soundgan.training.world import join
 
 TRAINING = "training"
 
 
 class Result(NamedTuple):
-    """What a run left: the model folder, the sounds seen, the seconds spent, and whether it was stopped early."""
+    """What a run left: the model folder, the sounds seen, the seconds spent, and whether it was stopped early.
+
+    `best` is what the check of the kept Generator found; None if the training was too short for one.
+    """
 
     folder: Path
     seen: int
     seconds: float
     interrupted: bool
+    best: Check | None
 
 
 def run(
@@ -47,6 +54,8 @@ def run(
     stepped: Callable[[Progress], None] = lambda progress: None,
 ) -> Result:
     """Train on `settings.dataroot` and write the model folder `settings.saveroot`; resume what is there.
+
+    Of several processes that were started together, see `soundgan.training.world`, the first writes and reports.
 
     Args:
         reading: called with (done, all) while sounds are read.
@@ -64,14 +73,17 @@ def run(
         check_name(folder.resolve().name)
     except ValueError as error:
         raise TrainingError(f"saveroot {folder}: the model is named by its last part, which {error}") from None
-    with _alone(folder / TRAINING):
-        dataset = prepare(data, settings, folder / TRAINING / "cache", reading)
-        prepared(dataset.report)
-        outcome = train(dataset, settings, folder / TRAINING, stepped, announce)
-        about = dataset.representation, dataset.label_names, outcome.clock, outcome.machine
-        config = export(outcome.generator, _describe(folder, settings, outcome.generator, *about), folder)
-        write_card(folder, config, dataset)
-    return Result(folder, outcome.clock.seen, outcome.clock.seconds, outcome.interrupted)
+    with join(settings) as world, _alone(folder / TRAINING) if world.first else nullcontext():
+        with world.after_the_first():
+            dataset = prepare(data, settings, folder / TRAINING / "cache", reading)
+        if world.first:
+            prepared(dataset.report)
+        outcome = train(dataset, settings, folder / TRAINING, stepped, announce, world)
+        if world.first:
+            about = dataset.representation, dataset.label_names, outcome.clock, outcome.machine, outcome.best
+            config = export(outcome.generator, _describe(folder, settings, outcome.generator, *about), folder)
+            write_card(folder, config, dataset)
+    return Result(folder, outcome.clock.seen, outcome.clock.seconds, outcome.interrupted, outcome.best)
 
 
 def export_checkpoint(folder: Path) -> Path:
@@ -87,8 +99,10 @@ def export_checkpoint(folder: Path) -> Path:
     settings = check_settings(made_with["settings"], source=str(checkpoint))
     representation = Representation.model_validate(made_with["representation"])
     generator = build_generator(settings, representation, len(made_with["labels"]))
-    clock = load_average(checkpoint, generator)
-    about = representation, made_with["labels"], clock, made_with.get("machine", "")
+    clock, best = load_average(checkpoint, generator), None
+    if (kept := folder / TRAINING / BEST).exists():
+        best = load_best(kept, generator)
+    about = representation, made_with["labels"], clock, made_with.get("machine", ""), best
     config = export(generator, _describe(folder, settings, generator, *about), folder)
     write_card(folder, config)
     return folder
@@ -110,7 +124,7 @@ def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
         sample_rate=22050, n_fft=1024, hop=512, bands=rows, frames=columns, scale="mel", floor_db=-80, ceiling_db=0
     )
     settings = settings.model_copy(update={"network": "dcgan"})
-    config = export(generator, _describe(folder, settings, generator, representation, [], Clock(), ""), folder)
+    config = export(generator, _describe(folder, settings, generator, representation, [], Clock(), "", None), folder)
     write_card(folder, config)
     return folder
 
@@ -140,6 +154,7 @@ def _describe(
     labels: list[str],
     clock: Clock,
     machine: str,
+    best: Check | None,
 ) -> ModelConfig:
     training: dict[str, Any] = {
         "sounds_seen": clock.seen,
@@ -148,6 +163,8 @@ def _describe(
         "machine": machine,
         "generator_parameters": sum(parameter.numel() for parameter in generator.parameters()),
     }
+    if best is not None:
+        training["kept"] = {name: round(value, 4) for name, value in best._asdict().items()}
     # Where the data lay on the machine that trained is nobody's business.
     kept = settings.model_dump(mode="json", exclude={"dataroot", "saveroot", "licence", "attribution"})
     return ModelConfig(

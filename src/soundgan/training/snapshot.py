@@ -13,23 +13,26 @@ from soundgan.dataset import Dataset
 from soundgan.picture import grid, save_picture
 from soundgan.settings import Settings
 from soundgan.spectrogram import Painting, synthesise
+from soundgan.training.chance import Chance
+from soundgan.training.players import Painter
 
 MADE, REAL, MOST_ROWS = 8, 4, 10
 
 
 @torch.no_grad()
-def save_snapshot(folder: Path, generator: nn.Module, dataset: Dataset, settings: Settings, seen: int) -> Path:
+def save_snapshot(
+    folder: Path, generator: nn.Module, dataset: Dataset, settings: Settings, painter: Painter, seen: int
+) -> Path:
     """Write `<seen>.png`, a row a label with 4 real paintings and then 8 made ones, and `<seen>/` with a WAV a row.
 
     The latents are the same every time, so that successive snapshots show the same sounds grow.
     """
-    rng = np.random.default_rng(settings.seed)
     labels = chosen_rows(len(dataset.label_names))
     device = next(generator.parameters()).device
+    chance = Chance(settings.seed, 0, device)
     sheet, first = [], []
     for label in labels:
-        z = torch.from_numpy(rng.standard_normal((MADE, settings.nz), np.float32)).to(device)
-        made = generator(z, torch.full((MADE,), label, device=device))[:, :1].cpu().numpy()
+        made = painter.paint(generator, torch.full((MADE,), label, device=device), chance)[:, :1].cpu().numpy()
         sheet.append([*real_paintings(dataset, label), *made])
         first.append(made[0])
 

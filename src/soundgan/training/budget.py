@@ -1,0 +1,48 @@
+"""When a training is over: after so many minutes or sounds, or when it no longer gets better."""
+
+from __future__ import annotations
+
+import math
+
+from soundgan.settings import Settings
+from soundgan.training.checkpoint import Clock
+from soundgan.training.quality import GROWTH
+
+DEFAULT_MINUTES = 60.0
+# With `auto`:
+PATIENCE = 1.01 * GROWTH**3  # times the sounds of the best check are seen at the end: three checks without a gain
+LEAST_SOUNDS = 16_000  # are seen before the end
+
+
+class Budget:
+    """What may be spent, and how much of it is spent. `minutes` counts over all restarts of a training.
+
+    Attributes:
+        auto: whether the training ends by itself, when its best check lies far behind.
+    """
+
+    def __init__(self, settings: Settings, recordings: int) -> None:
+        epochs_seen = settings.num_epochs * recordings if settings.num_epochs else None
+        sounds = [count for count in (settings.sounds, epochs_seen) if count is not None]
+        self.auto = settings.minutes == "auto"
+        self._sounds = min(sounds) if sounds else math.inf
+        minutes = settings.minutes or (DEFAULT_MINUTES if not sounds else math.inf)
+        self._seconds = math.inf if minutes == "auto" else 60 * minutes
+        self._last = math.inf
+
+    def found_best(self, seen: int) -> None:
+        """The best check so far was after `seen` sounds."""
+        if self.auto:
+            self._last = max(LEAST_SOUNDS, PATIENCE * seen)
+
+    def done(self, clock: Clock) -> float:
+        """Share that is spent, from 0 to 1; with `auto`, if it gets no better."""
+        return min(1.0, max(clock.seen / min(self._sounds, self._last), clock.seconds / self._seconds))
+
+    def spent(self, clock: Clock) -> bool:
+        return self.done(clock) >= 1
+
+    def seconds_left(self, clock: Clock, sounds_per_second: float) -> float:
+        """Seconds until it is spent, at most; infinite before the first check with `auto`."""
+        sounds = min(self._sounds, self._last)
+        return max(0.0, min(self._seconds - clock.seconds, (sounds - clock.seen) / max(sounds_per_second, 1e-9)))

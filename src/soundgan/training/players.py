@@ -1,0 +1,79 @@
+"""The two networks, what trains them, and the averaged Generator."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor, nn
+
+from soundgan.dataset import Dataset
+from soundgan.grain import Grain
+from soundgan.settings import Settings
+from soundgan.spectrogram import Representation
+from soundgan.training.chance import Chance
+from soundgan.training.networks import build_discriminator, build_generator
+
+NEW_TAPE = 8192  # sounds seen after which there is another tape of grain, so that no network learns it by heart
+
+
+@dataclass
+class Players:
+    """The two networks, their optimizers, and the averaged Generator (EMA) that is kept in the end."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    average: nn.Module
+    generator_optimizer: torch.optim.Optimizer
+    discriminator_optimizer: torch.optim.Optimizer
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+
+    @torch.no_grad()
+    def take_average(self, decay: float) -> None:
+        """Move the averaged Generator towards the present one, by 1 - `decay` of the way."""
+        for mine, theirs in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+            mine.lerp_(theirs, 1 - decay)
+
+
+def new_players(dataset: Dataset, settings: Settings, device: torch.device) -> Players:
+    """Untrained networks for the paintings of a dataset, the same ones for the same seed."""
+    torch.manual_seed(settings.seed)
+    count = len(dataset.label_names)
+    networks = [build(settings, dataset.representation, count) for build in (build_generator, build_discriminator)]
+    generator, discriminator = (net.to(device, memory_format=torch.channels_last) for net in networks)  # type: ignore[call-overload]
+    betas = (settings.beta1, settings.beta2)
+    fused = device.type in ("cpu", "cuda")
+    return Players(
+        generator,
+        discriminator,
+        copy.deepcopy(generator).eval().requires_grad_(False),
+        torch.optim.Adam(generator.parameters(), settings.lr_G, betas, fused=fused),
+        torch.optim.Adam(discriminator.parameters(), settings.lr_D, betas, fused=fused),
+    )
+
+
+class Painter:
+    """Hands a Generator what it paints from: new latents, and grain if it takes some."""
+
+    def __init__(self, settings: Settings, representation: Representation) -> None:
+        self._nz = settings.nz
+        # The tape of the step and that of the checks, which draw their chance from 0 sounds seen.
+        self._tape = lru_cache(2)(partial(Grain, representation))
+
+    def paint(self, generator: nn.Module, labels: Tensor, chance: Chance, *, one_grain: bool = False) -> Tensor:
+        """Paintings (n, nc, bands, frames) of labels (n,); with `one_grain`, the same grain lies on all."""
+        z = chance.normal(len(labels), self._nz)
+        if not generator.grainy:
+            return generator(z, labels)
+        grain = chance.pieces(self._tape(seed=chance.seen // NEW_TAPE), 1 if one_grain else len(labels))
+        return generator(z, labels, grain.expand(len(labels), -1, -1, -1))

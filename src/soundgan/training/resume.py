@@ -1,0 +1,37 @@
+"""Going on with a checkpoint: only with the data and the settings that it was made with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from soundgan.errors import TrainingError
+from soundgan.settings import Settings
+from soundgan.training.checkpoint import read_made_with
+
+# What a resumed run may change; everything else must be as it was. The last line is for getting over a divergence.
+CHANGEABLE = {
+    "dataroot", "saveroot", "exclude", "licence", "attribution", "original_image_size",
+    "minutes", "sounds", "num_epochs", "snapshot_minutes", "threads", "workers", "precision", "ngpu",
+    "lr_G", "lr_D", "penalty",
+}  # fmt: skip
+OF_THE_OTHER_NETWORK = {"residual": {"ngf", "ndf"}, "dcgan": {"size"}}
+
+
+def read_before(checkpoint: Path, now: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint was made with, if a run made with `now` may go on from it.
+
+    Raises:
+        TrainingError: it was made with other data or settings, or is damaged; the message names what differs.
+    """
+    was = read_made_with(checkpoint)
+    way_out = f"choose another saveroot, or delete {checkpoint.parent} to start anew"
+    for key in sorted(now["settings"].keys() - CHANGEABLE - OF_THE_OTHER_NETWORK[now["settings"]["network"]]):
+        # A setting that the checkpoint does not know yet had what is now its default.
+        before, after = was["settings"].get(key, Settings.model_fields[key].default), now["settings"][key]
+        if before != after:
+            raise TrainingError(f"{checkpoint}: was trained with {key} = {before}, now it is {after}; {way_out}")
+    # Afterwards, because a setting that changes the paintings is better told by its name.
+    if was["data"] != now["data"]:
+        raise TrainingError(f"{checkpoint}: was trained on other sounds; {way_out}")
+    return was

@@ -1,0 +1,165 @@
+"""What the Discriminator sees: sounds that are moved, louder or partly blank, and still the same kind of sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from soundgan.training import augment as room
+from soundgan.training.augment import MOST, PACE, TARGET, adapted, augment
+from soundgan.training.chance import Chance
+from soundgan.training.world import World
+
+N, BANDS, FRAMES = 64, 64, 48
+AMOUNTS = {"LATER", "HIGHER", "LOUDER", "BLANK"}
+
+
+def chance(seed: int = 0, world: World | None = None) -> Chance:
+    return Chance(seed, 0, torch.device("cpu"), *[world] if world else [])
+
+
+@pytest.fixture
+def paintings() -> Tensor:
+    """Random ones that are silent in a quarter of their cells."""
+    drawn = 0.6 * torch.rand(N, 1, BANDS, FRAMES, generator=torch.Generator().manual_seed(1)) - 0.3
+    return torch.where(torch.rand(drawn.shape, generator=torch.Generator().manual_seed(2)) < 0.25, -1.0, drawn)
+
+
+@pytest.fixture
+def only(monkeypatch: pytest.MonkeyPatch):
+    """Leaves one change."""
+
+    def leave(names: Iterable[str]) -> None:
+        for name in AMOUNTS - set(names):
+            monkeypatch.setattr(room, name, 0)
+
+    return leave
+
+
+def moved(painting: Tensor, rows: int, columns: int) -> Tensor:
+    """A painting (nc, bands, frames) moved upwards and later, with silence where it came from."""
+    there = torch.full_like(painting, -1)
+    bands, frames = painting.shape[1:]
+    there[:, max(rows, 0) : bands + min(rows, 0), max(columns, 0) : frames + min(columns, 0)] = painting[
+        :, max(-rows, 0) : bands - max(rows, 0), max(-columns, 0) : frames - max(columns, 0)
+    ]
+    return there
+
+
+def test_never_is_never(paintings: Tensor) -> None:
+    assert torch.equal(augment(paintings, 0.0, chance()), paintings)
+
+
+@pytest.mark.parametrize(("name", "axis"), [("LATER", 1), ("HIGHER", 0)])
+def test_a_shift_moves_every_cell_and_uncovers_silence(name: str, axis: int, paintings: Tensor, only) -> None:
+    only([name])
+    most = round(getattr(room, name) * (BANDS, FRAMES)[axis])
+    shifts = []
+    for before, after in zip(paintings, augment(paintings, 1.0, chance()), strict=True):
+        found = [s for s in range(-most, most + 1) if torch.equal(after, moved(before, *((s, 0), (0, s))[axis]))]
+        assert len(found) == 1
+        shifts += found
+    assert set(shifts) == set(range(-most, most + 1))
+
+
+def test_a_gain_is_one_for_the_whole_sound_and_leaves_silence_silent(paintings: Tensor, only) -> None:
+    only(["LOUDER"])
+    changed = augment(paintings, 1.0, chance())
+    silent = paintings == -1
+    assert (changed[silent] == -1).all()
+    gains = [(after - before)[before > -1] for before, after in zip(paintings, changed, strict=True)]
+    assert all(gain.std() < 1e-6 and gain.abs().max() <= room.LOUDER for gain in gains)
+    means = torch.stack([gain.mean() for gain in gains])
+    assert means.min() < -0.5 * room.LOUDER and means.max() > 0.5 * room.LOUDER
+    # What is near a bound stays within.
+    loud = augment(torch.full_like(paintings, 0.99), 1.0, chance())
+    quiet = augment(torch.full_like(paintings, -0.99), 1.0, chance())
+    assert loud.max() == 1 and quiet.min() == -1
+
+
+def test_a_blank_is_one_stripe_of_bands_or_of_frames(only) -> None:
+    only(["BLANK"])
+    changed = augment(torch.zeros(N, 1, BANDS, FRAMES), 1.0, chance())[:, 0]
+    kinds = set()
+    for painting in changed:
+        blank = painting == -1
+        assert ((painting == 0) | blank).all()
+        rows, columns = blank.all(dim=1).nonzero()[:, 0], blank.all(dim=0).nonzero()[:, 0]
+        assert len(rows) == 0 or len(columns) == 0
+        for kind, stripe, count in (("bands", rows, BANDS), ("frames", columns, FRAMES)):
+            if len(stripe):
+                kinds.add(kind)
+                assert stripe[-1] - stripe[0] + 1 == len(stripe) <= room.BLANK * count + 1
+                assert blank.sum() == len(stripe) * (BANDS * FRAMES // count)
+    assert kinds == {"bands", "frames"}
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5])
+def test_changes_come_as_often_as_told_and_one_by_one(probability: float, only) -> None:
+    only(["LOUDER"])
+    changed = augment(torch.zeros(2000, 1, 2, 2), probability, chance())
+    assert (changed[:, 0, 0, 0] != 0).float().mean() == pytest.approx(probability, abs=0.04)
+
+
+def test_most_stays_as_it_was_where_changes_are_rare(paintings: Tensor) -> None:
+    changed = augment(paintings, 0.05, chance())
+    same = sum(torch.equal(before, after) for before, after in zip(paintings, changed, strict=True))
+    assert 0.6 * N < same < N
+
+
+def test_the_generator_learns_through_all_changes() -> None:
+    paintings = 0.4 * torch.rand(6, 1, 8, 8, dtype=torch.float64) - 0.2
+    paintings.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: augment(x, 1.0, chance()), paintings)
+
+
+def test_what_is_blanked_or_moved_out_teaches_nothing(only) -> None:
+    only(["BLANK", "LATER"])
+    paintings = torch.zeros(N, 1, BANDS, FRAMES, requires_grad=True)
+    changed = augment(paintings, 1.0, chance())
+    changed.sum().backward()
+    assert paintings.grad is not None
+    assert paintings.grad.sum() == (changed == 0).sum()  # every visible cell comes from one cell
+    assert set(paintings.grad.unique().tolist()) == {0, 1}
+
+
+def test_channels_are_changed_together(paintings: Tensor) -> None:
+    changed = augment(paintings.expand(-1, 3, -1, -1), 0.8, chance())
+    assert changed.shape == (N, 3, BANDS, FRAMES) and changed.dtype == paintings.dtype
+    assert torch.equal(changed, augment(paintings, 0.8, chance()).expand(-1, 3, -1, -1))
+
+
+def test_every_chance_changes_otherwise_and_the_same_one_alike(paintings: Tensor) -> None:
+    first = augment(paintings, 0.5, chance())
+    assert torch.equal(augment(paintings, 0.5, chance()), first)
+    assert not torch.equal(augment(paintings, 0.5, chance(1)), first)
+
+
+def test_processes_change_their_shares_as_one_changes_all(paintings: Tensor) -> None:
+    whole = augment(paintings, 0.5, chance())
+    worlds = [World(k, 4) for k in range(4)]
+    shares = [augment(world.shard(paintings), 0.5, chance(world=world)) for world in worlds]
+    assert torch.equal(torch.cat(shares), whole)
+
+
+@given(probability=st.floats(0, MOST), right=st.floats(0, 1), sounds=st.integers(1, 4096))
+def test_it_adapts_against_what_the_discriminator_knows(probability: float, right: float, sounds: int) -> None:
+    after = adapted(probability, right, sounds)
+    assert 0 <= after <= MOST
+    if right > TARGET:
+        assert after > probability or after == MOST
+    else:
+        assert after < probability or after == 0
+    assert abs(after - probability) <= sounds / PACE + 1e-12
+
+
+def test_a_sure_discriminator_sees_changes_as_often_as_can_be_in_the_end() -> None:
+    probability = 0.0
+    for _ in range(PACE // 16):
+        probability = adapted(probability, 1.0, 16)
+    assert probability == MOST

@@ -1,0 +1,83 @@
+"""The best Generator so far is kept, and nothing but the best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from soundgan.errors import TrainingError
+from soundgan.training.best import BEST, Best, load_best, read_check
+from soundgan.training.quality import Check
+
+
+def check(frechet: float, seen: int = 2000) -> Check:
+    return Check(seen, frechet, precision=0.7, recall=0.6, coverage=0.5, copies=0.1)
+
+
+def network(value: float) -> nn.Module:
+    linear = nn.Linear(3, 2)
+    with torch.no_grad():
+        for parameter in linear.parameters():
+            parameter.fill_(value)
+    return linear
+
+
+def kept(folder: Path) -> float:
+    """The weights that are kept: all are this number."""
+    generator = network(-1)
+    load_best(folder / BEST, generator)
+    (value,) = torch.cat([parameter.flatten() for parameter in generator.parameters()]).unique().tolist()
+    return value
+
+
+def test_the_lowest_distance_is_kept(tmp_path: Path) -> None:
+    best = Best(tmp_path, anew=True)
+    assert best.check is None
+    taken = [best.offer(check(frechet, seen), network(frechet)) for seen, frechet in enumerate([9, 5, 7, 5, 3, 4])]
+    assert taken == [True, True, False, False, True, False]
+    assert kept(tmp_path) == 3
+    assert best.check == read_check(tmp_path / BEST) == check(3, 4)
+    assert [path.name for path in tmp_path.iterdir()] == [BEST]
+
+
+def test_it_outlives_the_process(tmp_path: Path) -> None:
+    Best(tmp_path, anew=True).offer(check(3), network(3))
+    again = Best(tmp_path, anew=False)
+    assert again.check == check(3)
+    assert not again.offer(check(4), network(4)) and kept(tmp_path) == 3
+    assert again.offer(check(2), network(2)) and kept(tmp_path) == 2
+
+
+def test_a_training_that_starts_anew_knows_nothing_of_an_older_one(tmp_path: Path) -> None:
+    Best(tmp_path, anew=True).offer(check(3), network(3))
+    best = Best(tmp_path, anew=True)
+    assert best.check is None and not (tmp_path / BEST).exists()
+    assert best.offer(check(8), network(8)) and kept(tmp_path) == 8
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def foreign(path: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, path)
+
+
+@pytest.mark.parametrize("damage", [half, foreign, lambda path: path.write_bytes(b"")])
+def test_a_damaged_file_is_named_with_the_way_out(damage, tmp_path: Path) -> None:
+    Best(tmp_path, anew=True).offer(check(3), network(3))
+    damage(tmp_path / BEST)
+    for use in (lambda: Best(tmp_path, anew=False), lambda: load_best(tmp_path / BEST, network(0))):
+        with pytest.raises(TrainingError, match="delete it") as caught:
+            use()
+        assert str(tmp_path / BEST) in str(caught.value)
+
+
+def test_weights_of_another_shape_are_told(tmp_path: Path) -> None:
+    Best(tmp_path, anew=True).offer(check(3), network(3))
+    with pytest.raises(TrainingError, match=r"best\.safetensors: does not fit"):
+        load_best(tmp_path / BEST, nn.Linear(4, 2))

@@ -1,0 +1,197 @@
+"""The report of a training, as a browser gets it while training runs and afterwards."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from conftest import TinySettings
+from pages import Balance, parsed
+
+from soundgan.dataset import Dataset
+from soundgan.training.augment import MOST
+from soundgan.training.chart import HEIGHT, WIDTH, chart
+from soundgan.training.chart import MOST as MANY
+from soundgan.training.loop import train
+from soundgan.training.page import EARLIER, REPORT, remarks, write_report
+from soundgan.training.quality import FIRST, Check
+
+EVIL = '<b>"a & b" 100%'
+GOOD = Check(20_000, 10.0, precision=0.9, recall=0.6, coverage=0.8, copies=0.05)
+
+
+def step(seen: int, **changes: float) -> dict[str, float]:
+    line = {"seen": seen, "steps": seen // 4, "seconds": seen / 30, "loss_D": 0.5, "loss_G": 1.5, "judged_right": 0.7}
+    return {**line, "penalty": 0.2, "augment": 0.1, "variety": 0.9, "sounds_per_second": 30.0, **changes}
+
+
+def logged(check: Check) -> dict[str, float]:
+    return {**check._asdict(), "steps": check.seen // 4, "seconds": check.seen / 30}
+
+
+def training(folder: Path, lines: list[dict[str, float]], snapshots: int = 0) -> Path:
+    """A folder of a training with such a log."""
+    folder.mkdir(parents=True)
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for k in range(snapshots):
+        sounds = folder / "snapshots" / f"{1000 * k:09d}"
+        sounds.mkdir(parents=True)
+        for name in (sounds / "kick.wav", sounds / f"{EVIL}.wav", sounds.with_suffix(".png")):
+            name.write_bytes(b"")
+    return folder
+
+
+def report(folder: Path, dataset: Dataset, settings: Any) -> tuple[str, Balance]:
+    text = write_report(folder, dataset, settings).read_text(encoding="utf-8")
+    return text, parsed(text)
+
+
+def test_a_training_leaves_its_report(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> None:
+    train(tiny_dataset, tiny_settings(sounds=16), tmp_path / "drum & bass" / "training")
+    text = (tmp_path / "drum & bass" / "training" / REPORT).read_text(encoding="utf-8")
+    page = parsed(text)
+    assert "drum & bass" in page.text and "16 sounds seen" in page.text and "24 recordings" in page.text
+    assert "batch_size" in page.text and "lr_G" not in page.text  # what differs from the defaults
+    for link in re.findall(r'src="([^"]+)"', text):
+        assert (tmp_path / "drum & bass" / "training" / unquote(unescape(link))).is_file()
+    assert page.seen.count("audio") == 3 and page.seen.count("img") == 1
+
+
+def test_everything_measured_has_its_curve(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> None:
+    checks = [GOOD._replace(seen=seen, frechet=30 - seen / 1000) for seen in (2000, 2500, 3128)]
+    lines = [*(step(seen) for seen in range(100, 3200, 100)), *map(logged, checks)]
+    text, page = report(training(tmp_path / "t", lines), tiny_dataset, tiny_settings())
+    titles = re.findall(r'role="img" aria-label="([^"]+)"', text)
+    assert titles == [
+        "Fréchet distance", "Coverage, recall, copies", "Losses", "Pairs judged right", "Changes of paintings",
+        "Variety", "Gradient penalty",
+    ]  # fmt: skip
+    assert page.seen.count("polyline") == 1 + 3 + 2 + 1 + 1 + 1 + 1
+    assert "3,128 sounds" in page.text and "it still gets better" in page.text
+
+
+def test_logs_of_an_older_soundgan_and_empty_ones_are_read(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    old = [{key: value for key, value in step(seen).items() if key != "augment"} for seen in (400, 800)]
+    _, page = report(training(tmp_path / "old", old), tiny_dataset, tiny_settings())
+    assert "Losses" in page.text and "Fréchet" not in page.text and "Changes" not in page.text
+    _, page = report(training(tmp_path / "new", []), tiny_dataset, tiny_settings())
+    assert "0 sounds seen" in page.text and "Curves" not in page.text and f"{FIRST:,}" in page.text
+    (tmp_path / "new" / "log.jsonl").unlink()
+    report(tmp_path / "new", tiny_dataset, tiny_settings())
+
+
+def test_snapshots_are_shown_newest_first_and_not_all_of_many(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    text, page = report(training(tmp_path / "t", [step(30_000)], snapshots=31), tiny_dataset, tiny_settings())
+    shown = [int(seen) for seen in re.findall(r'src="snapshots/(\d+)\.png"', text)]
+    assert shown[0] == 30_000 and shown == sorted(shown, reverse=True) and len(shown) == EARLIER + 1
+    assert shown[-1] == 0
+    assert text.count("<details>") == EARLIER and page.seen.count("audio") == 2 * (EARLIER + 1)
+
+
+def test_names_of_labels_are_text_and_links_lead_to_their_files(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    folder = training(tmp_path / "t", [step(400)], snapshots=1)
+    text, page = report(folder, tiny_dataset, tiny_settings())
+    assert "<b>" not in text.replace("<b>400</b>", "") and EVIL in page.text
+    links = re.findall(r'src="([^"]+)"', text)
+    assert len(links) == 3 and all((folder / unquote(unescape(link))).is_file() for link in links)
+    assert "http" not in text and "@import" not in text and "script" not in page.seen
+
+
+# What is seen
+
+
+def said(checks: list[Check], **now: float) -> str:
+    seen = checks[-1].seen if checks else FIRST
+    return " ".join(remarks([step(seen, **now)] * 30, checks))
+
+
+def test_a_good_training_is_told_to_go_on() -> None:
+    assert (
+        said([GOOD, GOOD._replace(seen=25_000, frechet=9)])
+        == "The last check was the best so far: it still gets better."
+    )
+
+
+def test_a_training_that_gets_no_better_is_told_when_enough_was_tried() -> None:
+    later = [GOOD._replace(seen=round(20_000 * 1.25**k), frechet=11) for k in range(1, 5)]
+    assert "better than the last one" in said([GOOD, *later[:2]])
+    assert "No progress since the check after 20,000 sounds" in said([GOOD, *later[:3]])
+    assert "the 4 later checks were worse" in said([GOOD, *later])
+    early = [check._replace(seen=check.seen // 10) for check in (GOOD, *later)]
+    assert "No progress" not in said(early)
+
+
+def test_copying_and_sameness_are_told() -> None:
+    assert "Copying: 40% of the sounds" in said([GOOD._replace(copies=0.4)])
+    assert "Copying" not in said([GOOD])
+    assert "Little variety" in said([GOOD._replace(recall=0.02)])
+    assert "Little variety" not in said([GOOD._replace(recall=0.02, precision=0.1)])  # just bad
+
+
+def test_a_discriminator_that_knows_too_much_is_told() -> None:
+    assert "nearly all pairs right" in said([GOOD], judged_right=1.0)
+    assert "as often as can be" in said([GOOD], augment=MOST)
+    assert "pairs" not in said([GOOD]) and "as often" not in said([GOOD])
+
+
+# Curves
+
+
+def points_of(svg: str) -> list[list[tuple[float, float]]]:
+    found = re.findall(r'points="([^"]+)"', svg)
+    return [[tuple(map(float, one.split(","))) for one in points.split()] for points in found]  # type: ignore[misc]
+
+
+def test_a_line_goes_from_left_to_right_and_up_where_values_rise() -> None:
+    (points,) = points_of(chart("Title", "told", {"one": [(100.0 * k, 0.1 * k) for k in range(1, 10)]}))
+    for (x, y), (later, higher) in pairwise(points):
+        assert later > x and higher < y
+    assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in points)
+    steps = [later - x for (x, _), (later, _) in pairwise(points)]
+    assert max(steps) == pytest.approx(min(steps), abs=0.2)
+
+
+def test_shares_fill_their_scale_whatever_they_are() -> None:
+    (points,) = points_of(chart("", "", {"one": [(1.0, 0.0), (2.0, 0.5), (3.0, 1.0)]}, share=True))
+    low, middle, top = (y for _, y in points)
+    assert middle == pytest.approx((low + top) / 2, abs=0.1)
+    (flat,) = points_of(chart("", "", {"one": [(1.0, 0.5), (2.0, 0.5)]}, share=True))
+    assert flat[0][1] == pytest.approx(middle, abs=0.1)
+
+
+def test_many_points_are_drawn_faintly_and_their_means_plainly() -> None:
+    values = [(float(k), 1.0 + (-1) ** k) for k in range(1, 5 * MANY + 1)]
+    raw, means = points_of(chart("", "", {"one": values}))
+    assert len(raw) == len(values) and len(means) < len(raw) / 3
+
+    def unrest(points: list[tuple[float, float]]) -> float:
+        return max(y for _, y in points) - min(y for _, y in points)
+
+    assert unrest(means) < 0.3 * unrest(raw)
+
+
+def test_one_high_value_does_not_flatten_the_rest() -> None:
+    values = [(1.0, 5000.0), *((float(k), 1.0 + k % 2) for k in range(2, 40))]
+    (points,) = points_of(chart("", "", {"one": values}))
+    assert max(y for _, y in points[1:]) - min(y for _, y in points[1:]) > HEIGHT / 12
+    assert points[0][1] == min(y for _, y in points)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-9, 1.0, 1e9])
+def test_any_value_can_be_drawn(value: float) -> None:
+    svg = chart("", "", {"one": [(1.0, value), (2.0, value)]}, mark=1.0)
+    parsed(svg)
+    assert "nan" not in svg and "inf" not in svg and 'class="mark"' in svg
+    assert chart("", "", {"one": []}) == ""

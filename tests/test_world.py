@@ -1,0 +1,279 @@
+"""Several processes end where one does, whoever writes, stops or fails; they speak to one another on this machine only.
+
+Where weights are compared, everything is computed in double precision: Adam's first steps follow hardly more than the
+sign of a gradient, and would make the rounding of single-precision sums visible.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TinySettings
+from training_folder import clock_of, log_of, tensors
+
+from soundgan.dataset import Dataset
+from soundgan.errors import TrainingError
+from soundgan.grain import Grain
+from soundgan.model import SoundGAN
+from soundgan.spectrogram import preset
+from soundgan.training import augment, loop
+from soundgan.training.chance import Chance
+from soundgan.training.loop import train
+from soundgan.training.world import ALONE, World, join, rank
+
+PATIENCE = 120  # s that processes have on a busy machine before they count as hung
+LOOPBACK = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo"}
+NOISY = {"initial_noise_std": 0.2, "sounds": 24}
+
+WORKER = """
+import json, os, signal, sys
+from pathlib import Path
+
+import torch
+
+from soundgan.dataset import prepare
+from soundgan.errors import TrainingError
+from soundgan.settings import Settings
+from soundgan.training import augment, loop
+from soundgan.training.world import join
+
+torch.set_default_dtype(torch.float64)
+torch.Tensor.float = torch.Tensor.double
+loop.LOG_EVERY, loop.save_snapshot, augment.PACE = 1, lambda *args: None, 20
+settings, place = Settings.model_validate_json(sys.argv[1]), Path(sys.argv[2])
+batch, told, written, reports = loop.order, {}, [], []
+
+def watch(event, details):
+    if event == "open" and (details[2] or 0) & (os.O_WRONLY | os.O_RDWR):
+        written.append(str(details[0]))
+
+sys.addaudithook(watch)
+
+def at(seen, act):
+    def acting(seed, position, size, recordings):
+        if position == seen:
+            act()
+        return batch(seed, position, size, recordings)
+    loop.order = acting
+
+def error_of(act):
+    try:
+        act()
+    except TrainingError as error:
+        return str(error)
+
+def fail():
+    raise ZeroDivisionError
+
+def together():
+    with join(settings) as world:
+        with world.after_the_first():
+            dataset = prepare(Path(settings.dataroot), settings, place / "cache")
+
+        def train(name, **changes):
+            changed = settings.model_copy(update=changes)
+            return loop.train(dataset, changed, place / name, reports.append, reports.append, world)
+
+        train("two")
+        train("two then one", sounds=12)
+        train("one then two")
+        told["indivisible"] = error_of(lambda: train("indivisible", batch_size=5))
+        told["unlike"] = error_of(lambda: train("unlike", licence=str(world.rank)))
+        if world.rank == 1:
+            at(8, lambda: signal.raise_signal(signal.SIGINT))
+        outcome = train("stopped")
+        told["stopped"] = [outcome.clock.seen, outcome.interrupted]
+        if world.rank == 1:
+            at(8, fail)
+        train("failed")
+
+try:
+    told["lost"] = error_of(together)
+except ZeroDivisionError:
+    told["failed"] = True
+told |= {"written": [path for path in written if path.startswith(str(place))], "reports": len(reports)}
+Path(sys.argv[3], os.environ["RANK"]).write_text(json.dumps(told))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def start(arguments: Sequence[object], size: int = 2) -> list[subprocess.Popen[str]]:
+    """Start Python `size` times as a launcher would."""
+    here = {**os.environ, **LOOPBACK, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    here["WORLD_SIZE"] = str(size)
+    pipes: dict[str, Any] = {name: subprocess.PIPE for name in ("stdout", "stderr")}
+    command = [sys.executable, *map(str, arguments)]
+    return [
+        subprocess.Popen(command, env={**here, "RANK": str(k), "LOCAL_RANK": str(k)}, text=True, **pipes)
+        for k in range(size)
+    ]
+
+
+def finish(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+    """Status, output and errors of every process, which end by themselves and soon."""
+    try:
+        ended = [process.communicate(timeout=PATIENCE) for process in processes]
+        return [(process.returncode, *texts) for process, texts in zip(processes, ended, strict=True)]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+@contextmanager
+def doubles() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "float", torch.Tensor.double)
+        patch.setattr(loop, "LOG_EVERY", 1)
+        patch.setattr(loop, "save_snapshot", lambda *args: None)
+        patch.setattr(augment, "PACE", 20)
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(scope="module")
+def place(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trainings of one process, of two, and of both in turns; `told` has what the two said, by rank."""
+    place = tmp_path_factory.mktemp("world")
+    settings = tiny_settings(**NOISY)
+    with doubles():
+        train(tiny_dataset, settings, place / "one")
+        train(tiny_dataset, settings.model_copy(update={"sounds": 12}), place / "one then two")
+        (place.parent / f"{place.name} told").mkdir()
+        both = start(["-c", WORKER, settings.model_dump_json(), place, place.parent / f"{place.name} told"])
+        ended = finish(both)
+        assert [status for status, *_ in ended] == [0, 0], ended
+        train(tiny_dataset, settings, place / "two then one")
+    return place
+
+
+@pytest.fixture(scope="module")
+def told(place: Path) -> list[dict[str, Any]]:
+    return [json.loads((place.parent / f"{place.name} told" / str(k)).read_text()) for k in range(2)]
+
+
+@pytest.mark.parametrize("name", ["two", "two then one", "one then two"])
+def test_two_processes_end_with_the_weights_of_one(name: str, place: Path) -> None:
+    mine, theirs = tensors(place / name), tensors(place / "one")
+    assert mine.keys() == theirs.keys()
+    for key in theirs:
+        torch.testing.assert_close(mine[key], theirs[key], rtol=1e-5, atol=1e-8, msg=lambda told, key=key: key + told)
+    assert clock_of(place / name).seen == clock_of(place / "one").seen == 24
+
+
+def test_the_log_of_two_processes_is_that_of_one(place: Path) -> None:
+    one, two = log_of(place / "one"), log_of(place / "two")
+    for key in ("seen", "steps", "loss_D", "loss_G", "judged_right", "penalty", "augment"):
+        assert [line[key] for line in two] == pytest.approx([line[key] for line in one], rel=1e-4, abs=2e-5)
+    assert max(line["augment"] for line in one) > 0.3  # changes of paintings take part in what is compared
+
+
+def test_the_first_process_alone_writes_and_reports(told: list[dict[str, Any]]) -> None:
+    assert told[0]["written"] and told[0]["reports"]
+    assert not told[1]["written"] and not told[1]["reports"]
+
+
+def test_a_batch_that_cannot_be_shared_is_told(told: list[dict[str, Any]]) -> None:
+    for each in told:
+        assert each["indivisible"].startswith("batch_size = 5 cannot be shared by 2 processes in pairs: ")
+
+
+def test_processes_that_were_started_differently_do_not_train_together(told: list[dict[str, Any]]) -> None:
+    for each in told:
+        assert "not all processes see the same checkpoint, sounds and settings" in each["unlike"]
+
+
+def test_a_signal_to_one_process_stops_all_at_the_same_step(place: Path, told: list[dict[str, Any]]) -> None:
+    for each in told:
+        assert each["stopped"] == [12, True]
+    assert clock_of(place / "stopped").seen == 12
+
+
+def test_a_failure_of_one_process_ends_the_other(place: Path, told: list[dict[str, Any]]) -> None:
+    assert told[1]["failed"]
+    assert told[0]["lost"].startswith("process 0 of 2 ends because another one did, whose own message says why; ")
+    assert not list((place / "failed").glob("*.safetensors"))
+
+
+CLI = "from soundgan.cli import main; main()"
+
+
+def test_a_failure_of_the_first_while_the_others_wait_ends_all(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    command = ["-c", CLI, "train", tmp_path / "empty", "-o", tmp_path / "model"]
+    (first, _, why), (second, _, consequence) = finish(start(command))
+    assert first == second == 2
+    assert str(tmp_path / "empty") in why and len(why.splitlines()) == 1
+    assert "process 1 of 2 ends because another one did" in consequence
+
+
+def test_torchrun_trains_a_model(tiny_settings: TinySettings, tmp_path: Path) -> None:
+    settings = tiny_settings(sounds=8, saveroot=str(tmp_path / "model"))
+    (tmp_path / "settings.json").write_text(settings.model_dump_json())
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
+    command = [sys.executable, *launcher, sys.executable, "-c", CLI, "train", "--config", tmp_path / "settings.json"]
+    done = subprocess.run(
+        command, env={**os.environ, **LOOPBACK}, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Model:") == 1 and done.stderr.count("Training on 2 × 1 CPU threads, float32") == 1
+    model = SoundGAN.load(tmp_path / "model")
+    assert model.config.training["sounds_seen"] == 8
+    assert model.config.training["machine"] == "2 × 1 CPU threads, float32"
+
+
+# A world without processes
+
+
+def test_shares_are_the_batch(tiny_settings: TinySettings) -> None:
+    batch = torch.arange(12).reshape(6, 2)
+    shares = [World(k, 3).shard(batch) for k in range(3)]
+    assert torch.equal(torch.cat(shares), batch) and {len(share) for share in shares} == {2}
+    assert torch.equal(ALONE.shard(batch), batch)
+
+
+@pytest.mark.parametrize("shape", [(64,), (1, 16, 32)])
+def test_chance_is_shared_without_changing_it(shape: tuple[int, ...]) -> None:
+    cpu, grain = torch.device("cpu"), Grain(preset(8000, 0.25))
+    whole, shares = Chance(3, 40, cpu), [Chance(3, 40, cpu, World(k, 4)) for k in range(4)]
+    for _ in range(2):
+        assert torch.equal(torch.cat([share.normal(2, *shape) for share in shares]), whole.normal(8, *shape))
+        assert torch.equal(torch.cat([share.uniform(2, *shape) for share in shares]), whole.uniform(8, *shape))
+        assert torch.equal(torch.cat([share.pieces(grain, 2) for share in shares]), whole.pieces(grain, 8))
+
+
+def test_a_process_without_a_launcher_is_alone(tiny_settings: TinySettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("RANK", "3")  # left over from something else
+    assert rank() == 0
+    with join(tiny_settings()) as world:
+        assert world is ALONE
+        assert world.first and world.agree(True) and not world.agree(False) and world.alike("all")
+        assert world.mean({"loss": 1.5}) == {"loss": 1.5}
+    assert not torch.distributed.is_initialized()
+
+
+def test_half_an_environment_is_told(tiny_settings: TinySettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TrainingError, match=r"WORLD_SIZE is 2, but RANK is not set: .*torchrun"), join(tiny_settings()):
+        pass
