@@ -66,6 +66,11 @@ def paintings_of(values: list[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)[:, None, None, None]
 
 
+def flat(values: list[float]) -> Tensor:
+    """Paintings of one level each, large enough for means over 4 × 4 cells."""
+    return paintings_of(values).repeat(1, 1, 8, 4)
+
+
 def softplus(x: float) -> float:
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
@@ -159,7 +164,7 @@ def test_partners_may_serve_two_made_paintings_each() -> None:
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1), st.integers(0, 2)), min_size=1, max_size=5))
 def test_variety_is_the_mean_difference_of_pairs_over_what_is_usual(pairs: list[tuple[float, float, int]]) -> None:
-    made = paintings_of([value for one, other, _ in pairs for value in (one, other)]).expand(-1, *SHAPE)
+    made = flat([value for one, other, _ in pairs for value in (one, other)])
     labels = torch.tensor([label for *_, label in pairs for _ in range(2)])
     usual = torch.tensor([0.1, 0.5, 2.0], dtype=torch.float64)
     expected = sum(abs(one - other) / usual[label].item() for one, other, label in pairs) / len(pairs)
@@ -167,15 +172,22 @@ def test_variety_is_the_mean_difference_of_pairs_over_what_is_usual(pairs: list[
 
 
 def test_raising_variety_moves_pairs_apart() -> None:
-    made = paintings_of([0.1, 0.3, 0.2, -0.2]).requires_grad_()
+    made = flat([0.1, 0.3, 0.2, -0.2]).requires_grad_()
     variety(made, torch.tensor([0, 0, 1, 1]), torch.ones(2)).backward()
     assert made.grad is not None
-    assert made.grad.flatten().sign().tolist() == [-1, 1, 1, -1]
+    assert made.grad.mean((1, 2, 3)).sign().tolist() == [-1, 1, 1, -1]
+
+
+def test_grain_is_hardly_variety() -> None:
+    torch.manual_seed(0)
+    grain, labels, usual = torch.randn(40, 1, 32, 32), torch.zeros(40, dtype=torch.int64), torch.ones(1)
+    wide = torch.nn.functional.interpolate(torch.randn(40, 1, 8, 8), scale_factor=4)
+    assert variety(grain, labels, usual) < 0.3 * variety(wide, labels, usual)
 
 
 def test_the_usual_distance_is_that_of_two_different_recordings_of_a_label() -> None:
     torch.manual_seed(0)
-    paintings = torch.cat([paintings_of([-0.5, 0.5]), 0.2 * torch.randn(200, 1, 1, 1), paintings_of([0.9])])
+    paintings = torch.cat([flat([-0.5, 0.5]), flat((0.2 * torch.randn(200)).tolist()), flat([0.9])])
     labels = torch.tensor([0, 0, *[2] * 200, 1])
     usual = usual_distances(paintings, labels, 3)
     assert usual[0].item() == pytest.approx(1)
@@ -185,8 +197,8 @@ def test_the_usual_distance_is_that_of_two_different_recordings_of_a_label() -> 
 
 
 def test_the_usual_distance_without_labels_and_with_one_recording_each() -> None:
-    paintings = paintings_of([0.0, 0.4])
+    paintings = flat([0.0, 0.4])
     assert usual_distances(paintings, torch.zeros(2, dtype=torch.int64), 0).tolist() == pytest.approx([0.4])
     assert usual_distances(paintings, torch.tensor([0, 1]), 2).tolist() == pytest.approx([0.4, 0.4])
-    alike = usual_distances(paintings_of([0.3, 0.3]), torch.zeros(2, dtype=torch.int64), 1)
+    alike = usual_distances(flat([0.3, 0.3]), torch.zeros(2, dtype=torch.int64), 1)
     assert (alike > 0).all()
