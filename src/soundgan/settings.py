@@ -80,7 +80,7 @@ class Settings(BaseModel):
         default="residual", description="Shape of the networks: `residual`, or `dcgan`, the classic one."
     )
     size: int = Field(
-        default=48,
+        default=24,
         ge=8,
         le=512,
         multiple_of=8,
@@ -94,8 +94,16 @@ class Settings(BaseModel):
 
     # The training.
     batch_size: int = Field(default=8, ge=2, le=4096, multiple_of=2, description="Sounds in one training step.")
-    lr_G: float = Field(default=1e-3, gt=0, le=1, description="Learning rate of the Generator (Adam).")
-    lr_D: float = Field(default=1e-3, gt=0, le=1, description="Learning rate of the Discriminator (Adam).")
+    lr_G: float = Field(
+        default=1e-3,
+        gt=0,
+        le=1,
+        description="Learning rate of the Generator (Adam) at the start; from 8,000 sounds seen on it falls with their "
+        "square root.",
+    )
+    lr_D: float = Field(
+        default=1e-3, gt=0, le=1, description="Learning rate of the Discriminator (Adam), in the same way."
+    )
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's decay of the mean of the gradients.")
     beta2: float = Field(default=0.99, ge=0, lt=1, description="Adam's decay of the mean of their squares.")
     penalty: float = Field(default=0.1, ge=0, description="Strength (gamma) of the R1 and R2 gradient penalties.")

@@ -174,6 +174,7 @@ def train(
             index = world.shard(batch).to(labels.device)
             label = labels[index].to(device)
             chance = Chance(settings.seed, clock.seen, device, world)
+            players.set_rates(settings, clock.seen)
 
             # The Discriminator learns to tell them from paintings made for the same labels.
             real = paintings[index].to(device, memory_format=torch.channels_last).expand(-1, settings.nc, -1, -1)

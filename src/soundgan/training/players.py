@@ -17,6 +17,7 @@ from soundgan.training.chance import Chance
 from soundgan.training.networks import build_discriminator, build_generator
 
 NEW_TAPE = 8192  # sounds seen after which there is another tape of grain, so that no network learns it by heart
+CONSTANT_RATES = 8_000  # sounds seen until which learning rates stay as they are set
 
 
 @dataclass
@@ -37,6 +38,17 @@ class Players:
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
+
+    def set_rates(self, settings: Settings, seen: int) -> None:
+        """Set the learning rates for the next step: constant at first, then falling with the square root of `seen`.
+
+        (Karras et al. 2024, EDM2.) It needs no end to be known, and so stays the same for a longer budget.
+        """
+        share = min(1.0, (CONSTANT_RATES / max(seen, 1)) ** 0.5)
+        rates = (self.generator_optimizer, settings.lr_G), (self.discriminator_optimizer, settings.lr_D)
+        for optimizer, rate in rates:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * share
 
     @torch.no_grad()
     def take_average(self, decay: float) -> None:

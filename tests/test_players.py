@@ -1,0 +1,64 @@
+"""The networks of a training and what trains them: learning rates, the average, and what a Generator paints from."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import TinySettings
+
+from soundgan.dataset import Dataset
+from soundgan.training.chance import Chance
+from soundgan.training.players import CONSTANT_RATES, NEW_TAPE, Painter, Players, new_players
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def players(tiny_dataset: Dataset, tiny_settings: TinySettings) -> Players:
+    return new_players(tiny_dataset, tiny_settings(), CPU)
+
+
+def rates(players: Players) -> list[float]:
+    return [optimizer.param_groups[0]["lr"] for optimizer in players.optimizers().values()]
+
+
+def test_learning_rates_stay_and_then_fall_with_the_square_root_of_the_sounds_seen(
+    players: Players, tiny_settings: TinySettings
+) -> None:
+    settings = tiny_settings(lr_G=2e-3, lr_D=1e-3)
+    for seen in (0, 8, CONSTANT_RATES):
+        players.set_rates(settings, seen)
+        assert rates(players) == [2e-3, 1e-3]
+    players.set_rates(settings, 4 * CONSTANT_RATES)
+    assert rates(players) == pytest.approx([1e-3, 5e-4])
+    players.set_rates(settings, 400 * CONSTANT_RATES)
+    assert rates(players) == pytest.approx([1e-4, 5e-5])
+    players.set_rates(settings, 0)  # they follow from the sounds seen, not from what they were
+    assert rates(players) == [2e-3, 1e-3]
+
+
+def test_the_average_moves_by_the_rest_of_the_decay(players: Players) -> None:
+    with torch.no_grad():
+        for parameter in players.generator.parameters():
+            parameter += 1
+    before = [parameter.clone() for parameter in players.average.parameters()]
+    players.take_average(0.75)
+    for old, now in zip(before, players.average.parameters(), strict=True):
+        torch.testing.assert_close(now, old + 0.25)
+
+
+@torch.no_grad()
+def test_paintings_follow_from_seed_and_sounds_seen(
+    players: Players, tiny_dataset: Dataset, tiny_settings: TinySettings
+) -> None:
+    painter = Painter(tiny_settings(), tiny_dataset.representation)
+    labels = torch.tensor([0, 1, 1])
+
+    def paint(seen: int, **kind: bool) -> torch.Tensor:
+        return painter.paint(players.generator, labels, Chance(3, seen, CPU), **kind)
+
+    assert torch.equal(paint(8), paint(8))
+    assert not torch.equal(paint(8), paint(16))
+    assert not torch.equal(paint(0), paint(NEW_TAPE))
+    assert torch.equal(paint(0), paint(0))  # though other tapes were asked for in between
+    assert not torch.equal(paint(8), paint(8, one_grain=True))
