@@ -128,6 +128,20 @@ def test_without_unseen_sounds_the_halves_are_alike_and_both_are_known(data: Pat
     assert set(other.test.names) != set(real.test.names)
 
 
+def test_test_sounds_that_a_model_was_trained_on_are_not_unseen(data: Path) -> None:
+    patterns = ["*_0[0-4].flac"]
+    assert real_sounds(data, RATE, SECONDS, test_patterns=patterns, untrained=["*_0?.flac"]).unseen
+    real = real_sounds(data, RATE, SECONDS, test_patterns=patterns, untrained=["*_0[0-3].flac"])
+    assert not real.unseen and len(real.known) == 40
+    # As trainings do it, patterns are matched with the name in the folder, not with that of the file alone.
+    assert not real_sounds(data, RATE, SECONDS, test_patterns=patterns, untrained=["3_*"]).unseen
+
+
+def test_a_test_pattern_that_fits_nothing_is_refused(data: Path) -> None:
+    with pytest.raises(DataError, match=r"no sound in it fits the test pattern \*_9\*"):
+        real_sounds(data, RATE, SECONDS, test_patterns=["*_9*"], named=True)
+
+
 def test_long_recordings_are_cut_into_slices_and_flat_folders_have_no_labels(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for take in range(4):
@@ -336,4 +350,8 @@ def test_the_command_judges_folders_too(data: Path, tmp_path: Path) -> None:
     made = fill(tmp_path, each=6, seed=9, suffix=".wav", kinds="7") / "7"
     done = CliRunner().invoke(app, ["evaluate", str(made), str(data / "7")], env={"COLUMNS": "120"})
     assert done.exit_code == 0, done.output
-    assert "6 generated" in done.stdout and "10 real, held out" in done.stdout and "No unseen sounds" in done.stdout
+    assert (
+        "6 generated" in done.stdout
+        and "10 real, held out" in done.stdout
+        and "Not all test sounds are unseen" in done.stdout
+    )

@@ -42,22 +42,16 @@ def test_one_label_alone_scores_lower() -> None:
 
 
 @given(seed=seeds, n=st.integers(1, 8), labels=st.integers(2, 5))
-def test_modified_inception_score_is_the_mean_over_pairs_of_a_label(seed: int, n: int, labels: int) -> None:
+def test_modified_inception_score_is_the_mean_over_pairs(seed: int, n: int, labels: int) -> None:
     p = shares(n, labels, seed) * 0.99 + 0.01 / labels  # away from the limit of what is told apart
-    asked = [i % 2 for i in range(n)]
-    scores = []
-    for label in set(asked):
-        own = [row for row, one in zip(p, asked, strict=True) if one == label]
-        scores.append(np.exp(np.mean([(a * np.log(a / b)).sum() for a in own for b in own])))
-    assert modified_inception_score(p, asked) == pytest.approx(np.mean(scores))
+    expected = np.exp(np.mean([(one * np.log(one / other)).sum() for one in p for other in p]))
+    assert modified_inception_score(p) == pytest.approx(expected)
 
 
-def test_modified_inception_score_looks_within_labels() -> None:
-    clear = np.tile(np.eye(3), (4, 1))
-    assert modified_inception_score(clear) == pytest.approx(1), "each is heard as all of its label"
-    assert modified_inception_score(clear, ["any"] * 12) > 100, "a label whose sounds are heard as three"
+def test_modified_inception_score_grows_with_what_is_told_apart() -> None:
+    assert modified_inception_score(np.tile([0.7, 0.3], (5, 1))) == pytest.approx(1), "all are heard alike"
     varied = np.array([[0.8, 0.2], [0.6, 0.4], [0.2, 0.8], [0.4, 0.6]])
-    assert 1 < modified_inception_score(varied) == modified_inception_score(varied, ["a", "a", "b", "b"])
+    assert 1 < modified_inception_score(varied) < modified_inception_score(np.tile(np.eye(3), (4, 1)))
 
 
 @given(seed=seeds, labels=st.integers(2, 8))
@@ -84,8 +78,6 @@ def test_what_are_no_probabilities_is_refused(wrong: object) -> None:
 
 
 def test_labels_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(DataError, match="3 labels for 2 sounds"):
-        modified_inception_score(np.eye(2), [0, 1, 1])
     for training in ([1, 1, 1], [0, 0], [-1, 2]):
         with pytest.raises(DataError, match="no shares of 2 labels"):
             am_score(np.eye(2), training)

@@ -95,7 +95,7 @@ def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
                 left_out.append(LeftOut(path, "not audio", "not a regular file"))
             elif path.suffix.lower() not in AUDIO_SUFFIXES:
                 left_out.append(LeftOut(path, "not audio"))
-            elif any(fnmatchcase(path.relative_to(folder).as_posix(), pattern) for pattern in exclude):
+            elif excluded(path, folder, exclude):
                 left_out.append(LeftOut(path, "excluded", "by the settings"))
             else:
                 candidates.append(Candidate(path, status.st_size, status.st_mtime_ns))
@@ -113,6 +113,11 @@ def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
     candidates.sort(key=lambda candidate: candidate.path.relative_to(folder).as_posix())
     left_out.sort(key=lambda item: item.path.as_posix())
     return Found(candidates, left_out, hidden)
+
+
+def excluded(path: Path, folder: Path, patterns: Sequence[str]) -> bool:
+    """Whether the name of a file in `folder`, with its sub-folders, matches one of the patterns."""
+    return any(fnmatchcase(path.relative_to(folder).as_posix(), pattern) for pattern in patterns)
 
 
 def relative_name(path: Path, folder: Path) -> str:

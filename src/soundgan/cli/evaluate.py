@@ -31,6 +31,9 @@ def evaluate(
         str | None, typer.Option(help="File names of the test sounds; otherwise what the model's training excluded.")
     ] = None,
     embedding: Annotated[Path | None, typer.Option(help="ONNX file in whose embedding distances are measured.")] = None,
+    embedding_rate: Annotated[
+        int | None, typer.Option(help="Hz that it listens at, if its metadata has no sample_rate.")
+    ] = None,
     classifier: Annotated[
         Path | None, typer.Option(help="Folder that keeps the classifier of labels for the next time.")
     ] = None,
@@ -43,18 +46,19 @@ def evaluate(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from soundgan.errors import DataError, ModelError
     from soundgan.evaluation.embedding import OnnxEmbedding
     from soundgan.evaluation.evaluate import evaluate as evaluate_model
     from soundgan.evaluation.evaluate import evaluate_sounds
     from soundgan.evaluation.page import write_page
     from soundgan.files import write_text
     from soundgan.model import SoundGAN
-    from soundgan.model_folder import CONFIG
+    from soundgan.model_folder import CONFIG, bundled
 
     for file in (html, json):
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes
-    ear = None if embedding is None else OnnxEmbedding(embedding)
+    ear = None if embedding is None else OnnxEmbedding(embedding, sample_rate=embedding_rate)
     errors = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
@@ -63,9 +67,17 @@ def evaluate(
         def progress(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        if Path(subject).is_dir() and not (Path(subject) / CONFIG).exists():
+        if (folder := Path(subject)).is_dir() and subject not in bundled() and not (folder / CONFIG).exists():
+            if (folder / "training").is_dir():
+                raise ModelError(
+                    f"{folder}: its training has left no model yet; make one with `soundgan export {folder}`"
+                )
+            if n is not None or uniform or quick:
+                raise DataError(
+                    f"{folder}: holds sounds, not a model: --number, --uniform and --quick say nothing there"
+                )
             found = evaluate_sounds(
-                Path(subject), data, seed=seed, embedding=ear, test_pattern=test_pattern, classifier=classifier,
+                folder, data, seed=seed, embedding=ear, test_pattern=test_pattern, classifier=classifier,
                 progress=progress,
             )  # fmt: skip
         else:

@@ -173,7 +173,9 @@ class OnnxEmbedding:
             rate = 0
         if rate not in audio.RATES:
             told = f"its sample rate is {'not known' if stored is None else repr(stored)}"
-            raise ModelError(f"{self.file}: {told}; put `sample_rate` (Hz) into its metadata, or name the rate")
+            raise ModelError(
+                f"{self.file}: {told}; put `sample_rate` (Hz) into its metadata, or name it (--embedding-rate)"
+            )
         return rate
 
 

@@ -70,11 +70,13 @@ def evaluate(
     if not 0 <= seed < SEEDS:
         raise ModelError(f"seed = {seed}: must be from 0 to {SEEDS - 1}")
     trained, shape = model.config.settings, model.representation
-    patterns = [test_pattern] if test_pattern is not None else [str(one) for one in trained.get("exclude") or ()]
+    untrained = [str(one) for one in trained.get("exclude") or ()]
+    patterns = [test_pattern] if test_pattern is not None else untrained
     slices = bool(trained.get("slice", False))
     real = real_sounds(
         data, shape.sample_rate, shape.duration,
-        test_patterns=patterns, slices=slices, seed=seed, progress=progress,
+        test_patterns=patterns, named=test_pattern is not None, untrained=untrained,
+        slices=slices, seed=seed, progress=progress,
     )  # fmt: skip
     real, notes = _known(real, model.labels)
     counts = [n or len(real.test)]
@@ -123,10 +125,15 @@ def evaluate_sounds(
     usual_rate, usual_seconds = _usual(data)
     sample_rate, seconds = sample_rate or usual_rate, seconds or usual_seconds
     patterns = [] if test_pattern is None else [test_pattern]
-    real = real_sounds(data, sample_rate, seconds, test_patterns=patterns, seed=seed, progress=progress)
+    real = real_sounds(
+        data, sample_rate, seconds,
+        test_patterns=patterns, named=test_pattern is not None, seed=seed, progress=progress,
+    )  # fmt: skip
     made = generated_sounds(folder, sample_rate, seconds, sorted({*real.training.labels, *real.test.labels}))
     conditions = {"test_patterns": patterns}
-    return _judged(str(folder), data, [made], real, embedding, classifier, seed, conditions, [], False, progress)
+    return _judged(
+        folder.resolve().name, data, [made], real, embedding, classifier, seed, conditions, [], False, progress
+    )
 
 
 def generate(
@@ -223,8 +230,8 @@ def _judged(
             "ones says little."
         )
     conditions = {
-        "data": str(data), "seed": seed, "sample_rate": made.sample_rate, "seconds": made.seconds, **conditions,
-        "classifier": listener and listener.training, "versions": versions(),
+        "data": data.resolve().name, "seed": seed, "sample_rate": made.sample_rate, "seconds": made.seconds,
+        **conditions, "classifier": listener and listener.training, "versions": versions(),
     }  # fmt: skip
     return Evaluation(subject, judged, made, real, conditions, notes)
 
@@ -234,8 +241,9 @@ def _about(made: Sounds, real: Real) -> list[str]:
     notes = []
     if not real.unseen:
         notes.append(
-            "No unseen sounds: the model may have learnt from all of them. They were split at random, and the ceiling "
-            "is one half beside the other. Copies are searched for in both halves, so a few more count as memorised."
+            "Not all test sounds are unseen: the model may have learnt from them, so the ceiling is not quite one. "
+            "Where no file was kept out of the training, they are a random half. Copies are searched for in all "
+            "sounds, so a few more count as memorised."
         )
     if len(made) > (size := min(len(made), len(real.training), len(real.test))):
         notes.append(

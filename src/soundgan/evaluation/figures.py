@@ -123,7 +123,7 @@ KINDS = (
     ),
     Kind(
         "modified_inception", "Modified Inception score", "near",
-        "How much sounds of one label differ to the classifier's ear. Good is the score of fresh real sounds; "
+        "How differently any two sounds are heard by the classifier. Good is the score of fresh real sounds; "
         "1 means that all are heard alike.",
         False, 1.0,
     ),

@@ -72,8 +72,10 @@ def classifier_for(
     if cache is not None and cache.is_dir() and any(cache.iterdir()):
         classifier = Classifier.load(cache)
         same = classifier.training == training_record(paths, labels, seed=seed, epochs=epochs)
-        if not same or rate not in (None, classifier.view.sample_rate):
-            raise DataError(f"{cache}: a classifier of other files, sample rate or seed; delete it or name another")
+        alike = rate in (None, classifier.view.sample_rate) and seconds in (None, classifier.view.seconds)
+        if not same or not alike:
+            told = "a classifier of other files, sample rate, length or seed"
+            raise DataError(f"{cache}: {told}; delete it or name another")
         return classifier
     classifier = train_classifier(
         paths, labels, seed=seed, epochs=epochs, threads=threads, sample_rate=rate, seconds=seconds,

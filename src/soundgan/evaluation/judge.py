@@ -177,14 +177,11 @@ def _heard_figures(heard: Hearing, sounds: Sounds, training: Sounds, seed: int) 
     """What a classifier makes of a set; which share is right only where labels were asked for."""
     p, rows = heard.probabilities, np.arange(len(heard.probabilities))
     learnt = [list(training.labels).count(label) for label in heard.labels]
-    asked = np.array(sounds.labels) if len(sounds.labels) else None
-
-    def modified(some: NDArray[np.int64]) -> float:
-        return modified_inception_score(p[some], None if asked is None else asked[some].tolist())
-
     figures = {
         "inception": _measured("inception", lambda some: inception_score(p[some]), rows, seed=seed),
-        "modified_inception": _measured("modified_inception", modified, rows, seed=seed),
+        "modified_inception": _measured(
+            "modified_inception", lambda some: modified_inception_score(p[some]), rows, seed=seed
+        ),
         "am": _measured("am", lambda some: am_score(p[some], learnt), rows, seed=seed),
     }
     total = int(heard.confusion.sum())

@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from soundgan import audio
 from soundgan.dataset import PEAK_DB
 from soundgan.decoding import shown
 from soundgan.errors import AudioError, DataError
-from soundgan.folder import LeftOut, relative_name, walk
+from soundgan.folder import LeftOut, excluded, relative_name, walk
 from soundgan.survey import FEWEST_SOUNDS, SILENCE_DB, in_order, quiet
 
 Floats = NDArray[np.float32]
@@ -129,17 +128,22 @@ def real_sounds(
     seconds: float,
     *,
     test_patterns: Sequence[str] = (),
+    named: bool = False,
+    untrained: Sequence[str] | None = None,
     slices: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Real:
     """Read a folder of real sounds in two parts; sub-folders of the first level are labels.
 
-    Test sounds are the files whose path below the folder, or whose name, fits one of `test_patterns`. Where none fits,
-    the model has seen them all: then the parts are two random halves. Unreadable and silent files are left out, and so
+    Test sounds are the files whose path below the folder fits one of `test_patterns`. Where none fits, the model has
+    seen them all: then the parts are two random halves. Unreadable and silent files are left out, and so
     is every sound that is there a second time: a test sound that was trained on tests nothing.
 
     Args:
+        named: somebody named these patterns, so that it is an error if no file fits.
+        untrained: patterns of what a model was not trained on; test sounds beyond them count as seen. Without, test
+            sounds are unseen by definition.
         slices: cut long recordings into slices of `seconds`, as trainings with `slice` do; otherwise their beginning
             counts.
 
@@ -150,8 +154,11 @@ def real_sounds(
     paths = [candidate.path for candidate in found.candidates]
     labelled = any(path.parent != folder for path in paths)
     labels = [path.relative_to(folder).parts[0] if labelled else "" for path in paths]
-    test = {i for i, path in enumerate(paths) if _fits(path, folder, test_patterns)}
-    unseen = bool(test)
+    test = {i for i, path in enumerate(paths) if excluded(path, folder, test_patterns)}
+    if named and not test:
+        told = f"no sound in it fits the test pattern {' '.join(test_patterns)}"
+        raise DataError(f"{shown(folder)}: {told}; patterns are matched with sub-folder/name, as in */*_test.wav")
+    unseen = bool(test) and (untrained is None or all(excluded(paths[i], folder, untrained) for i in test))
     if not test:
         test = set(spread(labels, len(paths) // 2, seed).tolist())
     order = sorted(range(len(paths)), key=lambda i: (i in test, i))  # of two equal ones, that of the training stays
@@ -225,11 +232,6 @@ def _read(path: Path, *, folder: Path, sample_rate: int, seconds: float, slices:
 
 def _cut(wave: Floats, sample_rate: int, seconds: float) -> Floats:
     return as_file(wave[: round(seconds * sample_rate)])
-
-
-def _fits(path: Path, folder: Path, patterns: Sequence[str]) -> bool:
-    names = path.relative_to(folder).as_posix(), path.name
-    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
 
 def _sounds(part: list[tuple[Piece, str]], sample_rate: int, seconds: float, labelled: bool) -> Sounds:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from safetensors.torch import save
 from torch import nn
 
 from soundgan.files import replacing
-from soundgan.training.checkpoint import load_weights, opened
+from soundgan.training.checkpoint import load_weights, opened, stored
 from soundgan.training.quality import Check
 
 BEST = "best.safetensors"
@@ -31,7 +32,7 @@ class Best:
 
     def offer(self, check: Check, generator: nn.Module) -> bool:
         """Keep the weights of `generator` if they are the best so far; returns whether they are."""
-        if self.check is not None and check.frechet >= self.check.frechet:
+        if not math.isfinite(check.frechet) or (self.check is not None and check.frechet >= self.check.frechet):
             return False
         weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
         with replacing(self.path) as temporary:
@@ -43,7 +44,7 @@ class Best:
 def read_check(path: Path) -> Check:
     """What was found of the kept weights. Raises `TrainingError` if the file is damaged."""
     with opened(path, "check") as file:
-        return Check(**json.loads(file.metadata()["check"]))
+        return stored(path, file, "check", Check)
 
 
 def load_best(path: Path, generator: nn.Module) -> Check:

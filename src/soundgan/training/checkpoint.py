@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,6 +35,7 @@ class Clock:
 
 
 CHECKPOINT = "checkpoint.safetensors"
+Stored = TypeVar("Stored")
 
 
 def save_checkpoint(path: Path, players: Players, clock: Clock, made_with: dict[str, Any]) -> None:
@@ -70,7 +71,7 @@ def load_checkpoint(path: Path, players: Players) -> Clock:
     """
     with opened(path, "clock", "made_with") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-        clock = Clock(**json.loads(file.metadata()["clock"]))
+        clock = stored(path, file, "clock", Clock)
     try:
         for name, module in players.modules().items():
             module.load_state_dict(_below(tensors, name))
@@ -94,7 +95,7 @@ def load_average(path: Path, generator: nn.Module) -> Clock:
     with opened(path, "clock", "made_with") as file:
         keys = [key for key in file.keys() if key.startswith("average/")]  # noqa: SIM118 - not a mapping
         load_weights(path, generator, {key.partition("/")[2]: file.get_tensor(key) for key in keys})
-        return Clock(**json.loads(file.metadata()["clock"]))
+        return stored(path, file, "clock", Clock)
 
 
 def load_weights(path: Path, network: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -103,6 +104,14 @@ def load_weights(path: Path, network: nn.Module, weights: dict[str, Tensor]) -> 
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise _misfit(path, error) from error
+
+
+def stored(path: Path, file: Any, key: str, kind: type[Stored]) -> Stored:
+    """What the metadata of a file hold under a key. Raises `TrainingError` if it is not what this SoundGAN writes."""
+    try:
+        return kind(**json.loads(file.metadata()[key]))
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"{path}: was written by another SoundGAN ({error}); delete it to start anew") from error
 
 
 def _misfit(path: Path, error: Exception) -> TrainingError:

@@ -15,7 +15,7 @@ from soundgan.training.players import Painter, Players
 
 PATIENCE = 20_000  # sounds seen before a lack of variety counts as a collapse
 LEAST_SPREAD = 0.1  # of that of the real paintings; healthy trainings are above 0.4 after 5,000 sounds
-_KEPT = "the checkpoint of the last good state, if there was one, is kept"
+_KEPT = "the last good checkpoint and the best Generator are kept: `soundgan export` makes a model of them"
 
 
 def check_finite(values: dict[str, float], clock: Clock) -> None:

@@ -91,7 +91,7 @@ def train(
     """
     if settings.batch_size % (2 * world.size):
         told = f"batch_size = {settings.batch_size} cannot be shared by {world.size} processes in pairs"
-        raise TrainingError(f"{told}: make it a multiple, or start another number of them")
+        raise TrainingError(f"{told}: make it a multiple of {2 * world.size}, or start another number of them")
     device, budget = pick_device(settings), Budget(settings, len(dataset.labels))
     players, painter = new_players(dataset, settings, device), Painter(settings, dataset.representation)
     paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
