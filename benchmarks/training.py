@@ -137,10 +137,9 @@ def compete(options: argparse.Namespace, record: Path) -> None:
     """Train and judge the competitors of --only, and write a row for each as it is there."""
     rate = judged_rate(options.data, options.rate)
     real = real_sounds(
-        options.data, rate, samples_of(rate) / rate, test_patterns=[options.test_pattern], seed=options.seed
-    )
-    if not real.unseen:
-        raise DataError(f"--test-pattern {options.test_pattern}: fits no file in {options.data}; name the test sounds")
+        options.data, rate, samples_of(rate) / rate,
+        test_patterns=[options.test_pattern], named=True, seed=options.seed,
+    )  # fmt: skip
     work = options.work / options.data.name
     listener = None
     if len(set(real.training.labels)) >= 2:

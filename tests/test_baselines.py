@@ -248,7 +248,7 @@ def test_rows_are_merged_and_the_page_tells_who_lost(tmp_path: Path) -> None:
 
 def test_baselines_are_trained_judged_and_kept(tmp_path: Path, sounds_folder: Path, capsys: Any) -> None:
     command = [
-        "--data", str(sounds_folder), "--test-pattern", "[01].wav", "--minutes", "0.001", "--only", "wavegan",
+        "--data", str(sounds_folder), "--test-pattern", "*[01].wav", "--minutes", "0.001", "--only", "wavegan",
         "--width", "2", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out"),
     ]  # fmt: skip
     assert training.main(command) == 0, capsys.readouterr().err
