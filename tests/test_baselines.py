@@ -262,4 +262,4 @@ def test_baselines_are_trained_judged_and_kept(tmp_path: Path, sounds_folder: Pa
     assert "accuracy" in found["ceiling"] and "accuracy" not in row["figures"]  # nobody asked it for a label
     assert "Ours has not been trained here yet" in (tmp_path / "out" / "training.md").read_text(encoding="utf-8")
     assert training.main([*command[:3], "nothing*", *command[4:]]) == 2
-    assert "fits no file" in capsys.readouterr().err
+    assert "no sound in it fits" in capsys.readouterr().err
