@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from soundgan import audio
 from soundgan.errors import DataError, ModelError
-from soundgan.evaluation.logmel import LogMel, Waves
+from soundgan.evaluation.logmel import LogMel, Waves, fitted
 
 Points = NDArray[np.float64]
 
@@ -153,7 +153,7 @@ class OnnxEmbedding:
 
     def _point(self, wave: NDArray[np.float32]) -> Points:
         if self._length is not None:
-            wave = np.pad(wave[: self._length], (0, max(0, self._length - len(wave))))
+            wave = fitted(wave, self._length)
         try:
             shaped = wave if len(self._input.shape) == 1 else wave[None]
             output: Any = self._session.run([self._output], {self._input.name: shaped})[0]

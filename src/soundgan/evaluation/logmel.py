@@ -19,6 +19,11 @@ Waves = Sequence[Floats]
 _CHUNK = 2**20  # samples turned to pictures in one go, so that their frames take some 50 MB
 
 
+def fitted(wave: Floats, samples: int) -> Floats:
+    """A wave cut, or padded with silence at its end. Shape: (any,) → (samples,)."""
+    return np.pad(wave[:samples], (0, max(0, samples - len(wave))))
+
+
 @dataclass(frozen=True)
 class LogMel:
     """What judges hear of a wave: mel bands in dB below the loudest cell of the sound.
@@ -42,7 +47,7 @@ class LogMel:
 
     def fit(self, wave: Floats) -> Floats:
         """Pads with silence, or cuts, at the end. Shape: (any,) → (samples,)."""
-        return np.pad(wave[: self.samples], (0, max(0, self.samples - len(wave)))).astype(np.float32)
+        return fitted(wave, self.samples).astype(np.float32)
 
     def pictures(self, waves: Waves) -> Floats:
         """Pictures of sounds of any lengths, in dB above silence. Shape: n waves (any,) → (n, bands, frames)."""

@@ -17,6 +17,7 @@ from soundgan import audio
 from soundgan.dataset import PEAK_DB
 from soundgan.decoding import shown
 from soundgan.errors import AudioError, DataError
+from soundgan.evaluation.logmel import fitted
 from soundgan.folder import LeftOut, excluded, relative_name, walk
 from soundgan.survey import FEWEST_SOUNDS, SILENCE_DB, in_order, quiet
 
@@ -110,11 +111,6 @@ def spread(labels: Sequence[str], n: int, seed: int) -> NDArray[np.int64]:
     """
     order = np.lexsort((np.random.default_rng(seed).random(len(labels)), np.unique(labels, return_inverse=True)[1]))
     return order[((np.arange(n) + 0.5) * len(labels) / n).astype(np.int64)] if n else order[:0]
-
-
-def fitted(wave: Floats, samples: int) -> Floats:
-    """A wave cut, or padded with silence at its end. Shape: (any,) → (samples,)."""
-    return np.pad(wave[:samples], (0, max(0, samples - len(wave))))
 
 
 def as_file(wave: Floats) -> Floats:
