@@ -76,10 +76,14 @@ class Plain:
             made = self.painter.paint(self.generator, labels, chance)
         self.discriminator_optimizer.zero_grad()
         if self.exact:
-            exact_loss(self.discriminator, real, made, labels, gamma=self.settings.penalty).backward()
+            exact_loss(self.discriminator, real, made, labels, self.settings).backward()
         else:
             noise = torch.randn(2 * size, *real.shape[1:], device=self.device)
-            game = {"gamma": self.settings.penalty, "sigma": self.settings.penalty_sigma}
+            game = {
+                "gamma": self.settings.penalty,
+                "sigma": self.settings.penalty_sigma,
+                "recognition": self.settings.recognition,
+            }
             discriminator_loss(self.discriminator, real, made, labels, noise, **game).loss.backward()
         self.discriminator_optimizer.step()
 
@@ -105,21 +109,24 @@ class ChannelsFirst(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, paintings: Tensor, labels: Tensor) -> Tensor:
-        return self.network(paintings.clone(memory_format=torch.contiguous_format), labels)
+    def forward(self, paintings: Tensor) -> Tensor:
+        return self.network(paintings.clone(memory_format=torch.contiguous_format))
 
 
-def exact_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels: Tensor, *, gamma: float) -> Tensor:
+def exact_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels: Tensor, settings: Settings) -> Tensor:
     """The Discriminator's loss of `soundgan.training.objective` with the true gradients of all pairs.
 
     The backward pass then differentiates a second time.
     """
     paintings = torch.cat([real, made]).requires_grad_()
-    logits = discriminator(paintings, labels.repeat(2))
+    of_labels = discriminator(paintings)
+    logits = of_labels.gather(1, labels.repeat(2)[:, None]).squeeze(1)
     (gradient,) = torch.autograd.grad(logits.sum(), paintings, create_graph=True)
     real_logits, made_logits = logits.chunk(2)
     penalty = gradient.square().sum() / len(paintings)
-    return F.softplus(made_logits - real_logits).mean() + gamma * penalty
+    confusion = F.cross_entropy(of_labels[: len(real)], labels)
+    loss = F.softplus(made_logits - real_logits).mean() + settings.penalty * penalty
+    return loss + settings.recognition * confusion
 
 
 def flops_of_step(dataset: Dataset, settings: Settings) -> int:

@@ -15,14 +15,16 @@ from soundgan.training.objective import discriminator_loss, generator_loss, usua
 
 SHAPE = (1, 2, 3)  # of the paintings here
 NUMBERS = math.prod(SHAPE)
-LOGITS = st.lists(st.tuples(*[st.floats(-20, 20)] * 2, st.integers(0, 2)), min_size=1, max_size=6)
+LABELS = torch.arange(3)
+PLAIN: dict[str, Any] = {"gamma": 1.0, "sigma": 0.05, "recognition": 0.0}
+PAIRS = st.lists(st.tuples(*[st.floats(-20, 20)] * 2, st.integers(0, 2)), min_size=1, max_size=6)
 
 
 class Reader(nn.Module):
     """Its logit is the first number of the painting, plus a hundred times the label."""
 
-    def forward(self, paintings: Tensor, labels: Tensor) -> Tensor:
-        return paintings[:, 0, 0, 0] + 100 * labels
+    def forward(self, paintings: Tensor) -> Tensor:
+        return paintings[:, 0, 0] + 100 * LABELS
 
 
 class Linear(nn.Module):
@@ -30,8 +32,8 @@ class Linear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(NUMBERS, dtype=torch.float64))
 
-    def forward(self, paintings: Tensor, labels: Tensor) -> Tensor:
-        return paintings.flatten(1) @ self.weight + labels
+    def forward(self, paintings: Tensor) -> Tensor:
+        return (paintings.flatten(1) @ self.weight)[:, None] + LABELS
 
 
 class Smooth(nn.Module):
@@ -39,8 +41,8 @@ class Smooth(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(NUMBERS, 16), nn.Tanh(), nn.Linear(16, 1)).double()
 
-    def forward(self, paintings: Tensor, labels: Tensor) -> Tensor:
-        return self.layers(paintings.flatten(1)).squeeze(1) * (1 + labels)
+    def forward(self, paintings: Tensor) -> Tensor:
+        return self.layers(paintings.flatten(1)) * (1 + LABELS)
 
 
 def every_direction() -> Tensor:
@@ -52,13 +54,15 @@ def every_direction() -> Tensor:
 def penalty_at(discriminator: nn.Module, painting: Tensor, label: int, sigma: float) -> float:
     paintings = painting.expand(NUMBERS, *SHAPE)
     labels = torch.full((NUMBERS,), label)
-    loss = discriminator_loss(discriminator, paintings, paintings, labels, every_direction(), gamma=1.0, sigma=sigma)
+    loss = discriminator_loss(
+        discriminator, paintings, paintings, labels, every_direction(), **{**PLAIN, "sigma": sigma}
+    )
     return loss.penalty.item()
 
 
 def squared_gradient(discriminator: nn.Module, painting: Tensor, label: int) -> float:
     painting = painting[None].clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(discriminator(painting, torch.tensor([label])).sum(), painting)
+    (gradient,) = torch.autograd.grad(discriminator(painting)[0, label], painting)
     return gradient.square().sum().item()
 
 
@@ -98,7 +102,7 @@ def test_random_noise_gives_the_squared_gradient_on_average() -> None:
     discriminator, n = Linear(), 20000
     x, labels = torch.zeros(n, *SHAPE, dtype=torch.float64), torch.zeros(n, dtype=torch.int64)
     noise = torch.randn(2 * n, *SHAPE, dtype=torch.float64)
-    measured = discriminator_loss(discriminator, x, x, labels, noise, gamma=1.0, sigma=0.05).penalty.item()
+    measured = discriminator_loss(discriminator, x, x, labels, noise, **PLAIN).penalty.item()
     assert measured == pytest.approx(discriminator.weight.square().sum().item(), rel=0.05)
 
 
@@ -106,18 +110,18 @@ def test_descending_the_penalty_flattens_the_discriminator() -> None:
     torch.manual_seed(0)
     discriminator = Linear()
     x, labels = torch.zeros(NUMBERS, *SHAPE, dtype=torch.float64), torch.zeros(NUMBERS, dtype=torch.int64)
-    discriminator_loss(discriminator, x, x, labels, every_direction(), gamma=3.0, sigma=0.05).loss.backward()
+    discriminator_loss(discriminator, x, x, labels, every_direction(), **{**PLAIN, "gamma": 3.0}).loss.backward()
     assert discriminator.weight.grad is not None
     # The gradient of 3 ‖weight‖²; the relativistic part cancels for equal paintings.
     torch.testing.assert_close(discriminator.weight.grad, 6 * discriminator.weight.detach())
 
 
-@given(pairs=LOGITS, gamma=st.floats(0, 10))
+@given(pairs=PAIRS, gamma=st.floats(0, 10))
 def test_losses_against_their_closed_form(pairs: list[tuple[float, float, int]], gamma: float) -> None:
     real, made = (paintings_of([pair[i] for pair in pairs]) for i in (0, 1))
     labels = torch.tensor([pair[2] for pair in pairs])
     noise = torch.ones(2 * len(pairs), 1, 1, 1, dtype=torch.float64)
-    judged = discriminator_loss(Reader(), real, made, labels, noise, gamma=gamma, sigma=0.5)
+    judged = discriminator_loss(Reader(), real, made, labels, noise, gamma=gamma, sigma=0.5, recognition=0.0)
     # Every real painting is compared with the made one of its own label, so that the label's share cancels.
     expected = sum(softplus(m - r) for r, m, _ in pairs) / len(pairs)
     assert judged.penalty.item() == pytest.approx(1, abs=1e-9)
@@ -133,9 +137,7 @@ def test_losses_against_their_closed_form(pairs: list[tuple[float, float, int]],
 def test_the_game_is_even_when_nothing_can_be_told_apart() -> None:
     x, labels = paintings_of([0.3, -0.2]), torch.tensor([0, 1])
     noise = torch.zeros(4, 1, 1, 1, dtype=torch.float64)
-    assert discriminator_loss(Reader(), x, x, labels, noise, gamma=1, sigma=0.1).loss.item() == pytest.approx(
-        math.log(2)
-    )
+    assert discriminator_loss(Reader(), x, x, labels, noise, **PLAIN).loss.item() == pytest.approx(math.log(2))
     assert generator_loss(Reader(), x, x, labels).item() == pytest.approx(math.log(2))
 
 
@@ -147,12 +149,60 @@ def test_the_generator_is_pushed_to_be_judged_more_real() -> None:
 
 
 def test_the_penalty_of_the_log_carries_no_gradient() -> None:
-    kwargs: dict[str, Any] = {"gamma": 1.0, "sigma": 0.05}
     x, labels = torch.zeros(NUMBERS, *SHAPE, dtype=torch.float64), torch.zeros(NUMBERS, dtype=torch.int64)
-    judged = discriminator_loss(Linear(), x, x, labels, every_direction(), **kwargs)
+    judged = discriminator_loss(Linear(), x, x, labels, every_direction(), **PLAIN)
     assert judged.loss.requires_grad
     assert not judged.penalty.requires_grad
     assert not judged.correct.requires_grad
+    assert not judged.confusion.requires_grad
+
+
+class Table(nn.Module):
+    """Logits (n, 3) that stand in the paintings themselves."""
+
+    def forward(self, paintings: Tensor) -> Tensor:
+        return paintings[:, 0, 0]
+
+
+@given(
+    rows=st.lists(st.tuples(*[st.floats(-20, 20)] * 3, st.integers(0, 2)), min_size=1, max_size=6),
+    recognition=st.floats(0, 3),
+)
+def test_confusion_is_the_cross_entropy_of_the_labels_of_recordings(
+    rows: list[tuple[float, float, float, int]], recognition: float
+) -> None:
+    real = torch.tensor([row[:3] for row in rows], dtype=torch.float64)[:, None, None]
+    labels, noise = torch.tensor([row[3] for row in rows]), torch.zeros(2 * len(rows), 1, 1, 3)
+    plain, judged = (
+        discriminator_loss(Table(), real, -7 * real, labels, noise, **{**PLAIN, "recognition": weight})
+        for weight in (0.0, recognition)
+    )
+    expected = sum(math.log(sum(math.exp(x - row[row[3]]) for x in row[:3])) for row in rows) / len(rows)
+    assert judged.confusion.item() == pytest.approx(expected, abs=1e-9)
+    assert judged.loss.item() == pytest.approx(plain.loss.item() + recognition * expected, abs=1e-8)
+
+
+def test_without_labels_nothing_is_confused() -> None:
+    x, labels = paintings_of([0.3, -0.2]), torch.zeros(2, dtype=torch.int64)
+    noise = torch.zeros(4, 1, 1, 1, dtype=torch.float64)
+    judged = discriminator_loss(nn.Flatten(), x, x, labels, noise, **{**PLAIN, "recognition": 5.0})
+    assert judged.confusion.item() == 0
+    assert judged.loss.item() == pytest.approx(math.log(2))
+
+
+def test_only_recordings_teach_their_labels() -> None:
+    torch.manual_seed(0)
+    discriminator, labels = Smooth(), torch.tensor([0, 1, 2])
+    real = torch.randn(3, *SHAPE, dtype=torch.float64, requires_grad=True)
+    made = torch.randn(3, *SHAPE, dtype=torch.float64, requires_grad=True)
+    game = {**PLAIN, "gamma": 0.0}
+    plain, judged = (
+        discriminator_loss(discriminator, real, made, labels, torch.zeros(6, *SHAPE), **{**game, "recognition": weight})
+        for weight in (0.0, 1.0)
+    )
+    of_real, of_made = torch.autograd.grad(judged.loss - plain.loss, (real, made), allow_unused=True)
+    assert of_real.abs().sum() > 0
+    assert of_made is None or of_made.abs().max() < 1e-12
 
 
 def test_partners_may_serve_two_made_paintings_each() -> None:

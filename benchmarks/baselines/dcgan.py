@@ -28,7 +28,7 @@ RULES = Game(batch=16, rate=2e-4, betas=(0.5, 0.999), latent="normal", noise=0.1
 
 
 class Unlabelled(nn.Module):
-    """A network of two arguments as one that asks for no labels."""
+    """A Generator of noise and labels as one that asks for no labels."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -62,8 +62,8 @@ def train(
     settings = Settings(network="dcgan", nz=game.nz, ngf=width, ndf=width)
 
     def build() -> tuple[nn.Module, nn.Module]:
-        networks = [network(settings, representation, 0) for network in (build_generator, build_discriminator)]
-        return Unlabelled(networks[0]), Unlabelled(networks[1])
+        generator = build_generator(settings, representation, 0)
+        return Unlabelled(generator), nn.Sequential(build_discriminator(settings, representation, 0), nn.Flatten(0))
 
     generator, clock = play(
         build, torch.from_numpy(paintings), game, Budget(minutes, steps),

@@ -132,6 +132,11 @@ class Settings(BaseModel):
         description="Probability of each change (shift, gain, blank) to a painting that the Discriminator sees; null: "
         "adapted, so that few recordings are not learnt by heart.",
     )
+    recognition: float = Field(
+        default=0.2,
+        ge=0,
+        description="Strength with which the Discriminator also learns which label a recording has.",
+    )
     variety: float = Field(
         default=2.0,
         ge=0,

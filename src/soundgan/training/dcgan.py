@@ -74,12 +74,12 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """Painting and label → logit, high for real.
+    """Painting → a logit for every label, high for a real sound of it.
 
     As in the original there is one halving less than the Generator has doublings (five for 256×256), so the last kernel
     meets a map twice its size and gives a score at each of (grid_rows + 1) × (grid_cols + 1) places (25); the logit is
     their mean, which is what the original's loss saw. With labels the mean feature is also projected on a learned
-    vector of the label (Miyato and Koyama, "cGANs with Projection Discriminator", 2018).
+    vector of each label (Miyato and Koyama, "cGANs with Projection Discriminator", 2018).
 
     Args:
         ndf: channels after the first layer; each further layer has twice as many.
@@ -100,15 +100,16 @@ class DCGANDiscriminator(nn.Module):
         self.projection = nn.Embedding(labels, widths[-1]) if labels else None
         _draw_weights(self)
 
-    def forward(self, paintings: Tensor, labels: Tensor) -> Tensor:
-        """paintings (n, nc, rows, columns), labels (n,) int64 → logits (n,)."""
+    def forward(self, paintings: Tensor) -> Tensor:
+        """paintings (n, nc, rows, columns) → logits (n, labels), or (n, 1) without labels."""
         x = paintings
         *hidden, last = (layer for layer in self.children() if isinstance(layer, nn.Conv2d))
         for layer in hidden:
             x = F.leaky_relu(layer(x), 0.2)
-        logits = last(x).float().mean(dim=(1, 2, 3))
+        logits = last(x).float().mean(dim=(2, 3))
         if self.projection is not None:
-            logits = logits + (x.float().mean(dim=(2, 3)) * self.projection(labels)).sum(dim=1)
+            with torch.autocast(x.device.type, enabled=False):
+                logits = logits + x.float().mean(dim=(2, 3)) @ self.projection.weight.t()
         return logits
 
 

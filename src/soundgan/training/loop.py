@@ -192,6 +192,7 @@ def train(
                     steps,
                     gamma=settings.penalty,
                     sigma=settings.penalty_sigma,
+                    recognition=settings.recognition,
                 )
             judged.loss.backward()
             world.average_gradients(players.discriminator)
@@ -231,6 +232,7 @@ def train(
                     "loss_G": made_loss.item(),
                     "judged_right": judged.correct.item(),
                     "penalty": judged.penalty.item(),
+                    "confusion": judged.confusion.item(),
                 }
                 losses = world.mean(shares)
                 check_finite(losses, clock)

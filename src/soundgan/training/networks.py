@@ -3,8 +3,8 @@
 A painting of (bands, frames) starts as a grid of (bands / 16, frames / 16). Three stages of residual blocks double it
 twice; patches of 8 × 8, four apart, that fade out over their neighbours, bring it to full size, so that all the work is
 done at a quarter of the resolution. Every Generator has `mapping(z, labels) -> w`, and `paint(w) -> paintings`, or
-`paint(w, grain)` if it is `grainy`; every Discriminator is called with (paintings, labels) and answers one logit a
-painting.
+`paint(w, grain)` if it is `grainy`; every Discriminator is called with paintings and answers, for each, one logit a
+label.
 """
 
 from __future__ import annotations
@@ -86,7 +86,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Painting and label → logit, high for real; the Generator's mirror, with label projection (Miyato 2018)."""
+    """Painting → a logit for every label, high for a real sound of it; the Generator's mirror.
+
+    The logits differ by a projection on a vector of each label (Miyato and Koyama 2018).
+    """
 
     def __init__(self, rows: int, columns: int, size: int, nc: int, labels: int) -> None:
         super().__init__()
@@ -99,7 +102,8 @@ class Discriminator(nn.Module):
         self.projection = nn.Embedding(labels, STYLE) if labels else None
         _draw_weights(self)
 
-    def forward(self, paintings: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, paintings: Tensor) -> Tensor:
+        """paintings (n, nc, rows, columns) → logits (n, labels), or (n, 1) without labels."""
         x = self.from_patch(F.pixel_unshuffle(paintings, PATCH))
         for index, stage in enumerate(self.stages):
             if index:
@@ -109,9 +113,9 @@ class Discriminator(nn.Module):
         # The last sums are float32: the gradient penalty is a small difference of two logits.
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
-            logits = self.judge(features).squeeze(1)
+            logits = self.judge(features)
             if self.projection is not None:
-                logits = logits + (features * self.projection(labels)).sum(1) / STYLE**0.5
+                logits = logits + features @ self.projection.weight.t() / STYLE**0.5
         return logits
 
 

@@ -3,6 +3,9 @@
 R3GAN (Huang et al. 2024): every real painting is compared with one made for the same label, and both sides are kept
 smooth by R1 and R2 (Mescheder et al. 2018). The squared gradient is measured by a finite difference,
 E‖D(x + σε) - D(x)‖² / σ² = ‖∇D‖² + O(σ²), which needs no second derivative.
+
+A Discriminator answers one logit for every label, (n, labels). That of the label given is played for; by all of them
+it also learns to tell the labels of recordings.
 """
 
 from __future__ import annotations
@@ -16,28 +19,54 @@ from torch.nn import functional as F
 
 
 class DiscriminatorLoss(NamedTuple):
-    """The loss to descend (scalar), and its parts for the log: the share of pairs judged right, and the penalty."""
+    """The loss to descend (scalar), and its parts for the log.
+
+    Attributes:
+        correct: share of pairs judged right.
+        penalty: the mean squared gradient.
+        confusion: cross-entropy of the recordings' labels, in nats.
+    """
 
     loss: Tensor
     correct: Tensor
     penalty: Tensor
+    confusion: Tensor
 
 
 def discriminator_loss(
-    discriminator: nn.Module, real: Tensor, made: Tensor, labels: Tensor, noise: Tensor, *, gamma: float, sigma: float
+    discriminator: nn.Module,
+    real: Tensor,
+    made: Tensor,
+    labels: Tensor,
+    noise: Tensor,
+    *,
+    gamma: float,
+    sigma: float,
+    recognition: float,
 ) -> DiscriminatorLoss:
     """Loss of the Discriminator for pairs of one real and one made painting.
+
+    The relativistic loss alone cares little for labels: both of a pair have the same. So recordings also teach which
+    label they have, by the softmax over the logits of all. That is an auxiliary classifier (Odena et al. 2017) without
+    weights of its own, and made paintings are not its business: the Generator hears of it only through the logits
+    that it plays for, and has no reason to keep to the plainest sounds of a label.
+
+    Args:
+        gamma, sigma: strength of the penalties, and step of their finite difference.
+        recognition: weight of the cross-entropy of the labels; without labels it is nothing.
 
     Shape:
         real, made (n, nc, bands, frames), of equal labels (n,); noise (2n, nc, bands, frames), standard normal.
     """
     paintings = torch.cat([real, made])
     everything = torch.cat([paintings, paintings + sigma * noise])
-    logits, moved = discriminator(everything, labels.repeat(4)).chunk(2)
+    of_labels = discriminator(everything)
+    logits, moved = _of(of_labels, labels.repeat(4)).chunk(2)
     real_logits, made_logits = logits.chunk(2)
     penalty = ((logits - moved) / sigma).square().mean()
-    loss = F.softplus(made_logits - real_logits).mean() + gamma * penalty
-    return DiscriminatorLoss(loss, (real_logits > made_logits).float().mean(), penalty.detach())
+    confusion = F.cross_entropy(of_labels[: len(real)], labels)
+    loss = F.softplus(made_logits - real_logits).mean() + gamma * penalty + recognition * confusion
+    return DiscriminatorLoss(loss, (real_logits > made_logits).float().mean(), penalty.detach(), confusion.detach())
 
 
 def generator_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels: Tensor) -> Tensor:
@@ -49,8 +78,8 @@ def generator_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels:
     """
     each = len(made) // len(real)
     with torch.no_grad():
-        real_logits = discriminator(real, labels[::each]).repeat_interleave(each)
-    made_logits = discriminator(made, labels)
+        real_logits = _of(discriminator(real), labels[::each]).repeat_interleave(each)
+    made_logits = _of(discriminator(made), labels)
     return F.softplus(real_logits - made_logits).mean()
 
 
@@ -91,6 +120,11 @@ def usual_distances(paintings: Tensor, labels: Tensor, count: int, pairs: int = 
     if found.isnan().all():
         found[:] = between(torch.arange(len(labels)))
     return found.nan_to_num(found.nanmean().item()).clamp_min(1e-3)
+
+
+def _of(logits: Tensor, labels: Tensor) -> Tensor:
+    """That of each row's own label. Shape: (n, labels), (n,) → (n,)."""
+    return logits.gather(1, labels[:, None]).squeeze(1)
 
 
 def _difference(one: Tensor, other: Tensor) -> Tensor:
