@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from soundgan.training.objective import discriminator_loss, generator_loss, usual_distances, variety
+from soundgan.training.objective import discriminator_loss, generator_loss
 
 SHAPE = (1, 2, 3)  # of the paintings here
 NUMBERS = math.prod(SHAPE)
@@ -68,11 +68,6 @@ def squared_gradient(discriminator: nn.Module, painting: Tensor, label: int) -> 
 
 def paintings_of(values: list[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)[:, None, None, None]
-
-
-def flat(values: list[float]) -> Tensor:
-    """Paintings of one level each, large enough for means over 4 × 4 cells."""
-    return paintings_of(values).repeat(1, 1, 8, 4)
 
 
 def softplus(x: float) -> float:
@@ -210,45 +205,3 @@ def test_partners_may_serve_two_made_paintings_each() -> None:
     labels = torch.tensor([1, 1, 0, 0])
     expected = generator_loss(Reader(), real.repeat_interleave(2, dim=0), made, labels)
     torch.testing.assert_close(generator_loss(Reader(), real, made, labels), expected)
-
-
-@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1), st.integers(0, 2)), min_size=1, max_size=5))
-def test_variety_is_the_mean_difference_of_pairs_over_what_is_usual(pairs: list[tuple[float, float, int]]) -> None:
-    made = flat([value for one, other, _ in pairs for value in (one, other)])
-    labels = torch.tensor([label for *_, label in pairs for _ in range(2)])
-    usual = torch.tensor([0.1, 0.5, 2.0], dtype=torch.float64)
-    expected = sum(abs(one - other) / usual[label].item() for one, other, label in pairs) / len(pairs)
-    assert variety(made, labels, usual).item() == pytest.approx(expected, abs=1e-9)
-
-
-def test_raising_variety_moves_pairs_apart() -> None:
-    made = flat([0.1, 0.3, 0.2, -0.2]).requires_grad_()
-    variety(made, torch.tensor([0, 0, 1, 1]), torch.ones(2)).backward()
-    assert made.grad is not None
-    assert made.grad.mean((1, 2, 3)).sign().tolist() == [-1, 1, 1, -1]
-
-
-def test_grain_is_hardly_variety() -> None:
-    torch.manual_seed(0)
-    grain, labels, usual = torch.randn(40, 1, 32, 32), torch.zeros(40, dtype=torch.int64), torch.ones(1)
-    wide = torch.nn.functional.interpolate(torch.randn(40, 1, 8, 8), scale_factor=4)
-    assert variety(grain, labels, usual) < 0.3 * variety(wide, labels, usual)
-
-
-def test_the_usual_distance_is_that_of_two_different_recordings_of_a_label() -> None:
-    torch.manual_seed(0)
-    paintings = torch.cat([flat([-0.5, 0.5]), flat((0.2 * torch.randn(200)).tolist()), flat([0.9])])
-    labels = torch.tensor([0, 0, *[2] * 200, 1])
-    usual = usual_distances(paintings, labels, 3)
-    assert usual[0].item() == pytest.approx(1)
-    # Two normal numbers differ by 2 / √π standard deviations in the mean.
-    assert usual[2].item() == pytest.approx(0.2 * 2 / math.pi**0.5, rel=0.15)
-    assert usual[1].item() == pytest.approx((usual[0] + usual[2]).item() / 2)  # its one recording tells nothing
-
-
-def test_the_usual_distance_without_labels_and_with_one_recording_each() -> None:
-    paintings = flat([0.0, 0.4])
-    assert usual_distances(paintings, torch.zeros(2, dtype=torch.int64), 0).tolist() == pytest.approx([0.4])
-    assert usual_distances(paintings, torch.tensor([0, 1]), 2).tolist() == pytest.approx([0.4, 0.4])
-    alike = usual_distances(flat([0.3, 0.3]), torch.zeros(2, dtype=torch.int64), 1)
-    assert (alike > 0).all()

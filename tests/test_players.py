@@ -54,8 +54,8 @@ def test_paintings_follow_from_seed_and_sounds_seen(
     painter = Painter(tiny_settings(), tiny_dataset.representation)
     labels = torch.tensor([0, 1, 1])
 
-    def paint(seen: int, **kind: bool) -> torch.Tensor:
-        return painter.paint(players.generator, labels, Chance(3, seen, CPU), **kind)
+    def paint(seen: int, one_grain: bool = False) -> torch.Tensor:
+        return painter.paint(players.generator, labels, Chance(3, seen, CPU), one_grain=one_grain)
 
     assert torch.equal(paint(8), paint(8))
     assert not torch.equal(paint(8), paint(16))

@@ -142,6 +142,12 @@ class Settings(BaseModel):
         ge=0,
         description="Strength that drives made sounds of a label apart while they are more alike than recordings are.",
     )
+    imle: float = Field(
+        default=3.0,
+        ge=0,
+        description="Strength that draws the made sound nearest to each recording towards it, so that none is left "
+        "out, until it is as near as another recording.",
+    )
     num_epochs: int | None = Field(
         default=None,
         ge=1,

@@ -25,9 +25,10 @@ from soundgan.training.budget import Budget
 from soundgan.training.chance import Chance, order
 from soundgan.training.checkpoint import CHECKPOINT, Clock, load_checkpoint, save_checkpoint
 from soundgan.training.device import arithmetic, pick_device, pick_precision, processor
+from soundgan.training.diversity import cells, imle, recorded_distances, variety
 from soundgan.training.health import check_finite, check_health
 from soundgan.training.log import Log
-from soundgan.training.objective import discriminator_loss, generator_loss, usual_distances, variety
+from soundgan.training.objective import discriminator_loss, generator_loss
 from soundgan.training.page import write_report
 from soundgan.training.players import Painter, new_players
 from soundgan.training.quality import Check, Examiner, due
@@ -96,7 +97,7 @@ def train(
     players, painter = new_players(dataset, settings, device), Painter(settings, dataset.representation)
     paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
     labels = torch.from_numpy(np.array(dataset.labels, np.int64))
-    usual = usual_distances(paintings, labels, len(dataset.label_names)).to(device)
+    distances = recorded_distances(paintings, labels, len(dataset.label_names)).to(device)
     if device.type == "cuda":
         paintings, labels = paintings.to(device), labels.to(device)
 
@@ -159,6 +160,16 @@ def train(
         noise_std = settings.initial_noise_std * settings.noise_decay_rate**clock.steps
         return sounds + noise_std * chance.normal(*sounds.shape) if noise_std > 1e-4 else sounds
 
+    def recorded(index: Tensor) -> Tensor:
+        """Cells of recordings, on the device."""
+        return cells(paintings[index].to(device).expand(-1, settings.nc, -1, -1))
+
+    def nearest(index: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents nearest to this process's share of recordings, or z where there are none; and whether there are."""
+        index = index.to(labels.device)
+        near, found = map(world.shard, players.candidates.nearest(recorded(index), labels[index].to(device)))
+        return torch.where(found[:, None], near, z), found
+
     def save() -> None:
         check_health(players, painter, paintings, labels, clock, settings)
         save_checkpoint(checkpoint, players, clock, made_with)
@@ -180,7 +191,10 @@ def train(
             real = paintings[index].to(device, memory_format=torch.channels_last).expand(-1, settings.nc, -1, -1)
             real = shown(real, chance)
             with arithmetic(device, precision), torch.no_grad():
-                made = shown(painter.paint(players.generator, label, chance), chance)
+                z = painter.latents(len(label), chance)
+                made = painter.paint(players.generator, label, chance, z=z)
+                players.candidates.keep(world.gather(z), world.gather(cells(made)), world.gather(label))
+                made = shown(made, chance)
             steps = torch.cat([chance.normal(*half.shape) for half in (real, made)])
             players.discriminator_optimizer.zero_grad()
             with arithmetic(device, precision):
@@ -198,15 +212,20 @@ def train(
             world.average_gradients(players.discriminator)
             players.discriminator_optimizer.step()
 
-            # The Generator learns to make them harder to tell, from new noise, two of each label.
+            # The Generator learns to make them harder to tell, two of each label: one from new noise, and one from
+            # that which came nearest to the recording.
             players.generator_optimizer.zero_grad()
             players.discriminator.requires_grad_(False)
             with arithmetic(device, precision):
                 twice = label[::2].repeat_interleave(2)
-                made = painter.paint(players.generator, twice, chance)
-                varied = variety(made, twice, usual)
+                z = painter.latents(len(twice), chance)
+                z[::2], found = nearest(batch[::2], z[::2])
+                made = painter.paint(players.generator, twice, chance, z=z)
+                varied = variety(made, twice, distances)
+                missed = imle(made[::2], recorded(index[::2]), found, twice[::2], distances)
                 made_loss = generator_loss(players.discriminator, real[::2], shown(made, chance), twice)
-            (made_loss - settings.variety * max(0.0, 1 - clock.variety) * varied).backward()
+            diversity = settings.variety * max(0.0, 1 - clock.variety) * varied - settings.imle * missed
+            (made_loss - diversity).backward()
             players.discriminator.requires_grad_(True)
             world.average_gradients(players.generator)
             players.generator_optimizer.step()
@@ -233,6 +252,7 @@ def train(
                     "judged_right": judged.correct.item(),
                     "penalty": judged.penalty.item(),
                     "confusion": judged.confusion.item(),
+                    "missed": missed.item(),
                 }
                 losses = world.mean(shares)
                 check_finite(losses, clock)

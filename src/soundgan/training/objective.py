@@ -10,7 +10,6 @@ it also learns to tell the labels of recordings.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -83,50 +82,6 @@ def generator_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels:
     return F.softplus(real_logits - made_logits).mean()
 
 
-def variety(made: Tensor, labels: Tensor, usual: Tensor) -> Tensor:
-    """How far apart two paintings of a label are, in units of how far two recordings of it are; 1 is as it should be.
-
-    To raise it while it is below 1 keeps the Generator from painting each label in few ways, which a Discriminator
-    that sees one painting at a time hardly notices. (Mao et al. 2019 raise the distance of two paintings over that of
-    their latents, without end.) Means over 4 × 4 cells are compared: single cells differ by their grain already, and
-    more of that is not more variety.
-
-    Shape:
-        made (2n, nc, bands, frames), whose rows 2k and 2k + 1 are of one label; labels (2n,); usual (labels,), mean
-        absolute difference of two recordings, see `usual_distances`.
-    """
-    apart = _difference(made[0::2], made[1::2])
-    return (apart / usual[labels[::2]]).mean()
-
-
-def usual_distances(paintings: Tensor, labels: Tensor, count: int, pairs: int = 256) -> Tensor:
-    """Mean absolute difference of two recordings of each of `count` labels (1 if there are none). Shape: (count,).
-
-    Of a label with a single recording it is not known: then that of the others serves, or of any two recordings.
-    """
-    found = torch.full((max(count, 1),), math.nan)
-    draw = torch.Generator().manual_seed(0)
-
-    def between(rows: Tensor) -> float:
-        one = rows[torch.randint(len(rows), (pairs,), generator=draw)]
-        other = rows[torch.randint(len(rows), (pairs,), generator=draw)]
-        differ = one != other
-        return _difference(paintings[one[differ]], paintings[other[differ]]).mean().item()
-
-    for label in range(len(found)):
-        rows = (labels == label).nonzero()[:, 0]
-        if len(rows) > 1:
-            found[label] = between(rows)
-    if found.isnan().all():
-        found[:] = between(torch.arange(len(labels)))
-    return found.nan_to_num(found.nanmean().item()).clamp_min(1e-3)
-
-
 def _of(logits: Tensor, labels: Tensor) -> Tensor:
     """That of each row's own label. Shape: (n, labels), (n,) → (n,)."""
     return logits.gather(1, labels[:, None]).squeeze(1)
-
-
-def _difference(one: Tensor, other: Tensor) -> Tensor:
-    """Mean absolute difference of means over 4 × 4 cells. Shape: (n, nc, bands, frames) twice → (n,)."""
-    return F.avg_pool2d(one - other, 4).abs().mean((1, 2, 3))

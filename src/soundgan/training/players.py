@@ -14,6 +14,7 @@ from soundgan.grain import Grain
 from soundgan.settings import Settings
 from soundgan.spectrogram import Representation
 from soundgan.training.chance import Chance
+from soundgan.training.diversity import CELL, Candidates
 from soundgan.training.networks import build_discriminator, build_generator
 
 NEW_TAPE = 8192  # sounds seen after which there is another tape of grain, so that no network learns it by heart
@@ -22,16 +23,18 @@ CONSTANT_RATES = 8_000  # sounds seen until which learning rates stay as they ar
 
 @dataclass
 class Players:
-    """The two networks, their optimizers, and the averaged Generator (EMA) that is kept in the end."""
+    """The two networks, their optimizers, the averaged Generator (EMA) that is kept in the end, and its candidates."""
 
     generator: nn.Module
     discriminator: nn.Module
     average: nn.Module
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
+    candidates: Candidates
 
     def modules(self) -> dict[str, nn.Module]:
-        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+        names = "generator", "discriminator", "average", "candidates"
+        return {name: getattr(self, name) for name in names}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {
@@ -65,12 +68,15 @@ def new_players(dataset: Dataset, settings: Settings, device: torch.device) -> P
     generator, discriminator = (net.to(device, memory_format=torch.channels_last) for net in networks)  # type: ignore[call-overload]
     betas = (settings.beta1, settings.beta2)
     fused = device.type in ("cpu", "cuda")
+    bands, frames = dataset.representation.shape
+    width = settings.nc * (bands // CELL) * (frames // CELL)
     return Players(
         generator,
         discriminator,
         copy.deepcopy(generator).eval().requires_grad_(False),
         torch.optim.Adam(generator.parameters(), settings.lr_G, betas, fused=fused),
         torch.optim.Adam(discriminator.parameters(), settings.lr_D, betas, fused=fused),
+        Candidates(max(count, 1), settings.nz, width).to(device),
     )
 
 
@@ -82,9 +88,24 @@ class Painter:
         # The tape of the step and that of the checks, which draw their chance from 0 sounds seen.
         self._tape = lru_cache(2)(partial(Grain, representation))
 
-    def paint(self, generator: nn.Module, labels: Tensor, chance: Chance, *, one_grain: bool = False) -> Tensor:
-        """Paintings (n, nc, bands, frames) of labels (n,); with `one_grain`, the same grain lies on all."""
-        z = chance.normal(len(labels), self._nz)
+    def latents(self, count: int, chance: Chance) -> Tensor:
+        """So many latents z (count, nz)."""
+        return chance.normal(count, self._nz)
+
+    def paint(
+        self,
+        generator: nn.Module,
+        labels: Tensor,
+        chance: Chance,
+        *,
+        z: Tensor | None = None,
+        one_grain: bool = False,
+    ) -> Tensor:
+        """Paintings (n, nc, bands, frames) of labels (n,), from new latents unless `z` (n, nz) is given.
+
+        With `one_grain`, the same grain lies on all.
+        """
+        z = self.latents(len(labels), chance) if z is None else z
         if not generator.grainy:
             return generator(z, labels)
         grain = chance.pieces(self._tape(seed=chance.seen // NEW_TAPE), 1 if one_grain else len(labels))

@@ -60,6 +60,14 @@ class World:
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view(gradient.shape))
 
+    def gather(self, share: Tensor) -> Tensor:
+        """The rows of all processes, as each has its own: (n, …) → (size · n, …)."""
+        if self.size == 1:
+            return share
+        whole = torch.zeros(self.size, *share.shape, dtype=share.dtype, device=share.device)
+        whole[self.rank] = share
+        return self._sum(whole, None).flatten(0, 1)  # sums with zeros are exact
+
     def mean(self, values: dict[str, float]) -> dict[str, float]:
         """The mean over all processes of every value."""
         if self.size == 1:

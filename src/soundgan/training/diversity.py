@@ -1,0 +1,155 @@
+"""What keeps a Generator from leaving recordings out, which a Discriminator of single paintings hardly notices.
+
+Sounds of a label are driven apart while they are more alike than its recordings (`variety`), and the one nearest to
+each recording is drawn towards it while it is further off than another recording would be (`imle`). Both compare means
+over 4 × 4 cells of paintings: finer differences are the Discriminator's business, and grain is nobody's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CELL = 4
+MOST_KEPT = 1280  # candidates, shared by all labels
+LEAST_KEPT = 16  # for each label
+ROOM = 4_000_000  # numbers that the cells of all candidates may take
+RECORDINGS = 256  # of each label that distances are measured on
+
+
+def cells(paintings: Tensor) -> Tensor:
+    """Means over 4 × 4 cells. Shape: (n, nc, bands, frames) → (n, nc · bands / 4 · frames / 4)."""
+    return F.avg_pool2d(paintings, CELL).flatten(1)
+
+
+class Distances(NamedTuple):
+    """What is usual between two recordings of each label, in mean absolute differences of cells. Shape: (labels,).
+
+    Attributes:
+        usual: between any two.
+        nearest: from one to the nearest of as many others as there are candidates.
+    """
+
+    usual: Tensor
+    nearest: Tensor
+
+    def to(self, device: torch.device) -> Distances:
+        return Distances(self.usual.to(device), self.nearest.to(device))
+
+
+def recorded_distances(paintings: Tensor, labels: Tensor, count: int) -> Distances:
+    """Those of recordings with `count` labels, or none (0).
+
+    Of a label with a single recording they are not known: then those of the others serve, or of any two recordings.
+
+    Shape:
+        paintings (n, nc, bands, frames), labels (n,).
+    """
+    found = torch.full((2, max(count, 1)), math.nan)
+    draw = torch.Generator().manual_seed(0)
+
+    def measured(rows: Tensor) -> Tensor:
+        some = rows[torch.randperm(len(rows), generator=draw)[:RECORDINGS]]
+        known = cells(paintings[some])
+        apart = torch.cdist(known, known, p=1) / known.shape[1]
+        others = ~torch.eye(len(some), dtype=torch.bool)
+        kept = candidates_of_each(known.shape[1], max(count, 1))
+        rivals = apart.masked_fill(~others, math.inf)[:, : kept + 1]
+        return torch.stack([apart[others].mean(), rivals.amin(1).mean()])
+
+    for label in range(found.shape[1]):
+        rows = (labels == label).nonzero()[:, 0]
+        if len(rows) > 1:
+            found[:, label] = measured(rows)
+    if found.isnan().all():
+        found[:] = measured(torch.arange(len(labels)))[:, None] if len(labels) > 1 else 1.0
+    usual, nearest = (row.nan_to_num(row.nanmean().item()) for row in found)
+    return Distances(usual.clamp_min(1e-3), nearest)
+
+
+def variety(made: Tensor, labels: Tensor, distances: Distances) -> Tensor:
+    """How far apart two paintings of a label are, in units of how far two recordings of it are; 1 is as it should be.
+
+    The Generator raises it while it is below 1. (Mao et al. 2019 raise the distance of two paintings over that of
+    their latents, without end.)
+
+    Shape:
+        made (2n, nc, bands, frames), whose rows 2k and 2k + 1 are of one label; labels (2n,).
+    """
+    apart = _apart(cells(made[0::2]), cells(made[1::2]))
+    return (apart / distances.usual[labels[::2]]).mean()
+
+
+def imle(made: Tensor, near: Tensor, found: Tensor, labels: Tensor, distances: Distances) -> Tensor:
+    """How much further from each recording the painting nearest to it is than another recording would be.
+
+    Implicit maximum likelihood (Li and Malik 2018), beside the game of the networks as in Inclusive GAN (Yu et al.
+    2020): every recording has a made sound drawn towards it, so that none is left out. It ends where recordings are as
+    near to one another: closer would be copying.
+
+    Args:
+        made: paintings of the candidates nearest to recordings, (n, nc, bands, frames).
+        near: those recordings, as cells (n, …).
+        found: whether there was a candidate, (n,); the others do not count.
+        labels: (n,).
+    """
+    further = F.relu(_apart(cells(made), near) - distances.nearest[labels]) / distances.usual[labels]
+    return (further * found).mean()
+
+
+class Candidates(nn.Module):
+    """Latents that were painted lately, each with the cells of its painting, among which that nearest to a recording
+    is looked up. They are a module for their buffers: a training that is resumed goes on with the same ones.
+
+    Args:
+        labels: number of labels, 1 for none.
+        nz: numbers in a latent.
+        width: numbers in the cells of a painting.
+    """
+
+    latents: Tensor
+    paintings: Tensor
+    there: Tensor
+    place: Tensor
+
+    def __init__(self, labels: int, nz: int, width: int) -> None:
+        super().__init__()
+        each = candidates_of_each(width, labels)
+        self.register_buffer("latents", torch.zeros(labels, each, nz))
+        self.register_buffer("paintings", torch.zeros(labels, each, width))
+        self.register_buffer("there", torch.zeros(labels, each, dtype=torch.bool))
+        self.register_buffer("place", torch.zeros(labels, dtype=torch.int64))  # where the next one goes
+
+    @torch.no_grad()
+    def keep(self, latents: Tensor, painted: Tensor, labels: Tensor) -> None:
+        """Take in new ones in place of the oldest of their labels. Shape: (n, nz), cells (n, width), (n,)."""
+        same = labels[:, None] == labels
+        place = (self.place[labels] + same.tril(-1).sum(1)) % self.there.shape[1]
+        self.latents[labels, place] = latents
+        self.paintings[labels, place] = painted
+        self.there[labels, place] = True
+        self.place.index_add_(0, labels, torch.ones_like(labels))
+
+    @torch.no_grad()
+    def nearest(self, near: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents of the candidates whose paintings are nearest to recordings; they are candidates no longer.
+
+        Shape: cells of recordings (n, width), (n,) → latents (n, nz), and whether there was one (n,).
+        """
+        apart = (self.paintings[labels] - near[:, None]).abs().mean(2).masked_fill(~self.there[labels], math.inf)
+        distance, place = apart.min(1)
+        self.there[labels, place] = False
+        return self.latents[labels, place], distance.isfinite()
+
+
+def candidates_of_each(width: int, labels: int) -> int:
+    """How many candidates are kept for each of so many labels, if the cells of each are so many numbers."""
+    return max(LEAST_KEPT, min(MOST_KEPT, ROOM // width) // labels)
+
+
+def _apart(one: Tensor, other: Tensor) -> Tensor:
+    return (one - other).abs().mean(1)

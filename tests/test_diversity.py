@@ -1,0 +1,136 @@
+"""Variety, and that no recording is left out: closed forms, and what candidates are kept and found."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from soundgan.training.diversity import (
+    LEAST_KEPT,
+    MOST_KEPT,
+    ROOM,
+    Candidates,
+    Distances,
+    candidates_of_each,
+    cells,
+    imle,
+    recorded_distances,
+    variety,
+)
+
+LEVELS = st.floats(-1, 1)
+UNIT = Distances(torch.ones(3), torch.zeros(3))
+
+
+def flat(values: list[float]) -> Tensor:
+    """Paintings of one level each, of 2 × 1 cells."""
+    return torch.tensor(values, dtype=torch.float64)[:, None, None, None].repeat(1, 1, 8, 4)
+
+
+def zeros(count: int) -> Tensor:
+    return torch.zeros(count, dtype=torch.int64)
+
+
+@given(st.lists(st.tuples(LEVELS, LEVELS, st.integers(0, 2)), min_size=1, max_size=5))
+def test_variety_is_the_mean_difference_of_pairs_over_what_is_usual(pairs: list[tuple[float, float, int]]) -> None:
+    made = flat([value for one, other, _ in pairs for value in (one, other)])
+    labels = torch.tensor([label for *_, label in pairs for _ in range(2)])
+    usual = torch.tensor([0.1, 0.5, 2.0], dtype=torch.float64)
+    expected = sum(abs(one - other) / usual[label].item() for one, other, label in pairs) / len(pairs)
+    assert variety(made, labels, Distances(usual, usual)).item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_raising_variety_moves_pairs_apart() -> None:
+    made = flat([0.1, 0.3, 0.2, -0.2]).requires_grad_()
+    variety(made, torch.tensor([0, 0, 1, 1]), UNIT).backward()
+    assert made.grad is not None
+    assert made.grad.mean((1, 2, 3)).sign().tolist() == [-1, 1, 1, -1]
+
+
+def test_grain_is_hardly_variety() -> None:
+    torch.manual_seed(0)
+    grain, labels = torch.randn(40, 1, 32, 32), zeros(40)
+    wide = torch.nn.functional.interpolate(torch.randn(40, 1, 8, 8), scale_factor=4)
+    assert variety(grain, labels, UNIT) < 0.3 * variety(wide, labels, UNIT)
+
+
+def test_distances_are_those_of_two_different_recordings_of_a_label() -> None:
+    torch.manual_seed(0)
+    paintings = torch.cat([flat([-0.5, 0.5]), flat((0.2 * torch.randn(200)).tolist()), flat([0.9])])
+    labels = torch.tensor([0, 0, *[2] * 200, 1])
+    usual, nearest = recorded_distances(paintings, labels, 3)
+    assert usual[0].item() == nearest[0].item() == pytest.approx(1)
+    # Two normal numbers differ by 2 / √π standard deviations in the mean.
+    assert usual[2].item() == pytest.approx(0.2 * 2 / math.pi**0.5, rel=0.15)
+    levels = paintings[2:202, 0, 0, 0]
+    gaps = (levels[:, None] - levels).abs() + 9 * torch.eye(200)
+    assert nearest[2].item() == pytest.approx(gaps.amin(1).mean().item())
+    # Its one recording tells nothing.
+    assert usual[1].item() == pytest.approx((usual[0] + usual[2]).item() / 2)
+    assert nearest[1].item() == pytest.approx((nearest[0] + nearest[2]).item() / 2)
+
+
+def test_distances_without_labels_with_one_recording_each_and_of_equal_ones() -> None:
+    paintings = flat([0.0, 0.4])
+    for labels, count in ((zeros(2), 0), (torch.tensor([0, 1]), 2)):
+        for distance in recorded_distances(paintings, labels, count):
+            assert distance.tolist() == pytest.approx([0.4] * max(count, 1))
+    assert (recorded_distances(flat([0.3, 0.3]), zeros(2), 1).usual > 0).all()
+    alone = recorded_distances(flat([0.3]), zeros(1), 1)
+    assert alone.usual.isfinite().all() and alone.nearest.isfinite().all()
+
+
+@given(st.lists(st.tuples(LEVELS, LEVELS, st.booleans(), st.integers(0, 1)), min_size=1, max_size=5))
+def test_imle_is_what_a_made_sound_is_too_far_off(rows: list[tuple[float, float, bool, int]]) -> None:
+    made, near = flat([row[0] for row in rows]), cells(flat([row[1] for row in rows]))
+    found, labels = torch.tensor([row[2] for row in rows]), torch.tensor([row[3] for row in rows])
+    distances = Distances(torch.tensor([0.5, 2.0]).double(), torch.tensor([0.1, 0.3]).double())
+    expected = sum(
+        max(0.0, abs(a - b) - distances.nearest[label].item()) / distances.usual[label].item()
+        for a, b, there, label in rows
+        if there
+    )
+    assert imle(made, near, found, labels, distances).item() == pytest.approx(expected / len(rows), abs=1e-9)
+
+
+def test_imle_draws_towards_the_recording_and_ends_before_it_is_copied() -> None:
+    made, near = flat([0.9, 0.1, -0.4]).requires_grad_(), cells(flat([0.0, 0.0, 0.0]))
+    distances = Distances(torch.ones(1), torch.tensor([0.2]))
+    imle(made, near, torch.tensor([True, True, True]), zeros(3), distances).backward()
+    assert made.grad is not None
+    assert made.grad.mean((1, 2, 3)).sign().tolist() == [1, 0, -1]
+
+
+@given(st.lists(st.tuples(LEVELS, st.integers(0, 1)), min_size=1, max_size=60), st.integers(1, 7), st.data())
+def test_the_nearest_of_those_kept_lately_is_found_once(
+    painted: list[tuple[float, int]], step: int, data: st.DataObject
+) -> None:
+    candidates = Candidates(2, 1, ROOM // 8)  # so wide that the least number is kept
+    kept: dict[int, list[float]] = {0: [], 1: []}
+    for start in range(0, len(painted), step):
+        values, labels = (list(column) for column in zip(*painted[start : start + step], strict=True))
+        numbers = torch.tensor(values)[:, None]
+        candidates.keep(numbers, numbers.expand(-1, ROOM // 8), torch.tensor(labels))
+        for value, label in zip(values, labels, strict=True):
+            kept[label] = [*kept[label], value][-LEAST_KEPT:]
+    for _ in range(3):
+        wanted, label = data.draw(LEVELS), data.draw(st.integers(0, 1))
+        near, found = candidates.nearest(torch.full((1, ROOM // 8), wanted), torch.tensor([label]))
+        assert found.item() is bool(kept[label])
+        if not kept[label]:
+            continue
+        best = min(kept[label], key=lambda value: abs(value - wanted))
+        assert abs(near.item() - wanted) == pytest.approx(abs(best - wanted), abs=1e-6)
+        kept[label].remove(min(kept[label], key=lambda value: abs(value - near.item())))
+
+
+@given(width=st.integers(16, 100_000), labels=st.integers(1, 2000))
+def test_candidates_find_room(width: int, labels: int) -> None:
+    each = candidates_of_each(width, labels)
+    assert each == LEAST_KEPT or LEAST_KEPT < each <= MOST_KEPT // labels
+    assert each == LEAST_KEPT or each * width * labels <= ROOM
