@@ -20,11 +20,13 @@ from soundgan.dataset import Dataset
 from soundgan.settings import Settings
 from soundgan.training.chance import Chance
 from soundgan.training.device import pick_device, pick_precision
-from soundgan.training.diversity import CELL, Candidates, cells, imle, recorded_distances, variety
+from soundgan.training.diversity import CELL, Candidates
+from soundgan.training.guidance import Guidance
 from soundgan.training.loop import train
 from soundgan.training.networks import build_discriminator, build_generator
 from soundgan.training.objective import discriminator_loss, generator_loss
 from soundgan.training.players import Painter
+from soundgan.training.world import ALONE
 
 # Batch, channels, rows and columns of 3 × 3 convolutions: as the networks have them, and larger ones.
 SHAPES = ((8, 24, 32, 16), (32, 24, 32, 16), (32, 48, 16, 8), (64, 64, 32, 16), (8, 128, 64, 64), (16, 256, 16, 16))
@@ -51,10 +53,10 @@ class Plain:
         self.settings, self.exact, self.device, self.steps = settings, exact, pick_device(settings), 0
         self.paintings = torch.from_numpy(np.array(dataset.paintings, np.float32)).to(self.device)
         self.labels = torch.from_numpy(np.array(dataset.labels, np.int64)).to(self.device)
-        self.distances = recorded_distances(self.paintings, self.labels, len(dataset.label_names))
         bands, frames = dataset.representation.shape
         width = settings.nc * (bands // CELL) * (frames // CELL)
-        self.candidates = Candidates(max(len(dataset.label_names), 1), settings.nz, width).to(self.device)
+        candidates = Candidates(max(len(dataset.label_names), 1), settings.nz, width).to(self.device)
+        self.guidance = Guidance(dataset, settings, self.device, candidates, ALONE)
         self.painter = Painter(settings, dataset.representation)
         about = dataset.representation, len(dataset.label_names)
         self.generator = build_generator(settings, *about).to(self.device)
@@ -79,7 +81,7 @@ class Plain:
         with torch.no_grad():
             z = self.painter.latents(size, chance)
             made = self.painter.paint(self.generator, labels, chance, z=z)
-            self.candidates.keep(z, cells(made), labels)
+            self.guidance.keep(z, made, labels)
         self.discriminator_optimizer.zero_grad()
         if self.exact:
             exact_loss(self.discriminator, real, made, labels, self.settings).backward()
@@ -96,13 +98,12 @@ class Plain:
         self.generator_optimizer.zero_grad()
         self.discriminator.requires_grad_(False)
         twice = labels[::2].repeat_interleave(2)
-        z, recorded = self.painter.latents(size, chance), cells(real[::2])
-        near, found = self.candidates.nearest(recorded, twice[::2])
-        z[::2] = torch.where(found[:, None], near, z[::2])
+        z = self.painter.latents(size, chance)
+        z[::2], found = self.guidance.nearest(rows[::2], z[::2])
         made = self.painter.paint(self.generator, twice, chance, z=z)
-        missed = imle(made[::2], recorded, found, twice[::2], self.distances)
+        lesson = self.guidance.lesson(self.generator, made, z, rows[::2], found, 0.5)
         loss = generator_loss(self.discriminator, real[::2], made, twice)
-        (loss - variety(made, twice, self.distances) + self.settings.imle * missed).backward()
+        (loss + lesson.loss).backward()
         self.discriminator.requires_grad_(True)
         self.generator_optimizer.step()
         with torch.no_grad():

@@ -42,28 +42,31 @@ def test_variety_is_the_mean_difference_of_pairs_over_what_is_usual(pairs: list[
     labels = torch.tensor([label for *_, label in pairs for _ in range(2)])
     usual = torch.tensor([0.1, 0.5, 2.0], dtype=torch.float64)
     expected = sum(abs(one - other) / usual[label].item() for one, other, label in pairs) / len(pairs)
-    assert variety(made, labels, Distances(usual, usual)).item() == pytest.approx(expected, abs=1e-9)
+    found = variety(cells(made[::2]), cells(made[1::2]), labels[::2], Distances(usual, usual))
+    assert found.item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_raising_variety_moves_pairs_apart() -> None:
     made = flat([0.1, 0.3, 0.2, -0.2]).requires_grad_()
-    variety(made, torch.tensor([0, 0, 1, 1]), UNIT).backward()
+    variety(cells(made[::2]), cells(made[1::2]), torch.tensor([0, 1]), UNIT).backward()
     assert made.grad is not None
     assert made.grad.mean((1, 2, 3)).sign().tolist() == [-1, 1, 1, -1]
 
 
 def test_grain_is_hardly_variety() -> None:
     torch.manual_seed(0)
-    grain, labels = torch.randn(40, 1, 32, 32), zeros(40)
+    grain = torch.randn(40, 1, 32, 32)
     wide = torch.nn.functional.interpolate(torch.randn(40, 1, 8, 8), scale_factor=4)
-    assert variety(grain, labels, UNIT) < 0.3 * variety(wide, labels, UNIT)
+    assert variety(cells(grain[:20]), cells(grain[20:]), zeros(20), UNIT) < 0.3 * variety(
+        cells(wide[:20]), cells(wide[20:]), zeros(20), UNIT
+    )
 
 
 def test_distances_are_those_of_two_different_recordings_of_a_label() -> None:
     torch.manual_seed(0)
     paintings = torch.cat([flat([-0.5, 0.5]), flat((0.2 * torch.randn(200)).tolist()), flat([0.9])])
     labels = torch.tensor([0, 0, *[2] * 200, 1])
-    usual, nearest = recorded_distances(paintings, labels, 3)
+    usual, nearest = recorded_distances(cells(paintings), labels, 3)
     assert usual[0].item() == nearest[0].item() == pytest.approx(1)
     # Two normal numbers differ by 2 / √π standard deviations in the mean.
     assert usual[2].item() == pytest.approx(0.2 * 2 / math.pi**0.5, rel=0.15)
@@ -78,10 +81,10 @@ def test_distances_are_those_of_two_different_recordings_of_a_label() -> None:
 def test_distances_without_labels_with_one_recording_each_and_of_equal_ones() -> None:
     paintings = flat([0.0, 0.4])
     for labels, count in ((zeros(2), 0), (torch.tensor([0, 1]), 2)):
-        for distance in recorded_distances(paintings, labels, count):
+        for distance in recorded_distances(cells(paintings), labels, count):
             assert distance.tolist() == pytest.approx([0.4] * max(count, 1))
-    assert (recorded_distances(flat([0.3, 0.3]), zeros(2), 1).usual > 0).all()
-    alone = recorded_distances(flat([0.3]), zeros(1), 1)
+    assert (recorded_distances(cells(flat([0.3, 0.3])), zeros(2), 1).usual > 0).all()
+    alone = recorded_distances(cells(flat([0.3])), zeros(1), 1)
     assert alone.usual.isfinite().all() and alone.nearest.isfinite().all()
 
 
@@ -95,13 +98,13 @@ def test_imle_is_what_a_made_sound_is_too_far_off(rows: list[tuple[float, float,
         for a, b, there, label in rows
         if there
     )
-    assert imle(made, near, found, labels, distances).item() == pytest.approx(expected / len(rows), abs=1e-9)
+    assert imle(cells(made), near, found, labels, distances).item() == pytest.approx(expected / len(rows), abs=1e-9)
 
 
 def test_imle_draws_towards_the_recording_and_ends_before_it_is_copied() -> None:
     made, near = flat([0.9, 0.1, -0.4]).requires_grad_(), cells(flat([0.0, 0.0, 0.0]))
     distances = Distances(torch.ones(1), torch.tensor([0.2]))
-    imle(made, near, torch.tensor([True, True, True]), zeros(3), distances).backward()
+    imle(cells(made), near, torch.tensor([True, True, True]), zeros(3), distances).backward()
     assert made.grad is not None
     assert made.grad.mean((1, 2, 3)).sign().tolist() == [1, 0, -1]
 

@@ -60,7 +60,7 @@ def shapes(
 @pytest.fixture
 def generator() -> Generator:
     torch.manual_seed(0)
-    return Generator(32, 16, size=8, nz=NZ, nc=1, labels=LABELS)
+    return Generator(sized(32, 16), size=8, nz=NZ, nc=1, labels=LABELS)
 
 
 @pytest.fixture
@@ -134,7 +134,10 @@ def test_every_weight_takes_part(kind: str) -> None:
     generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
     discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
     labels = torch.arange(LABELS)
-    discriminator(paint(generator, torch.randn(LABELS, NZ), labels)).square().sum().backward()
+    z = torch.randn(LABELS, NZ)
+    discriminator(paint(generator, z, labels)).square().sum().backward()
+    if generator.harmonic:
+        generator.pitch(z, labels).sum().backward()  # type: ignore[operator]
     for name, parameter in (*generator.named_parameters(), *discriminator.named_parameters()):
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -218,6 +221,7 @@ def test_paintings_and_logits_are_float32_in_bfloat16_arithmetic(kind: str) -> N
 
 def test_the_size_dial_grows_the_network() -> None:
     counts = [
-        sum(parameter.numel() for parameter in Generator(32, 16, size, NZ, 1, 0).parameters()) for size in (8, 16, 32)
+        sum(parameter.numel() for parameter in Generator(sized(32, 16), size, NZ, 1, 0).parameters())
+        for size in (8, 16, 32)
     ]
     assert counts == sorted(set(counts))

@@ -15,6 +15,7 @@ from sets import LABELS, RATE, SECONDS, Floats, fresh, noisy, one_class
 from torch import Tensor, nn
 
 from soundgan.dataset import Dataset
+from soundgan.pitch import track
 from soundgan.settings import Settings
 from soundgan.spectrogram import analyse, preset
 from soundgan.training import quality
@@ -42,7 +43,10 @@ class Player:
 
 def dataset_of(waves: list[Floats], labels: list[str]) -> Dataset:
     indices = np.array([LABELS.index(label) for label in labels])
-    return Dataset(analyse(np.stack(waves), REPRESENTATION), indices, list(LABELS), REPRESENTATION, "", "")
+    sounds = np.stack(waves)
+    return Dataset(
+        analyse(sounds, REPRESENTATION), track(sounds, REPRESENTATION), indices, list(LABELS), REPRESENTATION, "", ""
+    )
 
 
 @pytest.fixture(scope="module")

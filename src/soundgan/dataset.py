@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundgan.folder import walk
+from soundgan.pitch import Pitch, track
 from soundgan.settings import Settings
 from soundgan.spectrogram import Representation, levels_db, normalise
 from soundgan.survey import Progress, Recording, Survey, blocks, in_order, quiet, read_block, survey
@@ -25,7 +26,7 @@ from soundgan.survey import Progress, Recording, Survey, blocks, in_order, quiet
 PEAK_DB = -1.0  # dBFS that recordings are levelled to with level = peak
 RMS_DB = -20.0  # dBFS that recordings are levelled to with level = rms, where their peaks allow it
 _FADE = 0.005  # s, at every cut through a sound, so that it does not click
-_FORMAT = 3  # of the cache; raise it whenever the same files and settings would be painted differently
+_FORMAT = 4  # of the cache; raise it whenever the same files and settings would be painted differently
 _BATCH = 64  # paintings worked on at once by one thread
 _ABANDONED = 24 * 3600  # s after which a half-made cache entry is taken for that of a dead process
 _SETTINGS = {"sample_rate", "duration", "image_size", "range_db", "scale", "window", "redundancy", "level", "slice"}
@@ -37,10 +38,12 @@ class Dataset:
 
     Shape:
         paintings (n, 1, bands, frames), float32 in [-1, 1], mapped from the cache: read as needed, and writing to them
-        changes no file. labels (n,), int64 indices into `label_names`; all zero where there are no labels.
+        changes no file. pitch (n, frames), of each recording. labels (n,), int64 indices into `label_names`; all zero
+        where there are no labels.
     """
 
     paintings: NDArray[np.float32]
+    pitch: Pitch
     labels: NDArray[np.int64]
     label_names: list[str]
     representation: Representation
@@ -110,10 +113,12 @@ def _paint(found: Survey, settings: Settings, target: Path, progress: Progress |
     )
     work = [(file, block) for file in found.files for block in blocks(file.slices, rep)]
     loudest = np.empty(found.sounds, np.float32)
+    pitch = np.empty((2, found.sounds, rep.frames), np.float32)
     done = 0
-    for levels in in_order(partial(_levels, representation=rep, method=settings.level), work):
+    for levels, tracked in in_order(partial(_analyse, representation=rep, method=settings.level), work):
         rows = slice(done, done + len(levels))
         paintings[rows, 0] = levels
+        pitch[:, rows] = tracked
         loudest[rows] = levels.max(axis=(1, 2))
         done += len(levels)
         if progress is not None:
@@ -125,6 +130,7 @@ def _paint(found: Survey, settings: Settings, target: Path, progress: Progress |
         rows = slice(start, start + _BATCH)
         paintings[rows] = normalise(paintings[rows, 0], rep)
     paintings.flush()
+    np.save(target / "pitch.npy", pitch)
 
     names = found.labels
     labels = [names.index(file.label) if file.label is not None else 0 for file in found.files for _ in file.slices]
@@ -138,8 +144,10 @@ def _paint(found: Survey, settings: Settings, target: Path, progress: Progress |
     (target / "dataset.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
 
 
-def _levels(item: tuple[Recording, list[int]], *, representation: Representation, method: str) -> NDArray[np.float32]:
-    """Levels in dBFS of some slices of one recording: (slices, bands, frames)."""
+def _analyse(
+    item: tuple[Recording, list[int]], *, representation: Representation, method: str
+) -> tuple[NDArray[np.float32], Pitch]:
+    """Levels in dBFS of some slices of one recording, (slices, bands, frames), and their pitch."""
     file, block = item
     fade = np.sin(np.linspace(0, np.pi / 2, round(_FADE * representation.sample_rate)), dtype=np.float32) ** 2
     waves = np.zeros((len(block), representation.samples), np.float32)
@@ -149,7 +157,7 @@ def _levels(item: tuple[Recording, list[int]], *, representation: Representation
             row[: fade.size] *= fade
         if file.seconds > (index + 1) * representation.duration:
             row[-fade.size :] *= fade[::-1]
-    return levels_db(waves, representation)
+    return levels_db(waves, representation), track(waves, representation)
 
 
 def _gain(file: Recording, method: str) -> np.float32:
@@ -178,9 +186,13 @@ def _load(entry: Path) -> Dataset | None:
         # Copy on write: what reads the paintings gets ordinary writable arrays, and the file stays as it is.
         paintings = np.load(entry / "paintings.npy", mmap_mode="c", allow_pickle=False)
         labels = np.load(entry / "labels.npy", allow_pickle=False)
+        pitch = Pitch(*np.load(entry / "pitch.npy", allow_pickle=False))
         if paintings.shape != (len(labels), 1, *representation.shape):
             return None
-        return Dataset(paintings, labels, summary["label_names"], representation, summary["report"], summary["digest"])
+        if pitch.hz.shape != (len(labels), representation.frames):
+            return None
+        told = summary["label_names"], representation, summary["report"], summary["digest"]
+        return Dataset(paintings, pitch, labels, *told)
     except (OSError, ValueError, KeyError):
         return None
 

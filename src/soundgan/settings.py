@@ -148,6 +148,16 @@ class Settings(BaseModel):
         description="Strength that draws the made sound nearest to each recording towards it, so that none is left "
         "out, until it is as near as another recording.",
     )
+    texture: float = Field(
+        default=2.0,
+        ge=0,
+        description="Strength that teaches made sounds the texture (noise, stripes) of the recordings nearest to them.",
+    )
+    pitch: float = Field(
+        default=1.5,
+        ge=0,
+        description="Strength that teaches made sounds the pitch of the recordings nearest to them.",
+    )
     num_epochs: int | None = Field(
         default=None,
         ge=1,

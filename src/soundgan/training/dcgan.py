@@ -35,6 +35,7 @@ class DCGANGenerator(nn.Module):
     """
 
     grainy = False
+    harmonic = False
 
     def __init__(
         self, nz: int, ngf: int, nc: int, grid_rows: int, grid_cols: int, stages: int, labels: int = 0

@@ -37,26 +37,23 @@ class Distances(NamedTuple):
     usual: Tensor
     nearest: Tensor
 
-    def to(self, device: torch.device) -> Distances:
-        return Distances(self.usual.to(device), self.nearest.to(device))
 
-
-def recorded_distances(paintings: Tensor, labels: Tensor, count: int) -> Distances:
+def recorded_distances(recordings: Tensor, labels: Tensor, count: int) -> Distances:
     """Those of recordings with `count` labels, or none (0).
 
     Of a label with a single recording they are not known: then those of the others serve, or of any two recordings.
 
     Shape:
-        paintings (n, nc, bands, frames), labels (n,).
+        cells of recordings (n, cells), labels (n,).
     """
-    found = torch.full((2, max(count, 1)), math.nan)
+    found = torch.full((2, max(count, 1)), math.nan, device=recordings.device)
     draw = torch.Generator().manual_seed(0)
 
     def measured(rows: Tensor) -> Tensor:
-        some = rows[torch.randperm(len(rows), generator=draw)[:RECORDINGS]]
-        known = cells(paintings[some])
+        some = rows[torch.randperm(len(rows), generator=draw)[:RECORDINGS].to(rows.device)]
+        known = recordings[some]
         apart = torch.cdist(known, known, p=1) / known.shape[1]
-        others = ~torch.eye(len(some), dtype=torch.bool)
+        others = ~torch.eye(len(some), dtype=torch.bool, device=rows.device)
         kept = candidates_of_each(known.shape[1], max(count, 1))
         rivals = apart.masked_fill(~others, math.inf)[:, : kept + 1]
         return torch.stack([apart[others].mean(), rivals.amin(1).mean()])
@@ -66,22 +63,21 @@ def recorded_distances(paintings: Tensor, labels: Tensor, count: int) -> Distanc
         if len(rows) > 1:
             found[:, label] = measured(rows)
     if found.isnan().all():
-        found[:] = measured(torch.arange(len(labels)))[:, None] if len(labels) > 1 else 1.0
+        found[:] = measured(torch.arange(len(labels), device=labels.device))[:, None] if len(labels) > 1 else 1.0
     usual, nearest = (row.nan_to_num(row.nanmean().item()) for row in found)
     return Distances(usual.clamp_min(1e-3), nearest)
 
 
-def variety(made: Tensor, labels: Tensor, distances: Distances) -> Tensor:
+def variety(one: Tensor, other: Tensor, labels: Tensor, distances: Distances) -> Tensor:
     """How far apart two paintings of a label are, in units of how far two recordings of it are; 1 is as it should be.
 
     The Generator raises it while it is below 1. (Mao et al. 2019 raise the distance of two paintings over that of
     their latents, without end.)
 
     Shape:
-        made (2n, nc, bands, frames), whose rows 2k and 2k + 1 are of one label; labels (2n,).
+        cells of paintings (n, cells), and of others of the same labels (n,).
     """
-    apart = _apart(cells(made[0::2]), cells(made[1::2]))
-    return (apart / distances.usual[labels[::2]]).mean()
+    return (_apart(one, other) / distances.usual[labels]).mean()
 
 
 def imle(made: Tensor, near: Tensor, found: Tensor, labels: Tensor, distances: Distances) -> Tensor:
@@ -92,12 +88,12 @@ def imle(made: Tensor, near: Tensor, found: Tensor, labels: Tensor, distances: D
     near to one another: closer would be copying.
 
     Args:
-        made: paintings of the candidates nearest to recordings, (n, nc, bands, frames).
-        near: those recordings, as cells (n, …).
+        made: cells of paintings (n, cells), of the candidates nearest to recordings.
+        near: cells of those recordings (n, cells).
         found: whether there was a candidate, (n,); the others do not count.
         labels: (n,).
     """
-    further = F.relu(_apart(cells(made), near) - distances.nearest[labels]) / distances.usual[labels]
+    further = F.relu(_apart(made, near) - distances.nearest[labels]) / distances.usual[labels]
     return (further * found).mean()
 
 

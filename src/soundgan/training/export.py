@@ -76,15 +76,10 @@ def export(generator: nn.Module, config: ModelConfig, folder: Path) -> ModelConf
     """
     folder.mkdir(parents=True, exist_ok=True)
     generator = copy.deepcopy(generator).float().cpu().eval().requires_grad_(False)
+    _round(generator, folder)
     mapping = _Mapping(generator, config.nz, len(config.labels))
+    _round(mapping, folder)  # its typical w, that of the rounded Generator: one exported again stays as it is
     painter = _GrainyPainter(generator) if generator.grainy else _Painter(generator)
-    for name, tensor in mapping.state_dict().items():
-        tensor.copy_(tensor.half().float())
-        if not tensor.isfinite().all():
-            raise TrainingError(
-                f"{folder}: cannot be written: {name} holds NaN or numbers beyond half precision (65504); "
-                "train anew with smaller lr_G and lr_D"
-            )
 
     z, label, truncation = _example(config, 2)
     painted_from = _painted_from(painter, mapping(z, label, truncation), config)
@@ -111,6 +106,17 @@ def export(generator: nn.Module, config: ModelConfig, folder: Path) -> ModelConf
         for name in (WEIGHTS, *graphs, CONFIG):
             os.replace(new / name, folder / name)
     return config
+
+
+def _round(network: nn.Module, folder: Path) -> None:
+    """Round weights to half precision, in place."""
+    for name, tensor in network.state_dict().items():
+        tensor.copy_(tensor.half().float())
+        if not tensor.isfinite().all():
+            raise TrainingError(
+                f"{folder}: cannot be written: {name} holds NaN or numbers beyond half precision (65504); "
+                "train anew with smaller lr_G and lr_D"
+            )
 
 
 def _example(config: ModelConfig, n: int) -> tuple[Tensor, Tensor, Tensor]:

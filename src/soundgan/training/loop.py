@@ -25,7 +25,7 @@ from soundgan.training.budget import Budget
 from soundgan.training.chance import Chance, order
 from soundgan.training.checkpoint import CHECKPOINT, Clock, load_checkpoint, save_checkpoint
 from soundgan.training.device import arithmetic, pick_device, pick_precision, processor
-from soundgan.training.diversity import cells, imle, recorded_distances, variety
+from soundgan.training.guidance import Guidance
 from soundgan.training.health import check_finite, check_health
 from soundgan.training.log import Log
 from soundgan.training.objective import discriminator_loss, generator_loss
@@ -97,7 +97,7 @@ def train(
     players, painter = new_players(dataset, settings, device), Painter(settings, dataset.representation)
     paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
     labels = torch.from_numpy(np.array(dataset.labels, np.int64))
-    distances = recorded_distances(paintings, labels, len(dataset.label_names)).to(device)
+    guidance = Guidance(dataset, settings, device, players.candidates, world)
     if device.type == "cuda":
         paintings, labels = paintings.to(device), labels.to(device)
 
@@ -160,16 +160,6 @@ def train(
         noise_std = settings.initial_noise_std * settings.noise_decay_rate**clock.steps
         return sounds + noise_std * chance.normal(*sounds.shape) if noise_std > 1e-4 else sounds
 
-    def recorded(index: Tensor) -> Tensor:
-        """Cells of recordings, on the device."""
-        return cells(paintings[index].to(device).expand(-1, settings.nc, -1, -1))
-
-    def nearest(index: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents nearest to this process's share of recordings, or z where there are none; and whether there are."""
-        index = index.to(labels.device)
-        near, found = map(world.shard, players.candidates.nearest(recorded(index), labels[index].to(device)))
-        return torch.where(found[:, None], near, z), found
-
     def save() -> None:
         check_health(players, painter, paintings, labels, clock, settings)
         save_checkpoint(checkpoint, players, clock, made_with)
@@ -193,7 +183,7 @@ def train(
             with arithmetic(device, precision), torch.no_grad():
                 z = painter.latents(len(label), chance)
                 made = painter.paint(players.generator, label, chance, z=z)
-                players.candidates.keep(world.gather(z), world.gather(cells(made)), world.gather(label))
+                guidance.keep(z, made, label)
                 made = shown(made, chance)
             steps = torch.cat([chance.normal(*half.shape) for half in (real, made)])
             players.discriminator_optimizer.zero_grad()
@@ -219,13 +209,11 @@ def train(
             with arithmetic(device, precision):
                 twice = label[::2].repeat_interleave(2)
                 z = painter.latents(len(twice), chance)
-                z[::2], found = nearest(batch[::2], z[::2])
+                z[::2], found = guidance.nearest(batch[::2], z[::2])
                 made = painter.paint(players.generator, twice, chance, z=z)
-                varied = variety(made, twice, distances)
-                missed = imle(made[::2], recorded(index[::2]), found, twice[::2], distances)
+                lesson = guidance.lesson(players.generator, made, z, index[::2], found, clock.variety)
                 made_loss = generator_loss(players.discriminator, real[::2], shown(made, chance), twice)
-            diversity = settings.variety * max(0.0, 1 - clock.variety) * varied - settings.imle * missed
-            (made_loss - diversity).backward()
+            (made_loss + lesson.loss).backward()
             players.discriminator.requires_grad_(True)
             world.average_gradients(players.generator)
             players.generator_optimizer.step()
@@ -233,7 +221,7 @@ def train(
             before_step = clock.seen
             clock.seen += settings.batch_size
             clock.steps += 1
-            lately = world.mean({"right": judged.correct.item(), "variety": varied.item()})
+            lately = world.mean({"right": judged.correct.item(), "variety": lesson.variety.item()})
             clock.augment = adapted(clock.augment, lately["right"], settings.batch_size)
             forgotten = 1 - 0.5 ** (settings.batch_size / VARIETY_HALF_LIFE)
             clock.variety += forgotten * (lately["variety"] - clock.variety)
@@ -252,7 +240,9 @@ def train(
                     "judged_right": judged.correct.item(),
                     "penalty": judged.penalty.item(),
                     "confusion": judged.confusion.item(),
-                    "missed": missed.item(),
+                    "missed": lesson.missed.item(),
+                    "coarse": lesson.coarse.item(),
+                    "off_pitch": lesson.off_pitch.item(),
                 }
                 losses = world.mean(shares)
                 check_finite(losses, clock)

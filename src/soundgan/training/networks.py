@@ -2,8 +2,9 @@
 
 A painting of (bands, frames) starts as a grid of (bands / 16, frames / 16). Three stages of residual blocks double it
 twice; patches of 8 × 8, four apart, that fade out over their neighbours, bring it to full size, so that all the work is
-done at a quarter of the resolution. Every Generator has `mapping(z, labels) -> w`, and `paint(w) -> paintings`, or
-`paint(w, grain)` if it is `grainy`; every Discriminator is called with paintings and answers, for each, one logit a
+done at a quarter of the resolution. On that lie grain and harmonics, which are not painted but laid on. Every Generator
+has `mapping(z, labels) -> w`, and `paint(w) -> paintings`, or `paint(w, grain)` if it is `grainy`, and
+`pitch(z, labels)` if it is `harmonic`; every Discriminator is called with paintings and answers, for each, one logit a
 label.
 """
 
@@ -20,26 +21,30 @@ from torch.nn import functional as F
 from soundgan.settings import Settings
 from soundgan.spectrogram import Representation
 from soundgan.training.dcgan import DCGANDiscriminator, DCGANGenerator
+from soundgan.training.harmonics import Harmonics
 
 PATCH = 4  # side of the patch of a painting that one position of the finest stage stands for
 STYLE = 128  # numbers in the mapped latent w
 MOST_GRAIN = 1.5  # times the speckle of white noise
+MOST_HARMONIC = 0.8  # of half the range of levels: 28 dB of 70
 
 
 class Generator(nn.Module):
-    """Latent z, label and grain → painting: a smooth picture, and where grain lies on it how strongly.
+    """Latent z, label and grain → painting: a smooth picture, and where grain and harmonics lie on it how strongly.
 
     Args:
-        rows, columns: size of the painting, multiples of 16.
+        representation: of the painting, whose bands and frames are multiples of 16.
         size: channels of the finest stage; the coarser ones have two and three times as many.
         nz: numbers in z.   nc: channels of a painting.   labels: number of labels, 0 for none.
     """
 
     grainy = True
+    harmonic = True
     window: Tensor
 
-    def __init__(self, rows: int, columns: int, size: int, nz: int, nc: int, labels: int) -> None:
+    def __init__(self, representation: Representation, size: int, nz: int, nc: int, labels: int) -> None:
         super().__init__()
+        rows, columns = representation.shape
         widths = (3 * size, 2 * size, size)
         self.grid = (widths[0], rows // 16, columns // 16)
         self.embedding = nn.Embedding(max(labels, 1), nz)
@@ -49,18 +54,26 @@ class Generator(nn.Module):
         self.widenings = nn.ModuleList(nn.Conv2d(wide, narrow, 1) for wide, narrow in pairwise(widths))
         self.to_patches = nn.ConvTranspose2d(size, nc, 2 * PATCH, stride=PATCH, padding=PATCH // 2)
         self.to_graininess = nn.Conv2d(size, nc, 1)
+        self.to_harmonicity = nn.Conv2d(size, nc, 1)
+        self.harmonics = Harmonics(representation, STYLE)
         self.register_buffer("window", _patch_window(), persistent=False)
         _draw_weights(self)
         with torch.no_grad():
             self.to_patches.weight.copy_(_smooth_patches(size, nc))
             self.to_patches.bias.zero_()  # type: ignore[union-attr]
-            self.to_graininess.weight *= 0.2
-            self.to_graininess.bias.fill_(-2)  # type: ignore[union-attr]
+            for weak, bias in ((self.to_graininess, -2.0), (self.to_harmonicity, -1.0)):
+                weak.weight *= 0.2
+                weak.bias.fill_(bias)  # type: ignore[union-attr]
+            self.harmonics.draw_weights()
 
     def mapping(self, z: Tensor, labels: Tensor) -> Tensor:
         """z (n, nz), labels (n,) → mapped latent w (n, 128)."""
         z = torch.cat([_unit_variance(z), _unit_variance(self.embedding(labels))], dim=1)
         return F.leaky_relu(self.to_style(z), 0.2)
+
+    def pitch(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Pitch of every frame, in octaves (log2 of Hz): (n, nz), (n,) → (n, frames)."""
+        return self.harmonics.pitch(self.mapping(z, labels))
 
     def paint(self, w: Tensor, grain: Tensor) -> Tensor:
         """w (n, 128) and grain (n, 1, rows, columns), see `soundgan.grain` → paintings (n, nc, rows, columns).
@@ -77,9 +90,10 @@ class Generator(nn.Module):
         x = F.leaky_relu(x, 0.2)
         patches, bias = self.to_patches.weight * self.window, self.to_patches.bias
         smooth = F.conv_transpose2d(x, patches, bias, stride=PATCH, padding=PATCH // 2).float()
-        graininess = MOST_GRAIN * torch.sigmoid(self.to_graininess(x).float())
-        graininess = F.interpolate(graininess, scale_factor=float(PATCH), mode="bilinear", align_corners=False)
-        return bounded(smooth + graininess * grain)
+        grained = MOST_GRAIN * _strength(self.to_graininess(x)) * grain
+        # Recordings teach the pitch: what would make one painting pass for real moves every stripe elsewhere.
+        stripes = self.harmonics.stripes(self.harmonics.pitch(w).detach())
+        return bounded(smooth + grained + MOST_HARMONIC * _strength(self.to_harmonicity(x)) * stripes)
 
     def forward(self, z: Tensor, labels: Tensor, grain: Tensor) -> Tensor:
         return self.paint(self.mapping(z, labels), grain)
@@ -148,11 +162,10 @@ class StyledBlock(Block):
 
 def build_generator(settings: Settings, representation: Representation, labels: int) -> Generator | DCGANGenerator:
     """The Generator that `settings.network` names, for paintings of this representation."""
-    rows, columns = representation.shape
     if settings.network == "dcgan":
-        grid_rows, grid_columns, stages = _dcgan_grid(rows, columns)
+        grid_rows, grid_columns, stages = _dcgan_grid(*representation.shape)
         return DCGANGenerator(settings.nz, settings.ngf, settings.nc, grid_rows, grid_columns, stages, labels)
-    return Generator(rows, columns, settings.size, settings.nz, settings.nc, labels)
+    return Generator(representation, settings.size, settings.nz, settings.nc, labels)
 
 
 def build_discriminator(
@@ -201,6 +214,11 @@ def _draw_weights(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, a=0.2)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def _strength(x: Tensor) -> Tensor:
+    """From 0 to 1, at full size: (n, nc, rows / 4, columns / 4) → (n, nc, rows, columns)."""
+    return F.interpolate(torch.sigmoid(x.float()), scale_factor=float(PATCH), mode="bilinear", align_corners=False)
 
 
 def _patch_window() -> Tensor:

@@ -1,0 +1,97 @@
+"""What recordings teach the Generator directly, beside the game: to be varied, to leave none out, texture and pitch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from soundgan.dataset import Dataset
+from soundgan.settings import Settings
+from soundgan.training.diversity import Candidates, cells, imle, recorded_distances, variety
+from soundgan.training.harmonics import pitch_error, pitch_weights
+from soundgan.training.texture import texture, texture_error, usual_difference
+from soundgan.training.world import World
+
+
+class Lesson(NamedTuple):
+    """The loss to descend (scalar), and its parts.
+
+    Attributes:
+        variety: of the sounds of a label; 1 is that of recordings.
+        missed: how much too far recordings are from the sound nearest to them, see `imle`.
+        coarse: how far the texture of that sound is from theirs; 1 is usual between recordings.
+        off_pitch: how far it is from their pitch, in octaves.
+    """
+
+    loss: Tensor
+    variety: Tensor
+    missed: Tensor
+    coarse: Tensor
+    off_pitch: Tensor
+
+
+class Guidance:
+    """The teacher of one training, who knows the recordings.
+
+    Args:
+        candidates: latents painted lately; they are kept up to date here.
+    """
+
+    def __init__(
+        self, dataset: Dataset, settings: Settings, device: torch.device, candidates: Candidates, world: World
+    ) -> None:
+        self._settings, self._device, self._candidates, self._world = settings, device, candidates, world
+        paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
+        self._labels = torch.from_numpy(np.array(dataset.labels, np.int64)).to(device)
+        self._cells = cells(paintings).to(device)
+        self._textures = texture(paintings).to(device)
+        self._usual_texture = usual_difference(self._textures)
+        self._distances = recorded_distances(self._cells, self._labels, len(dataset.label_names))
+        self._pitch = torch.from_numpy(np.log2(dataset.pitch.hz)).to(device)
+        self._weights = pitch_weights(torch.from_numpy(np.array(dataset.pitch.periodicity)).to(device))
+
+    def keep(self, z: Tensor, made: Tensor, labels: Tensor) -> None:
+        """Take note of what was painted from latents: this process's share, of which all take note."""
+        self._candidates.keep(*map(self._world.gather, (z, cells(made), labels)))
+
+    def nearest(self, index: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents that came nearest to recordings, or z where there are none; and whether there are.
+
+        Shape: indices of the recordings of all processes, z (n, nz) of this one's share → (n, nz), (n,).
+        """
+        index = index.to(self._device)
+        near, found = map(self._world.shard, self._candidates.nearest(self._recorded(index), self._labels[index]))
+        return torch.where(found[:, None], near, z), found
+
+    def lesson(
+        self, generator: nn.Module, made: Tensor, z: Tensor, index: Tensor, found: Tensor, lately: float
+    ) -> Lesson:
+        """What is to be learnt from pairs of paintings.
+
+        Args:
+            made, z: (2n, nc, bands, frames) and their latents (2n, nz). Rows 2k and 2k + 1 are of the label of a
+                recording, and row 2k of the latent that came nearest to it.
+            index: of these recordings, (n,).
+            found: whether there was such a latent, (n,).
+            lately: what the variety was.
+        """
+        index = index.to(self._device)
+        labels, one, other = self._labels[index], cells(made[0::2]), cells(made[1::2])
+        varied = variety(one, other, labels, self._distances)
+        missed = imle(one, self._recorded(index), found, labels, self._distances)
+        coarse = texture_error(texture(made[::2]), self._textures[index], self._usual_texture, found)
+        off_pitch = torch.zeros_like(missed)
+        if generator.harmonic:
+            pitch = generator.pitch(z[::2], labels)  # type: ignore[operator]
+            off_pitch = pitch_error(pitch, self._pitch[index], self._weights[index] * found[:, None])
+        settings = self._settings
+        loss = settings.imle * missed + settings.texture * coarse + settings.pitch * off_pitch
+        loss = loss - settings.variety * max(0.0, 1 - lately) * varied
+        return Lesson(loss, varied.detach(), missed.detach(), coarse.detach(), off_pitch.detach())
+
+    def _recorded(self, index: Tensor) -> Tensor:
+        """Cells of recordings, in all channels: (n, nc · cells)."""
+        return self._cells[index].repeat(1, self._settings.nc)

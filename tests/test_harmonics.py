@@ -1,0 +1,99 @@
+"""Stripes against the paintings of sounds, and what the pitch of a Generator learns from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundgan.pitch import HIGHEST, LOWEST
+from soundgan.spectrogram import analyse, preset
+from soundgan.training.harmonics import PERIODIC, Harmonics, pitch_error, pitch_weights
+
+WIDTH = 16
+
+
+def harmonics(rate: int = 8000, duration: float = 0.5) -> Harmonics:
+    torch.manual_seed(0)
+    made = Harmonics(preset(rate, duration), WIDTH)
+    made.draw_weights()
+    return made
+
+
+@pytest.mark.parametrize("rate", [8000, 44100])
+@pytest.mark.parametrize("hz", [150.0, 240.0, 400.0])
+def test_stripes_lie_where_the_painting_of_a_sound_has_them(rate: int, hz: float) -> None:
+    representation = preset(rate, 0.5)
+    t = np.arange(representation.samples) / rate
+    count = int(min(0.45 * rate, 3000) / hz)
+    wave = 0.8 * np.mean([np.cos(2 * np.pi * k * hz * t) for k in range(1, count + 1)], axis=0)
+    painting = analyse(wave.astype(np.float32), representation)[0, 0]
+    octaves = torch.full((1, representation.frames), float(np.log2(hz)))
+    stripes = harmonics(rate).stripes(octaves)[0, 0].numpy()
+    middle = representation.frames // 2
+    seen = (np.abs(stripes[:, middle]) > 0.05) & (representation.centres < (count + 0.3) * hz)
+    seen &= representation.centres > 0.7 * hz
+    assert seen.sum() > 10
+    assert np.corrcoef(stripes[seen, middle], painting[seen, middle])[0, 1] > 0.8
+    # The stripes of a sound a fourth higher lie elsewhere.
+    other = harmonics(rate).stripes(octaves + 5 / 12)[0, 0].numpy()
+    assert np.corrcoef(other[seen, middle], painting[seen, middle])[0, 1] < 0.4
+
+
+@given(octaves=st.floats(np.log2(LOWEST), np.log2(HIGHEST)), rate=st.sampled_from([8000, 16000, 22050, 44100]))
+def test_stripes_are_bounded_and_none_are_drawn_where_bands_are_wider(octaves: float, rate: int) -> None:
+    drawer = harmonics(rate, 0.25)
+    stripes = drawer.stripes(torch.full((2, preset(rate, 0.25).frames), octaves))
+    assert stripes.shape == (2, 1, *preset(rate, 0.25).shape)
+    assert stripes.abs().max() <= 1
+    wide = drawer.blurs >= 2**octaves
+    if wide.any():
+        assert stripes[:, :, wide].abs().max() < 1e-6
+
+
+@given(st.floats(-30, 30))
+def test_pitch_stays_in_its_range_at_first_in_the_middle(strength: float) -> None:
+    singer = harmonics()
+    w = strength * torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(1))
+    pitch = singer.pitch(w).detach()
+    assert pitch.shape == (5, preset(8000, 0.5).frames)
+    assert pitch.min() >= np.log2(LOWEST) - 1e-5
+    assert pitch.max() <= np.log2(HIGHEST) + 1e-5
+    middle = (np.log2(LOWEST) + np.log2(HIGHEST)) / 2
+    torch.testing.assert_close(singer.pitch(torch.zeros(1, WIDTH)), torch.full((1, pitch.shape[1]), float(middle)))
+
+
+def test_pitch_is_exact_in_half_precision_arithmetic() -> None:
+    singer, w = harmonics(), torch.randn(3, WIDTH)
+    with torch.autocast("cpu", torch.bfloat16):
+        sung = singer.pitch(w)
+        stripes = singer.stripes(sung)
+    assert torch.equal(sung, singer.pitch(w))
+    assert torch.equal(stripes, singer.stripes(singer.pitch(w)))
+
+
+def test_a_pitch_is_learnt() -> None:
+    singer = harmonics()
+    w = torch.randn(8, WIDTH)
+    frames = preset(8000, 0.5).frames
+    wished = 7 + torch.rand(8, 1) + 0.3 * torch.sin(torch.arange(frames) / 5)
+    optimizer = torch.optim.Adam(singer.parameters(), 0.01)
+    for _ in range(300):
+        optimizer.zero_grad()
+        pitch_error(singer.pitch(w), wished, torch.ones(8, frames)).backward()
+        optimizer.step()
+    assert pitch_error(singer.pitch(w), wished, torch.ones(8, frames)) < 0.05
+
+
+def test_only_periodic_frames_count() -> None:
+    periodicity = torch.tensor([[0.0, PERIODIC, 0.8, 1.0]])
+    weights = pitch_weights(periodicity)
+    assert weights.mean().item() == pytest.approx(1)
+    assert weights[0, :2].tolist() == [0, 0]
+    assert weights[0, 3].item() == pytest.approx(2 * weights[0, 2].item())
+    recorded = torch.tensor([[7.0, 7.0, 7.0, 7.0]])
+    sung = recorded + torch.tensor([[3.0, 3.0, 0.3, -0.6]])
+    assert pitch_error(sung, recorded, weights).item() == pytest.approx((0.3 + 2 * 0.6) / 3)
+    assert (pitch_weights(torch.zeros(2, 3)) == 0).all()

@@ -1,0 +1,74 @@
+"""The pitch of sounds whose pitch is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from soundgan.pitch import HIGHEST, LOWEST, track
+from soundgan.spectrogram import Representation, preset
+
+RATES = (8000, 16000, 44100)
+
+
+def pulses(hz: NDArray[np.float64] | float, representation: Representation) -> NDArray[np.float64]:
+    """A sound of many harmonics, those below half the sample rate, at a pitch (samples,) in Hz."""
+    hz = np.broadcast_to(hz, representation.samples)
+    phase = 2 * np.pi * np.cumsum(hz) / representation.sample_rate
+    harmonics = range(1, int(0.45 * representation.sample_rate / hz.max()) + 1)
+    wave = sum((np.cos(k * phase) / k for k in harmonics), np.zeros(representation.samples))
+    return 0.5 * wave / np.abs(wave).max()
+
+
+def inner(values: NDArray[Any], representation: Representation) -> NDArray[Any]:
+    """Those of frames whose neighbourhood lies within the sound."""
+    margin = int(np.ceil(1.25 / LOWEST * representation.sample_rate / representation.hop)) + 1
+    return values[..., margin:-margin]
+
+
+@pytest.mark.parametrize("rate", RATES)
+@given(hz=st.floats(LOWEST + 5, HIGHEST - 20))
+def test_a_harmonic_sound_has_its_pitch(rate: int, hz: float) -> None:
+    representation = preset(rate, 0.5)
+    pitch = track(pulses(hz, representation), representation)
+    assert pitch.hz.shape == pitch.periodicity.shape == (1, representation.frames)
+    np.testing.assert_allclose(inner(pitch.hz, representation), hz, rtol=0.01)
+    assert inner(pitch.periodicity, representation).min() > 0.85
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_rising_sound_is_followed(rate: int) -> None:
+    representation = preset(rate, 1.0)
+    hz = np.geomspace(90, 320, representation.samples)
+    pitch = track(pulses(hz, representation), representation)
+    centres = hz[(np.arange(representation.frames) * representation.hop + representation.hop // 2)]
+    np.testing.assert_allclose(inner(pitch.hz[0], representation), inner(centres, representation), rtol=0.03)
+
+
+def test_noise_and_silence_have_none_and_neighbours_do_not_matter() -> None:
+    representation = preset(8000, 1.0)
+    rng = np.random.default_rng(0)
+    noise, tone = 0.3 * rng.standard_normal(representation.samples), pulses(150.0, representation)
+    silence = np.zeros(representation.samples)
+    together = track(np.stack([noise, silence, tone]), representation)
+    assert np.median(together.periodicity[0]) < 0.5
+    assert (together.periodicity[1] == 0).all()
+    alone = track(tone, representation)
+    np.testing.assert_array_equal(together.hz[2], alone.hz[0])
+    np.testing.assert_array_equal(together.periodicity[2], alone.periodicity[0])
+
+
+def test_the_level_does_not_matter_but_what_is_very_soft_beside_the_rest_has_no_pitch() -> None:
+    representation = preset(8000, 1.0)
+    tone = pulses(150.0, representation)
+    for gain in (1e-3, 2.0):
+        np.testing.assert_allclose(track(gain * tone, representation).hz, track(tone, representation).hz, rtol=1e-3)
+    faded = tone * np.where(np.arange(len(tone)) < len(tone) // 2, 1.0, 1e-3)
+    periodicity = inner(track(faded, representation).periodicity[0], representation)
+    assert periodicity[0] > 0.85
+    assert periodicity[-1] == 0
