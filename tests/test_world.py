@@ -250,6 +250,11 @@ def test_shares_are_the_batch(tiny_settings: TinySettings) -> None:
     assert torch.equal(ALONE.shard(batch), batch)
 
 
+def test_alone_nothing_is_gathered() -> None:
+    share = torch.randn(3, 2)
+    assert ALONE.gather(share) is share
+
+
 @pytest.mark.parametrize("shape", [(64,), (1, 16, 32)])
 def test_chance_is_shared_without_changing_it(shape: tuple[int, ...]) -> None:
     cpu, grain = torch.device("cpu"), Grain(preset(8000, 0.25))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from soundgan.training.diversity import Candidates, cells, imle, recorded_distan
 from soundgan.training.harmonics import pitch_error, pitch_weights
 from soundgan.training.texture import texture, texture_error, usual_difference
 from soundgan.training.world import World
+
+AT_ONCE = 1024  # recordings measured together
 
 
 class Lesson(NamedTuple):
@@ -44,10 +47,9 @@ class Guidance:
         self, dataset: Dataset, settings: Settings, device: torch.device, candidates: Candidates, world: World
     ) -> None:
         self._settings, self._device, self._candidates, self._world = settings, device, candidates, world
-        paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
         self._labels = torch.from_numpy(np.array(dataset.labels, np.int64)).to(device)
-        self._cells = cells(paintings).to(device)
-        self._textures = texture(paintings).to(device)
+        self._cells = _of_all(dataset, cells).to(device)
+        self._textures = _of_all(dataset, texture).to(device)
         self._usual_texture = usual_difference(self._textures)
         self._distances = recorded_distances(self._cells, self._labels, len(dataset.label_names))
         self._pitch = torch.from_numpy(np.log2(dataset.pitch.hz)).to(device)
@@ -95,3 +97,9 @@ class Guidance:
     def _recorded(self, index: Tensor) -> Tensor:
         """Cells of recordings, in all channels: (n, nc · cells)."""
         return self._cells[index].repeat(1, self._settings.nc)
+
+
+def _of_all(dataset: Dataset, measure: Callable[[Tensor], Tensor]) -> Tensor:
+    """A measure of all recordings, whose paintings lie in a file and may be too many to be read together."""
+    some = (dataset.paintings[first : first + AT_ONCE] for first in range(0, len(dataset), AT_ONCE))
+    return torch.cat([measure(torch.from_numpy(np.array(paintings))) for paintings in some])

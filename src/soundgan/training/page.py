@@ -147,6 +147,11 @@ def _curves(steps: Lines, checks: Sequence[Check]) -> str:
             {"Variety": of_steps("variety")},
         ),
         chart(
+            "Beside the nearest recordings",
+            "How much too far from them the sounds are, and how far off in texture (1 is usual) and pitch (octaves).",
+            {"Too far": of_steps("missed"), "Texture": of_steps("coarse"), "Pitch": of_steps("off_pitch")},
+        ),
+        chart(
             "Gradient penalty",
             "How steep the Discriminator's judgement is; a rise without end comes before a divergence.",
             {"Penalty": of_steps("penalty")},
