@@ -10,10 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from soundgan.pitch import HIGHEST, LOWEST, track
+from soundgan.pitch import HIGHEST, LOWEST, Pitch, track
 from soundgan.spectrogram import Representation, preset
 
 RATES = (8000, 16000, 44100)
+
+
+def tracked(waves: NDArray[Any], representation: Representation) -> Pitch:
+    return track(waves, representation.sample_rate, representation.hop)
 
 
 def pulses(hz: NDArray[np.float64] | float, representation: Representation) -> NDArray[np.float64]:
@@ -35,7 +39,7 @@ def inner(values: NDArray[Any], representation: Representation) -> NDArray[Any]:
 @given(hz=st.floats(LOWEST + 5, HIGHEST - 20))
 def test_a_harmonic_sound_has_its_pitch(rate: int, hz: float) -> None:
     representation = preset(rate, 0.5)
-    pitch = track(pulses(hz, representation), representation)
+    pitch = tracked(pulses(hz, representation), representation)
     assert pitch.hz.shape == pitch.periodicity.shape == (1, representation.frames)
     np.testing.assert_allclose(inner(pitch.hz, representation), hz, rtol=0.01)
     assert inner(pitch.periodicity, representation).min() > 0.85
@@ -45,7 +49,7 @@ def test_a_harmonic_sound_has_its_pitch(rate: int, hz: float) -> None:
 def test_a_rising_sound_is_followed(rate: int) -> None:
     representation = preset(rate, 1.0)
     hz = np.geomspace(90, 320, representation.samples)
-    pitch = track(pulses(hz, representation), representation)
+    pitch = tracked(pulses(hz, representation), representation)
     centres = hz[(np.arange(representation.frames) * representation.hop + representation.hop // 2)]
     np.testing.assert_allclose(inner(pitch.hz[0], representation), inner(centres, representation), rtol=0.03)
 
@@ -55,10 +59,10 @@ def test_noise_and_silence_have_none_and_neighbours_do_not_matter() -> None:
     rng = np.random.default_rng(0)
     noise, tone = 0.3 * rng.standard_normal(representation.samples), pulses(150.0, representation)
     silence = np.zeros(representation.samples)
-    together = track(np.stack([noise, silence, tone]), representation)
+    together = tracked(np.stack([noise, silence, tone]), representation)
     assert np.median(together.periodicity[0]) < 0.5
     assert (together.periodicity[1] == 0).all()
-    alone = track(tone, representation)
+    alone = tracked(tone, representation)
     np.testing.assert_array_equal(together.hz[2], alone.hz[0])
     np.testing.assert_array_equal(together.periodicity[2], alone.periodicity[0])
 
@@ -67,8 +71,8 @@ def test_the_level_does_not_matter_but_what_is_very_soft_beside_the_rest_has_no_
     representation = preset(8000, 1.0)
     tone = pulses(150.0, representation)
     for gain in (1e-3, 2.0):
-        np.testing.assert_allclose(track(gain * tone, representation).hz, track(tone, representation).hz, rtol=1e-3)
+        np.testing.assert_allclose(tracked(gain * tone, representation).hz, tracked(tone, representation).hz, rtol=1e-3)
     faded = tone * np.where(np.arange(len(tone)) < len(tone) // 2, 1.0, 1e-3)
-    periodicity = inner(track(faded, representation).periodicity[0], representation)
+    periodicity = inner(tracked(faded, representation).periodicity[0], representation)
     assert periodicity[0] > 0.85
     assert periodicity[-1] == 0

@@ -45,7 +45,13 @@ def dataset_of(waves: list[Floats], labels: list[str]) -> Dataset:
     indices = np.array([LABELS.index(label) for label in labels])
     sounds = np.stack(waves)
     return Dataset(
-        analyse(sounds, REPRESENTATION), track(sounds, REPRESENTATION), indices, list(LABELS), REPRESENTATION, "", ""
+        analyse(sounds, REPRESENTATION),
+        track(sounds, REPRESENTATION.sample_rate, REPRESENTATION.hop),
+        indices,
+        list(LABELS),
+        REPRESENTATION,
+        "",
+        "",
     )
 
 

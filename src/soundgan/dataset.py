@@ -157,7 +157,7 @@ def _analyse(
             row[: fade.size] *= fade
         if file.seconds > (index + 1) * representation.duration:
             row[-fade.size :] *= fade[::-1]
-    return levels_db(waves, representation), track(waves, representation)
+    return levels_db(waves, representation), track(waves, representation.sample_rate, representation.hop)
 
 
 def _gain(file: Recording, method: str) -> np.float32:

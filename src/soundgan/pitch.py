@@ -7,8 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from soundgan.spectrogram import Representation
-
 LOWEST, HIGHEST = 60.0, 500.0  # Hz: voices, and the low half of most instruments
 PERIODS = 2.5  # of the lowest pitch, looked at for every frame
 PER_OCTAVE = 0.04  # of similarity that a period twice as long must bring: two periods repeat as well as one
@@ -23,19 +21,22 @@ class Pitch(NamedTuple):
     periodicity: NDArray[np.float32]
 
 
-def track(waves: ArrayLike, representation: Representation) -> Pitch:
+def track(waves: ArrayLike, sample_rate: int, hop: int) -> Pitch:
     """Follow the pitch of sounds by their autocorrelation, normalised by the power of what is compared.
 
     (As in Boersma 1993, without his search for the smoothest path.) The pitch of a frame of low periodicity says
     nothing.
 
+    Args:
+        sample_rate: in Hz.
+        hop: samples from one frame to the next; frame k is centred at (k + 0.5) * hop, as those of a painting.
+
     Shape:
-        waves (n, samples), as long as the representation's sounds → (n, frames) each.
+        waves (n, samples) or (samples,) → (n, samples // hop) each.
     """
-    rate, hop, frames = representation.sample_rate, representation.hop, representation.frames
-    waves = np.atleast_2d(np.asarray(waves, np.float64))
+    rate, waves = sample_rate, np.atleast_2d(np.asarray(waves, np.float64))
+    frames = waves.shape[1] // hop
     length = int(PERIODS * rate / LOWEST) // 2 * 2
-    # Frame k is centred at (k + 0.5) * hop, as those of a painting.
     padded = np.pad(waves, ((0, 0), (length // 2, length + hop)))
     finer = -(-FINE // rate)
     steps = np.arange(int(finer * rate / HIGHEST) - 1, int(finer * rate / LOWEST) + 2)  # 1 / finer samples each

@@ -144,6 +144,11 @@ KINDS = (
         "Good is what fresh real sounds have.",
     ),
     Kind(
+        "periodicity", "Periodicity", "near",
+        "How well a sound repeats itself from period to period where it is loud, from 0 to 1 (median of the sounds). "
+        "Good is the figure of fresh real sounds; less means voices that whisper, and tones that hiss.",
+    ),
+    Kind(
         "memorised", "Memorised", "down",
         "Generated sounds that are nearer to a sound of the training than nineteen in twenty fresh real sounds are. "
         "Good is 5 % or less; much more means copying.",

@@ -18,6 +18,7 @@ from soundgan.evaluation.figures import BY_KEY, Figure, Row
 from soundgan.evaluation.hearing import Hearing, hear
 from soundgan.evaluation.manifold import compare
 from soundgan.evaluation.memory import memorised_share, nearest
+from soundgan.evaluation.periodicity import periodicity
 from soundgan.evaluation.scores import am_score, different_bins, inception_score, modified_inception_score
 from soundgan.evaluation.sounds import Progress, Sounds
 
@@ -123,6 +124,8 @@ def judge(
             heard[what] = hear(classifier, sounds)
             figures |= _heard_figures(heard[what], sounds, training, seed)
         share = partial(memorised_share, quantile=COPY_QUANTILE)
+        periodic = periodicity(sounds.waves, sounds.sample_rate)
+        figures["periodicity"] = _measured("periodicity", lambda some: float(np.median(some)), periodic, seed=seed)
         figures["memorised"] = _measured("memorised", share, distances.distance, near_test.distance, seed=seed)
         rows.append(Row(what, len(sounds), figures))
         tell("Measuring", done + 1, 2)
