@@ -20,12 +20,11 @@ from soundgan.dataset import Dataset
 from soundgan.settings import Settings
 from soundgan.training.chance import Chance
 from soundgan.training.device import pick_device, pick_precision
-from soundgan.training.diversity import CELL, Candidates
-from soundgan.training.guidance import Guidance
 from soundgan.training.loop import train
 from soundgan.training.networks import build_discriminator, build_generator
 from soundgan.training.objective import discriminator_loss, generator_loss
-from soundgan.training.players import Painter
+from soundgan.training.players import Painter, new_candidates
+from soundgan.training.supervision import Supervision
 from soundgan.training.world import ALONE
 
 # Batch, channels, rows and columns of 3 × 3 convolutions: as the networks have them, and larger ones.
@@ -53,10 +52,8 @@ class Plain:
         self.settings, self.exact, self.device, self.steps = settings, exact, pick_device(settings), 0
         self.paintings = torch.from_numpy(np.array(dataset.paintings, np.float32)).to(self.device)
         self.labels = torch.from_numpy(np.array(dataset.labels, np.int64)).to(self.device)
-        bands, frames = dataset.representation.shape
-        width = settings.nc * (bands // CELL) * (frames // CELL)
-        candidates = Candidates(max(len(dataset.label_names), 1), settings.nz, width).to(self.device)
-        self.guidance = Guidance(dataset, settings, self.device, candidates, ALONE)
+        candidates = new_candidates(settings, dataset.representation, len(dataset.label_names)).to(self.device)
+        self.supervision = Supervision(dataset, settings, self.device, candidates, ALONE)
         self.painter = Painter(settings, dataset.representation)
         about = dataset.representation, len(dataset.label_names)
         self.generator = build_generator(settings, *about).to(self.device)
@@ -81,7 +78,7 @@ class Plain:
         with torch.no_grad():
             z = self.painter.latents(size, chance)
             made = self.painter.paint(self.generator, labels, chance, z=z)
-            self.guidance.keep(z, made, labels)
+            self.supervision.keep(z, made, labels)
         self.discriminator_optimizer.zero_grad()
         if self.exact:
             exact_loss(self.discriminator, real, made, labels, self.settings).backward()
@@ -99,11 +96,11 @@ class Plain:
         self.discriminator.requires_grad_(False)
         twice = labels[::2].repeat_interleave(2)
         z = self.painter.latents(size, chance)
-        z[::2], found = self.guidance.nearest(rows[::2], z[::2])
+        z[::2] = self.supervision.nearest(rows[::2], z[::2])
         made = self.painter.paint(self.generator, twice, chance, z=z)
-        lesson = self.guidance.lesson(self.generator, made, z, rows[::2], found, 0.5)
+        taught = self.supervision.compare(self.generator, made, z, rows[::2], 0.5)
         loss = generator_loss(self.discriminator, real[::2], made, twice)
-        (loss + lesson.loss).backward()
+        (loss + taught.loss).backward()
         self.discriminator.requires_grad_(True)
         self.generator_optimizer.step()
         with torch.no_grad():
@@ -135,9 +132,9 @@ def exact_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels: Ten
     (gradient,) = torch.autograd.grad(logits.sum(), paintings, create_graph=True)
     real_logits, made_logits = logits.chunk(2)
     penalty = gradient.square().sum() / len(paintings)
-    confusion = F.cross_entropy(of_labels[: len(real)], labels)
+    label_loss = F.cross_entropy(of_labels[: len(real)], labels)
     loss = F.softplus(made_logits - real_logits).mean() + settings.penalty * penalty
-    return loss + settings.recognition * confusion
+    return loss + settings.recognition * label_loss
 
 
 def flops_of_step(dataset: Dataset, settings: Settings) -> int:

@@ -442,7 +442,7 @@ def test_writing_to_the_paintings_leaves_the_cache_alone(flat: Path, tmp_path: P
     assert np.array_equal(dataset.prepare(flat, Settings(), tmp_path / "cache").paintings, before)
 
 
-@pytest.mark.parametrize("name", ["paintings.npy", "labels.npy", "dataset.json"])
+@pytest.mark.parametrize("name", ["paintings.npy", "pitch.npy", "labels.npy", "dataset.json"])
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:100])])
 def test_a_damaged_cache_is_made_anew(flat: Path, tmp_path: Path, name: str, damage) -> None:
     before = dataset.prepare(flat, Settings(), tmp_path / "cache")

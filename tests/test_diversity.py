@@ -13,10 +13,8 @@ from torch import Tensor
 from soundgan.training.diversity import (
     LEAST_KEPT,
     MOST_KEPT,
-    ROOM,
     Candidates,
     Distances,
-    candidates_of_each,
     cells,
     imle,
     recorded_distances,
@@ -25,6 +23,7 @@ from soundgan.training.diversity import (
 
 LEVELS = st.floats(-1, 1)
 UNIT = Distances(torch.ones(3), torch.zeros(3))
+MANY_LABELS = MOST_KEPT // LEAST_KEPT  # so many that the least number of candidates is kept of each
 
 
 def flat(values: list[float]) -> Tensor:
@@ -66,7 +65,7 @@ def test_distances_are_those_of_two_different_recordings_of_a_label() -> None:
     torch.manual_seed(0)
     paintings = torch.cat([flat([-0.5, 0.5]), flat((0.2 * torch.randn(200)).tolist()), flat([0.9])])
     labels = torch.tensor([0, 0, *[2] * 200, 1])
-    usual, nearest = recorded_distances(cells(paintings), labels, 3)
+    usual, nearest = recorded_distances(cells(paintings), labels, 3, rivals=1000)
     assert usual[0].item() == nearest[0].item() == pytest.approx(1)
     # Two normal numbers differ by 2 / √π standard deviations in the mean.
     assert usual[2].item() == pytest.approx(0.2 * 2 / math.pi**0.5, rel=0.15)
@@ -81,59 +80,75 @@ def test_distances_are_those_of_two_different_recordings_of_a_label() -> None:
 def test_distances_without_labels_with_one_recording_each_and_of_equal_ones() -> None:
     paintings = flat([0.0, 0.4])
     for labels, count in ((zeros(2), 0), (torch.tensor([0, 1]), 2)):
-        for distance in recorded_distances(cells(paintings), labels, count):
+        for distance in recorded_distances(cells(paintings), labels, count, rivals=16):
             assert distance.tolist() == pytest.approx([0.4] * max(count, 1))
-    assert (recorded_distances(cells(flat([0.3, 0.3])), zeros(2), 1).usual > 0).all()
-    alone = recorded_distances(cells(flat([0.3])), zeros(1), 1)
+    assert (recorded_distances(cells(flat([0.3, 0.3])), zeros(2), 1, rivals=16).usual > 0).all()
+    alone = recorded_distances(cells(flat([0.3])), zeros(1), 1, rivals=16)
     assert alone.usual.isfinite().all() and alone.nearest.isfinite().all()
 
 
-@given(st.lists(st.tuples(LEVELS, LEVELS, st.booleans(), st.integers(0, 1)), min_size=1, max_size=5))
-def test_imle_is_what_a_made_sound_is_too_far_off(rows: list[tuple[float, float, bool, int]]) -> None:
+def test_fewer_rivals_are_further_away() -> None:
+    torch.manual_seed(0)
+    recordings = torch.randn(100, 8)
+    found = [recorded_distances(recordings, zeros(100), 0, rivals).nearest.item() for rivals in (1, 10, 99)]
+    assert found[0] > found[1] > found[2]
+    assert found[0] == pytest.approx(recorded_distances(recordings, zeros(100), 0, 1).usual.item(), rel=0.2)
+
+
+@given(st.lists(st.tuples(LEVELS, LEVELS, st.integers(0, 1)), min_size=1, max_size=5))
+def test_imle_is_what_a_made_sound_is_too_far_off(rows: list[tuple[float, float, int]]) -> None:
     made, near = flat([row[0] for row in rows]), cells(flat([row[1] for row in rows]))
-    found, labels = torch.tensor([row[2] for row in rows]), torch.tensor([row[3] for row in rows])
+    labels = torch.tensor([row[2] for row in rows])
     distances = Distances(torch.tensor([0.5, 2.0]).double(), torch.tensor([0.1, 0.3]).double())
     expected = sum(
-        max(0.0, abs(a - b) - distances.nearest[label].item()) / distances.usual[label].item()
-        for a, b, there, label in rows
-        if there
+        max(0.0, abs(a - b) - distances.nearest[label].item()) / distances.usual[label].item() for a, b, label in rows
     )
-    assert imle(cells(made), near, found, labels, distances).item() == pytest.approx(expected / len(rows), abs=1e-9)
+    assert imle(cells(made), near, labels, distances).item() == pytest.approx(expected / len(rows), abs=1e-9)
 
 
 def test_imle_draws_towards_the_recording_and_ends_before_it_is_copied() -> None:
     made, near = flat([0.9, 0.1, -0.4]).requires_grad_(), cells(flat([0.0, 0.0, 0.0]))
     distances = Distances(torch.ones(1), torch.tensor([0.2]))
-    imle(cells(made), near, torch.tensor([True, True, True]), zeros(3), distances).backward()
+    imle(cells(made), near, zeros(3), distances).backward()
     assert made.grad is not None
     assert made.grad.mean((1, 2, 3)).sign().tolist() == [1, 0, -1]
 
 
-@given(st.lists(st.tuples(LEVELS, st.integers(0, 1)), min_size=1, max_size=60), st.integers(1, 7), st.data())
+@given(
+    painted=st.lists(st.tuples(LEVELS, st.integers(0, 1)), min_size=1, max_size=60),
+    step=st.integers(1, 40),
+    wishes=st.lists(LEVELS, min_size=1, max_size=3),
+)
 def test_the_nearest_of_those_kept_lately_is_found_once(
-    painted: list[tuple[float, int]], step: int, data: st.DataObject
+    painted: list[tuple[float, int]], step: int, wishes: list[float]
 ) -> None:
-    candidates = Candidates(2, 1, ROOM // 8)  # so wide that the least number is kept
+    candidates = Candidates(MANY_LABELS, 1, 4)
     kept: dict[int, list[float]] = {0: [], 1: []}
     for start in range(0, len(painted), step):
         values, labels = (list(column) for column in zip(*painted[start : start + step], strict=True))
         numbers = torch.tensor(values)[:, None]
-        candidates.keep(numbers, numbers.expand(-1, ROOM // 8), torch.tensor(labels))
+        candidates.keep(numbers, numbers.expand(-1, 4), torch.tensor(labels))
         for value, label in zip(values, labels, strict=True):
             kept[label] = [*kept[label], value][-LEAST_KEPT:]
-    for _ in range(3):
-        wanted, label = data.draw(LEVELS), data.draw(st.integers(0, 1))
-        near, found = candidates.nearest(torch.full((1, ROOM // 8), wanted), torch.tensor([label]))
-        assert found.item() is bool(kept[label])
-        if not kept[label]:
-            continue
-        best = min(kept[label], key=lambda value: abs(value - wanted))
-        assert abs(near.item() - wanted) == pytest.approx(abs(best - wanted), abs=1e-6)
-        kept[label].remove(min(kept[label], key=lambda value: abs(value - near.item())))
+    for label, there in kept.items():
+        for wanted in wishes[: len(there)]:
+            near = candidates.nearest(torch.full((1, 4), wanted), torch.tensor([label])).item()
+            assert abs(near - wanted) == pytest.approx(min(abs(value - wanted) for value in there), abs=1e-6)
+            there.remove(min(there, key=lambda value: abs(value - near)))
 
 
-@given(width=st.integers(16, 100_000), labels=st.integers(1, 2000))
-def test_candidates_find_room(width: int, labels: int) -> None:
-    each = candidates_of_each(width, labels)
-    assert each == LEAST_KEPT or LEAST_KEPT < each <= MOST_KEPT // labels
-    assert each == LEAST_KEPT or each * width * labels <= ROOM
+def test_many_recordings_of_some_labels_are_looked_up_together() -> None:
+    torch.manual_seed(0)
+    candidates, labels = Candidates(2, 1, 8), torch.tensor([0, 1] * 20)
+    painted = torch.randn(40, 8)
+    candidates.keep(torch.arange(40.0)[:, None], painted, labels)
+    asked = torch.tensor([5, 38, 0, 7, 12])
+    assert candidates.nearest(painted[asked] + 1e-3, labels[asked])[:, 0].tolist() == asked.tolist()
+
+
+@pytest.mark.parametrize(
+    ("width", "labels", "each"),
+    [(512, 1, 1280), (512, 10, 128), (512, 1000, LEAST_KEPT), (4 * 7040, 1, 142), (4 * 7040, 20, LEAST_KEPT)],
+)
+def test_candidates_find_room(width: int, labels: int, each: int) -> None:
+    assert Candidates(labels, 1, width).each == each

@@ -21,8 +21,9 @@ from soundgan.errors import ModelError, TrainingError
 from soundgan.model import SoundGAN
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, read_config
 from soundgan.settings import Settings
+from soundgan.spectrogram import preset
 from soundgan.training import export as room
-from soundgan.training.networks import build_generator
+from soundgan.training.networks import Generator, build_generator
 from soundgan.training.run import export_checkpoint
 
 BOTH = pytest.mark.parametrize("which", ["model_folder", "flat_model_folder"])
@@ -182,6 +183,18 @@ def test_a_checkpoint_exports_to_the_same_weights(model_folder: Path, copied: Pa
 def test_a_folder_without_checkpoint_is_told(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"holds no training/checkpoint\.safetensors; name the saveroot"):
         export_checkpoint(tmp_path)
+
+
+def test_strong_harmonics_of_a_fine_painting_are_close_enough(model_folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    representation = preset(44100, 0.25, bands=1024, frames=32, scale="linear")
+    config = read_config(model_folder).model_copy(update={"representation": representation})
+    generator = Generator(representation, 8, config.nz, 1, len(config.labels))
+    with torch.no_grad():
+        generator.harmonics.to_pitch.weight *= 20
+        generator.harmonics.to_pitch.bias -= 2  # low voices have hundreds of harmonics
+        generator.to_harmonicity.bias.fill_(4)  # type: ignore[union-attr]
+    assert room.export(generator, config, tmp_path).onnx_difference < room.CLOSE_ENOUGH / 2
 
 
 # Whole or not there

@@ -149,7 +149,7 @@ def test_the_penalty_of_the_log_carries_no_gradient() -> None:
     assert judged.loss.requires_grad
     assert not judged.penalty.requires_grad
     assert not judged.correct.requires_grad
-    assert not judged.confusion.requires_grad
+    assert not judged.label_loss.requires_grad
 
 
 class Table(nn.Module):
@@ -163,7 +163,7 @@ class Table(nn.Module):
     rows=st.lists(st.tuples(*[st.floats(-20, 20)] * 3, st.integers(0, 2)), min_size=1, max_size=6),
     recognition=st.floats(0, 3),
 )
-def test_confusion_is_the_cross_entropy_of_the_labels_of_recordings(
+def test_label_loss_is_the_cross_entropy_of_the_labels_of_recordings(
     rows: list[tuple[float, float, float, int]], recognition: float
 ) -> None:
     real = torch.tensor([row[:3] for row in rows], dtype=torch.float64)[:, None, None]
@@ -173,7 +173,7 @@ def test_confusion_is_the_cross_entropy_of_the_labels_of_recordings(
         for weight in (0.0, recognition)
     )
     expected = sum(math.log(sum(math.exp(x - row[row[3]]) for x in row[:3])) for row in rows) / len(rows)
-    assert judged.confusion.item() == pytest.approx(expected, abs=1e-9)
+    assert judged.label_loss.item() == pytest.approx(expected, abs=1e-9)
     assert judged.loss.item() == pytest.approx(plain.loss.item() + recognition * expected, abs=1e-8)
 
 
@@ -181,7 +181,7 @@ def test_without_labels_nothing_is_confused() -> None:
     x, labels = paintings_of([0.3, -0.2]), torch.zeros(2, dtype=torch.int64)
     noise = torch.zeros(4, 1, 1, 1, dtype=torch.float64)
     judged = discriminator_loss(nn.Flatten(), x, x, labels, noise, **{**PLAIN, "recognition": 5.0})
-    assert judged.confusion.item() == 0
+    assert judged.label_loss.item() == 0
     assert judged.loss.item() == pytest.approx(math.log(2))
 
 

@@ -181,7 +181,8 @@ def test_two_processes_end_with_the_weights_of_one(name: str, place: Path) -> No
 
 def test_the_log_of_two_processes_is_that_of_one(place: Path) -> None:
     one, two = log_of(place / "one"), log_of(place / "two")
-    for key in ("seen", "steps", "loss_D", "loss_G", "judged_right", "penalty", "augment"):
+    mixed = "label_loss", "missed", "texture_error", "pitch_error", "variety"
+    for key in ("seen", "steps", "loss_D", "loss_G", "judged_right", "penalty", "augment", *mixed):
         assert [line[key] for line in two] == pytest.approx([line[key] for line in one], rel=1e-4, abs=2e-5)
     assert max(line["augment"] for line in one) > 0.3  # changes of paintings take part in what is compared
 

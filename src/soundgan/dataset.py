@@ -186,13 +186,13 @@ def _load(entry: Path) -> Dataset | None:
         # Copy on write: what reads the paintings gets ordinary writable arrays, and the file stays as it is.
         paintings = np.load(entry / "paintings.npy", mmap_mode="c", allow_pickle=False)
         labels = np.load(entry / "labels.npy", allow_pickle=False)
-        pitch = Pitch(*np.load(entry / "pitch.npy", allow_pickle=False))
+        pitch = np.load(entry / "pitch.npy", allow_pickle=False)
         if paintings.shape != (len(labels), 1, *representation.shape):
             return None
-        if pitch.hz.shape != (len(labels), representation.frames):
+        if pitch.shape != (2, len(labels), representation.frames):
             return None
         told = summary["label_names"], representation, summary["report"], summary["digest"]
-        return Dataset(paintings, pitch, labels, *told)
+        return Dataset(paintings, Pitch(*pitch), labels, *told)
     except (OSError, ValueError, KeyError):
         return None
 

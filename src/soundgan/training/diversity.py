@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 CELL = 4
 MOST_KEPT = 1280  # candidates, shared by all labels
-LEAST_KEPT = 16  # for each label
-ROOM = 4_000_000  # numbers that the cells of all candidates may take
+LEAST_KEPT = 16  # for each label, however many there are
+ROOM = 4_000_000  # numbers that the cells of all candidates should not exceed
 RECORDINGS = 256  # of each label that distances are measured on
 
 
@@ -31,15 +31,15 @@ class Distances(NamedTuple):
 
     Attributes:
         usual: between any two.
-        nearest: from one to the nearest of as many others as there are candidates.
+        nearest: from one to the nearest of some others, in the mean.
     """
 
     usual: Tensor
     nearest: Tensor
 
 
-def recorded_distances(recordings: Tensor, labels: Tensor, count: int) -> Distances:
-    """Those of recordings with `count` labels, or none (0).
+def recorded_distances(recordings: Tensor, labels: Tensor, count: int, rivals: int) -> Distances:
+    """Those of recordings with `count` labels, or none (0); the nearest is looked for among `rivals` others at most.
 
     Of a label with a single recording they are not known: then those of the others serve, or of any two recordings.
 
@@ -53,10 +53,9 @@ def recorded_distances(recordings: Tensor, labels: Tensor, count: int) -> Distan
         some = rows[torch.randperm(len(rows), generator=draw)[:RECORDINGS].to(rows.device)]
         known = recordings[some]
         apart = torch.cdist(known, known, p=1) / known.shape[1]
-        others = ~torch.eye(len(some), dtype=torch.bool, device=rows.device)
-        kept = candidates_of_each(known.shape[1], max(count, 1))
-        rivals = apart.masked_fill(~others, math.inf)[:, : kept + 1]
-        return torch.stack([apart[others].mean(), rivals.amin(1).mean()])
+        itself = torch.eye(len(some), dtype=torch.bool, device=rows.device)
+        nearest = apart.masked_fill(itself, math.inf)[:, : rivals + 1].amin(1)
+        return torch.stack([apart[~itself].mean(), nearest.mean()])
 
     for label in range(found.shape[1]):
         rows = (labels == label).nonzero()[:, 0]
@@ -80,21 +79,19 @@ def variety(one: Tensor, other: Tensor, labels: Tensor, distances: Distances) ->
     return (_apart(one, other) / distances.usual[labels]).mean()
 
 
-def imle(made: Tensor, near: Tensor, found: Tensor, labels: Tensor, distances: Distances) -> Tensor:
-    """How much further from each recording the painting nearest to it is than another recording would be.
+def imle(made: Tensor, near: Tensor, labels: Tensor, distances: Distances) -> Tensor:
+    """How much further from each recording the painting nearest to it is than another recording mostly is.
 
     Implicit maximum likelihood (Li and Malik 2018), beside the game of the networks as in Inclusive GAN (Yu et al.
-    2020): every recording has a made sound drawn towards it, so that none is left out. It ends where recordings are as
-    near to one another: closer would be copying.
+    2020): every recording has a made sound drawn towards it, so that none is left out. It ends where recordings of the
+    label are as near to one another, in the mean: closer would be copying.
 
     Args:
         made: cells of paintings (n, cells), of the candidates nearest to recordings.
         near: cells of those recordings (n, cells).
-        found: whether there was a candidate, (n,); the others do not count.
         labels: (n,).
     """
-    further = F.relu(_apart(made, near) - distances.nearest[labels]) / distances.usual[labels]
-    return (further * found).mean()
+    return (F.relu(_apart(made, near) - distances.nearest[labels]) / distances.usual[labels]).mean()
 
 
 class Candidates(nn.Module):
@@ -114,32 +111,38 @@ class Candidates(nn.Module):
 
     def __init__(self, labels: int, nz: int, width: int) -> None:
         super().__init__()
-        each = candidates_of_each(width, labels)
-        self.register_buffer("latents", torch.zeros(labels, each, nz))
-        self.register_buffer("paintings", torch.zeros(labels, each, width))
-        self.register_buffer("there", torch.zeros(labels, each, dtype=torch.bool))
+        self.each = candidates_of_each(width, labels)
+        self.register_buffer("latents", torch.zeros(labels, self.each, nz))
+        self.register_buffer("paintings", torch.zeros(labels, self.each, width))
+        self.register_buffer("there", torch.zeros(labels, self.each, dtype=torch.bool))
         self.register_buffer("place", torch.zeros(labels, dtype=torch.int64))  # where the next one goes
 
     @torch.no_grad()
     def keep(self, latents: Tensor, painted: Tensor, labels: Tensor) -> None:
         """Take in new ones in place of the oldest of their labels. Shape: (n, nz), cells (n, width), (n,)."""
         same = labels[:, None] == labels
-        place = (self.place[labels] + same.tril(-1).sum(1)) % self.there.shape[1]
-        self.latents[labels, place] = latents
-        self.paintings[labels, place] = painted
-        self.there[labels, place] = True
+        place = (self.place[labels] + same.tril(-1).sum(1)) % self.each
         self.place.index_add_(0, labels, torch.ones_like(labels))
+        last = same.triu(1).sum(1) < self.each  # a place is written once: which of two would stay is not defined
+        labels, place = labels[last], place[last]
+        self.latents[labels, place] = latents[last]
+        self.paintings[labels, place] = painted[last]
+        self.there[labels, place] = True
 
     @torch.no_grad()
-    def nearest(self, near: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def nearest(self, near: Tensor, labels: Tensor) -> Tensor:
         """Latents of the candidates whose paintings are nearest to recordings; they are candidates no longer.
 
-        Shape: cells of recordings (n, width), (n,) → latents (n, nz), and whether there was one (n,).
+        Every label must have one: `keep` them first.
+
+        Shape: cells of recordings (n, width), (n,) → latents (n, nz).
         """
-        apart = (self.paintings[labels] - near[:, None]).abs().mean(2).masked_fill(~self.there[labels], math.inf)
-        distance, place = apart.min(1)
+        place = torch.empty_like(labels)
+        for label in labels.unique():
+            apart = torch.cdist(near[labels == label], self.paintings[label], p=1)
+            place[labels == label] = apart.masked_fill(~self.there[label], math.inf).argmin(1)
         self.there[labels, place] = False
-        return self.latents[labels, place], distance.isfinite()
+        return self.latents[labels, place]
 
 
 def candidates_of_each(width: int, labels: int) -> int:

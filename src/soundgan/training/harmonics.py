@@ -20,6 +20,7 @@ from soundgan.spectrogram import Representation
 STEP = 4  # frames from one number of the pitch to the next
 QUICK = 3.0  # times that the pitch learns faster than the rest
 PERIODIC = 0.6  # periodicity from which on the pitch of a recording counts
+RARE = 0.05  # mean of what is above: where pitch is rarer, it counts less
 
 
 class Harmonics(nn.Module):
@@ -47,30 +48,29 @@ class Harmonics(nn.Module):
         nn.init.zeros_(self.to_pitch.bias)
 
     def pitch(self, w: Tensor) -> Tensor:
-        """The pitch of every frame, in octaves (log2 of Hz): (n, width) → (n, frames)."""
+        """The pitch of every frame, in octaves above the lowest (`soundgan.pitch`): (n, width) → (n, frames)."""
         with torch.autocast(w.device.type, enabled=False):
             numbers = QUICK * self.to_pitch(w.float())
             moved = F.interpolate(numbers[:, None, 1:], scale_factor=float(STEP), mode="linear", align_corners=False)
-            place = torch.sigmoid(numbers[:, :1] + moved[:, 0])
-        lowest, highest = math.log2(LOWEST), math.log2(HIGHEST)
-        return lowest + (highest - lowest) * place
+            return math.log2(HIGHEST / LOWEST) * torch.sigmoid(numbers[:, :1] + moved[:, 0])
 
     def stripes(self, pitch: Tensor) -> Tensor:
-        """Stripes from -1 to 1, high at every harmonic: (n, frames) → (n, 1, bands, frames).
+        """Stripes from -1 to 1, high at every harmonic and low between and below: (n, frames) → (n, 1, bands, frames).
 
         A band as wide as what lies between two harmonics has none: the mean of the cosine over the band is drawn.
         """
-        hz = torch.exp2(pitch)[:, None, None, :]
+        hz = LOWEST * torch.exp2(pitch)[:, None, None, :]
         share = math.pi * (self.blurs[:, None] / hz).clamp_max(1.0)
-        return torch.cos(2 * math.pi * self.centres[:, None] / hz) * torch.sin(share) / share
+        cycles = (self.centres[:, None] / hz).clamp_min(0.5)
+        return torch.cos(2 * math.pi * cycles) * torch.sin(share) / share
 
 
 def pitch_weights(periodicity: Tensor) -> Tensor:
-    """How much the pitch of each frame of recordings counts, 1 in the mean; (n, frames) → the same."""
+    """How much the pitch of each frame of recordings counts, 1 in the mean or less; (n, frames) → the same."""
     weights = F.relu(periodicity - PERIODIC)
-    return weights / weights.mean().clamp_min(1e-6)
+    return weights / weights.mean().clamp_min(RARE)
 
 
 def pitch_error(pitch: Tensor, recorded: Tensor, weights: Tensor) -> Tensor:
-    """How far a pitch is from that of recordings, in octaves, weighted mean; (n, frames) each."""
+    """How far a pitch is from that of recordings, in octaves, each frame by its weight; (n, frames) each."""
     return (weights * (pitch - recorded).abs()).mean()

@@ -25,7 +25,6 @@ from soundgan.training.budget import Budget
 from soundgan.training.chance import Chance, order
 from soundgan.training.checkpoint import CHECKPOINT, Clock, load_checkpoint, save_checkpoint
 from soundgan.training.device import arithmetic, pick_device, pick_precision, processor
-from soundgan.training.guidance import Guidance
 from soundgan.training.health import check_finite, check_health
 from soundgan.training.log import Log
 from soundgan.training.objective import discriminator_loss, generator_loss
@@ -35,6 +34,7 @@ from soundgan.training.quality import Check, Examiner, due
 from soundgan.training.resume import read_before
 from soundgan.training.snapshot import save_snapshot
 from soundgan.training.stopping import stop_signal
+from soundgan.training.supervision import Supervision
 from soundgan.training.world import ALONE, World
 
 LOG_EVERY = 25  # steps
@@ -97,7 +97,7 @@ def train(
     players, painter = new_players(dataset, settings, device), Painter(settings, dataset.representation)
     paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
     labels = torch.from_numpy(np.array(dataset.labels, np.int64))
-    guidance = Guidance(dataset, settings, device, players.candidates, world)
+    supervision = Supervision(dataset, settings, device, players.candidates, world)
     if device.type == "cuda":
         paintings, labels = paintings.to(device), labels.to(device)
 
@@ -183,7 +183,7 @@ def train(
             with arithmetic(device, precision), torch.no_grad():
                 z = painter.latents(len(label), chance)
                 made = painter.paint(players.generator, label, chance, z=z)
-                guidance.keep(z, made, label)
+                supervision.keep(z, made, label)
                 made = shown(made, chance)
             steps = torch.cat([chance.normal(*half.shape) for half in (real, made)])
             players.discriminator_optimizer.zero_grad()
@@ -209,11 +209,11 @@ def train(
             with arithmetic(device, precision):
                 twice = label[::2].repeat_interleave(2)
                 z = painter.latents(len(twice), chance)
-                z[::2], found = guidance.nearest(batch[::2], z[::2])
+                z[::2] = supervision.nearest(batch[::2], z[::2])
                 made = painter.paint(players.generator, twice, chance, z=z)
-                lesson = guidance.lesson(players.generator, made, z, index[::2], found, clock.variety)
+                taught = supervision.compare(players.generator, made, z, index[::2], clock.variety)
                 made_loss = generator_loss(players.discriminator, real[::2], shown(made, chance), twice)
-            (made_loss + lesson.loss).backward()
+            (made_loss + taught.loss).backward()
             players.discriminator.requires_grad_(True)
             world.average_gradients(players.generator)
             players.generator_optimizer.step()
@@ -221,7 +221,7 @@ def train(
             before_step = clock.seen
             clock.seen += settings.batch_size
             clock.steps += 1
-            lately = world.mean({"right": judged.correct.item(), "variety": lesson.variety.item()})
+            lately = world.mean({"right": judged.correct.item(), "variety": taught.variety.item()})
             clock.augment = adapted(clock.augment, lately["right"], settings.batch_size)
             forgotten = 1 - 0.5 ** (settings.batch_size / VARIETY_HALF_LIFE)
             clock.variety += forgotten * (lately["variety"] - clock.variety)
@@ -239,10 +239,10 @@ def train(
                     "loss_G": made_loss.item(),
                     "judged_right": judged.correct.item(),
                     "penalty": judged.penalty.item(),
-                    "confusion": judged.confusion.item(),
-                    "missed": lesson.missed.item(),
-                    "coarse": lesson.coarse.item(),
-                    "off_pitch": lesson.off_pitch.item(),
+                    "label_loss": judged.label_loss.item(),
+                    "missed": taught.missed.item(),
+                    "texture_error": taught.texture_error.item(),
+                    "pitch_error": taught.pitch_error.item(),
                 }
                 losses = world.mean(shares)
                 check_finite(losses, clock)

@@ -69,10 +69,11 @@ class Generator(nn.Module):
     def mapping(self, z: Tensor, labels: Tensor) -> Tensor:
         """z (n, nz), labels (n,) → mapped latent w (n, 128)."""
         z = torch.cat([_unit_variance(z), _unit_variance(self.embedding(labels))], dim=1)
-        return F.leaky_relu(self.to_style(z), 0.2)
+        with torch.autocast(z.device.type, enabled=False):  # a pitch hears the difference
+            return F.leaky_relu(self.to_style(z), 0.2)
 
     def pitch(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Pitch of every frame, in octaves (log2 of Hz): (n, nz), (n,) → (n, frames)."""
+        """Pitch of every frame, in octaves above the lowest: (n, nz), (n,) → (n, frames)."""
         return self.harmonics.pitch(self.mapping(z, labels))
 
     def paint(self, w: Tensor, grain: Tensor) -> Tensor:

@@ -23,13 +23,13 @@ class DiscriminatorLoss(NamedTuple):
     Attributes:
         correct: share of pairs judged right.
         penalty: the mean squared gradient.
-        confusion: cross-entropy of the recordings' labels, in nats.
+        label_loss: cross-entropy of the recordings' labels, in nats.
     """
 
     loss: Tensor
     correct: Tensor
     penalty: Tensor
-    confusion: Tensor
+    label_loss: Tensor
 
 
 def discriminator_loss(
@@ -63,9 +63,9 @@ def discriminator_loss(
     logits, moved = _of(of_labels, labels.repeat(4)).chunk(2)
     real_logits, made_logits = logits.chunk(2)
     penalty = ((logits - moved) / sigma).square().mean()
-    confusion = F.cross_entropy(of_labels[: len(real)], labels)
-    loss = F.softplus(made_logits - real_logits).mean() + gamma * penalty + recognition * confusion
-    return DiscriminatorLoss(loss, (real_logits > made_logits).float().mean(), penalty.detach(), confusion.detach())
+    label_loss = F.cross_entropy(of_labels[: len(real)], labels)
+    loss = F.softplus(made_logits - real_logits).mean() + gamma * penalty + recognition * label_loss
+    return DiscriminatorLoss(loss, (real_logits > made_logits).float().mean(), penalty.detach(), label_loss.detach())
 
 
 def generator_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels: Tensor) -> Tensor:

@@ -149,7 +149,7 @@ def _curves(steps: Lines, checks: Sequence[Check]) -> str:
         chart(
             "Beside the nearest recordings",
             "How much too far from them the sounds are, and how far off in texture (1 is usual) and pitch (octaves).",
-            {"Too far": of_steps("missed"), "Texture": of_steps("coarse"), "Pitch": of_steps("off_pitch")},
+            {"Too far": of_steps("missed"), "Texture": of_steps("texture_error"), "Pitch": of_steps("pitch_error")},
         ),
         chart(
             "Gradient penalty",

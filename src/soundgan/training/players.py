@@ -23,7 +23,10 @@ CONSTANT_RATES = 8_000  # sounds seen until which learning rates stay as they ar
 
 @dataclass
 class Players:
-    """The two networks, their optimizers, the averaged Generator (EMA) that is kept in the end, and its candidates."""
+    """The two networks, their optimizers, the averaged Generator (EMA) that is kept in the end, and candidates.
+
+    These are latents that the present Generator painted lately, see `soundgan.training.diversity`.
+    """
 
     generator: nn.Module
     discriminator: nn.Module
@@ -68,16 +71,20 @@ def new_players(dataset: Dataset, settings: Settings, device: torch.device) -> P
     generator, discriminator = (net.to(device, memory_format=torch.channels_last) for net in networks)  # type: ignore[call-overload]
     betas = (settings.beta1, settings.beta2)
     fused = device.type in ("cpu", "cuda")
-    bands, frames = dataset.representation.shape
-    width = settings.nc * (bands // CELL) * (frames // CELL)
     return Players(
         generator,
         discriminator,
         copy.deepcopy(generator).eval().requires_grad_(False),
         torch.optim.Adam(generator.parameters(), settings.lr_G, betas, fused=fused),
         torch.optim.Adam(discriminator.parameters(), settings.lr_D, betas, fused=fused),
-        Candidates(max(count, 1), settings.nz, width).to(device),
+        new_candidates(settings, dataset.representation, count).to(device),
     )
+
+
+def new_candidates(settings: Settings, representation: Representation, labels: int) -> Candidates:
+    """Room for the latents of paintings of so many labels, or none (0)."""
+    bands, frames = representation.shape
+    return Candidates(max(labels, 1), settings.nz, settings.nc * (bands // CELL) * (frames // CELL))
 
 
 class Painter:

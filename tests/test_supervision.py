@@ -9,13 +9,15 @@ from conftest import TinySettings
 from torch import Tensor, nn
 
 from soundgan.dataset import Dataset
+from soundgan.pitch import LOWEST
 from soundgan.training.diversity import CELL, Candidates, cells
-from soundgan.training.guidance import Guidance
 from soundgan.training.harmonics import pitch_weights
+from soundgan.training.supervision import Supervision
 from soundgan.training.world import ALONE
 
 CPU = torch.device("cpu")
 NZ = 8
+OCTAVES = 1.5  # above the lowest pitch
 
 
 class Singer(nn.Module):
@@ -52,54 +54,49 @@ def labels(tiny_dataset: Dataset) -> Tensor:
     return torch.from_numpy(np.array(tiny_dataset.labels))
 
 
-def guide(dataset: Dataset, settings: TinySettings, candidates: Candidates, **strengths: float) -> Guidance:
-    return Guidance(dataset, settings(**strengths), CPU, candidates, ALONE)
+def guide(dataset: Dataset, settings: TinySettings, candidates: Candidates, **strengths: float) -> Supervision:
+    return Supervision(dataset, settings(**strengths), CPU, candidates, ALONE)
 
 
 def test_the_latent_that_came_nearest_to_a_recording_is_found(
     tiny_dataset: Dataset, tiny_settings: TinySettings, candidates: Candidates, paintings: Tensor, labels: Tensor
 ) -> None:
     torch.manual_seed(0)
-    guidance = guide(tiny_dataset, tiny_settings, candidates)
+    supervision = guide(tiny_dataset, tiny_settings, candidates)
     index, fresh = torch.tensor([0, len(labels) - 1, 9]), torch.randn(3, NZ)
-    z, found = guidance.nearest(index, fresh)
-    assert torch.equal(z, fresh) and not found.any()
     # Something like every recording was painted once, each from a latent of its own.
     latents = torch.randn(len(labels), NZ)
-    guidance.keep(latents, paintings + 0.01 * torch.randn(paintings.shape), labels)
-    z, found = guidance.nearest(index, fresh)
-    assert torch.equal(z, latents[index]) and found.all()
-    again, _ = guidance.nearest(index, fresh)
-    assert not (again == z).all(1).any()
+    supervision.keep(latents, paintings + 0.01 * torch.randn(paintings.shape), labels)
+    z = supervision.nearest(index, fresh)
+    assert torch.equal(z, latents[index])
+    assert not (supervision.nearest(index, fresh) == z).all(1).any()
+
+
+def test_where_nothing_is_learnt_from_the_nearest_latents_stay_as_drawn(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, candidates: Candidates, paintings: Tensor, labels: Tensor
+) -> None:
+    supervision = guide(tiny_dataset, tiny_settings, candidates, imle=0.0, texture=0.0, pitch=0.0)
+    supervision.keep(torch.randn(len(labels), NZ), paintings, labels)
+    fresh = torch.randn(2, NZ)
+    assert torch.equal(supervision.nearest(torch.tensor([0, 9]), fresh), fresh)
+    assert not candidates.there.any()
 
 
 def test_a_perfect_pupil_has_nothing_to_learn_but_pitch(
     tiny_dataset: Dataset, tiny_settings: TinySettings, candidates: Candidates, paintings: Tensor
 ) -> None:
-    guidance = guide(tiny_dataset, tiny_settings, candidates)
-    index, found = torch.tensor([3, 20]), torch.tensor([True, True])
+    supervision = guide(tiny_dataset, tiny_settings, candidates)
+    index = torch.tensor([3, 20])
     made = paintings[index].repeat_interleave(2, dim=0)
     frames = tiny_dataset.representation.frames
-    lesson = guidance.lesson(Singer(8.0, frames), made, torch.randn(4, NZ), index, found, 1.0)
-    assert lesson.missed == lesson.coarse == lesson.variety == 0
+    taught = supervision.compare(Singer(OCTAVES, frames), made, torch.randn(4, NZ), index, 1.0)
+    assert taught.missed == taught.texture_error == taught.variety == 0
     weights = pitch_weights(torch.from_numpy(np.array(tiny_dataset.pitch.periodicity)))[index]
     assert weights.sum() > 0
-    off = (8.0 - torch.from_numpy(np.log2(tiny_dataset.pitch.hz))[index]).abs()
-    assert lesson.off_pitch.item() == pytest.approx((weights * off).mean().item(), rel=1e-5)
-    mute = guidance.lesson(Mute(), made, torch.randn(4, NZ), index, found, 1.0)
-    assert mute.off_pitch == mute.loss == 0
-
-
-def test_rows_without_a_candidate_teach_variety_alone(
-    tiny_dataset: Dataset, tiny_settings: TinySettings, candidates: Candidates
-) -> None:
-    guidance = guide(tiny_dataset, tiny_settings, candidates)
-    index, found = torch.tensor([3, 20]), torch.tensor([False, False])
-    rep = tiny_dataset.representation
-    made = torch.randn(4, 1, *rep.shape)
-    lesson = guidance.lesson(Singer(8.0, rep.frames), made, torch.randn(4, NZ), index, found, 1.0)
-    assert lesson.missed == lesson.coarse == lesson.off_pitch == 0
-    assert lesson.variety > 0
+    off = (OCTAVES - torch.from_numpy(np.log2(tiny_dataset.pitch.hz / LOWEST))[index]).abs()
+    assert taught.pitch_error.item() == pytest.approx((weights * off).mean().item(), rel=1e-5)
+    mute = supervision.compare(Mute(), made, torch.randn(4, NZ), index, 1.0)
+    assert mute.pitch_error == mute.loss == 0
 
 
 @pytest.mark.parametrize("part", ["imle", "texture", "pitch", "variety"])
@@ -108,24 +105,29 @@ def test_each_strength_is_that_of_its_part(
 ) -> None:
     torch.manual_seed(0)
     none = {"imle": 0.0, "texture": 0.0, "pitch": 0.0, "variety": 0.0}
-    guidance = guide(tiny_dataset, tiny_settings, candidates, **{**none, part: 1.5})
-    index, found = torch.tensor([3, 20]), torch.tensor([True, True])
+    supervision = guide(tiny_dataset, tiny_settings, candidates, **{**none, part: 1.5})
+    index = torch.tensor([3, 20])
     rep = tiny_dataset.representation
     made = torch.randn(4, 1, *rep.shape).clamp(-1, 1)
-    lesson = guidance.lesson(Singer(8.0, rep.frames), made, torch.randn(4, NZ), index, found, 0.4)
-    of_part = {"imle": lesson.missed, "texture": lesson.coarse, "pitch": lesson.off_pitch, "variety": -lesson.variety}
+    taught = supervision.compare(Singer(OCTAVES, rep.frames), made, torch.randn(4, NZ), index, 0.4)
+    of_part = {
+        "imle": taught.missed,
+        "texture": taught.texture_error,
+        "pitch": taught.pitch_error,
+        "variety": -taught.variety,
+    }
     strength = 1.5 * (0.6 if part == "variety" else 1)
-    assert lesson.loss.item() == pytest.approx(strength * of_part[part].item(), rel=1e-5)
-    assert lesson.loss != 0
+    assert taught.loss.item() == pytest.approx(strength * of_part[part].item(), rel=1e-5)
+    assert taught.loss != 0
 
 
 def test_enough_variety_is_not_raised_further(
     tiny_dataset: Dataset, tiny_settings: TinySettings, candidates: Candidates
 ) -> None:
-    guidance = guide(tiny_dataset, tiny_settings, candidates, imle=0.0, texture=0.0, pitch=0.0)
+    supervision = guide(tiny_dataset, tiny_settings, candidates, imle=0.0, texture=0.0, pitch=0.0)
     made, index = torch.randn(4, 1, *tiny_dataset.representation.shape), torch.tensor([3, 20])
-    lesson = guidance.lesson(Mute(), made, torch.randn(4, NZ), index, torch.tensor([True, True]), 1.3)
-    assert lesson.loss == 0
+    taught = supervision.compare(Mute(), made, torch.randn(4, NZ), index, 1.3)
+    assert taught.loss == 0
 
 
 def test_all_channels_are_taught(
@@ -133,13 +135,13 @@ def test_all_channels_are_taught(
 ) -> None:
     bands, frames = tiny_dataset.representation.shape
     three = Candidates(len(tiny_dataset.label_names), NZ, 3 * (bands // CELL) * (frames // CELL))
-    guidance = guide(tiny_dataset, tiny_settings, three, nc=3)
-    index, found = torch.tensor([3]), torch.tensor([True])
+    supervision = guide(tiny_dataset, tiny_settings, three, nc=3)
+    index = torch.tensor([3])
     made = paintings[index].expand(2, 3, -1, -1)
-    guidance.keep(torch.randn(2, NZ), made, labels[index].repeat(2))
-    assert guidance.nearest(index, torch.randn(1, NZ))[1].all()
-    assert guidance.lesson(Mute(), made, torch.randn(2, NZ), index, found, 1.0).loss == 0
+    supervision.keep(torch.randn(2, NZ), made, labels[index].repeat(2))
+    assert supervision.nearest(index, torch.randn(1, NZ)).shape == (1, NZ)
+    assert supervision.compare(Mute(), made, torch.randn(2, NZ), index, 1.0).loss == 0
     wrong = torch.stack([made[:, 0], made[:, 1], -made[:, 2]], dim=1)
-    lesson = guidance.lesson(Mute(), wrong, torch.randn(2, NZ), index, found, 1.0)
-    assert lesson.missed > 0
+    taught = supervision.compare(Mute(), wrong, torch.randn(2, NZ), index, 1.0)
+    assert taught.missed > 0
     assert cells(wrong).shape[1] == three.paintings.shape[2]

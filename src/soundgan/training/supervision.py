@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from soundgan.dataset import Dataset
+from soundgan.pitch import LOWEST
 from soundgan.settings import Settings
 from soundgan.training.diversity import Candidates, cells, imle, recorded_distances, variety
 from soundgan.training.harmonics import pitch_error, pitch_weights
@@ -19,25 +20,25 @@ from soundgan.training.world import World
 AT_ONCE = 1024  # recordings measured together
 
 
-class Lesson(NamedTuple):
+class Supervised(NamedTuple):
     """The loss to descend (scalar), and its parts.
 
     Attributes:
         variety: of the sounds of a label; 1 is that of recordings.
         missed: how much too far recordings are from the sound nearest to them, see `imle`.
-        coarse: how far the texture of that sound is from theirs; 1 is usual between recordings.
-        off_pitch: how far it is from their pitch, in octaves.
+        texture_error: how far the texture of that sound is from theirs; 1 is usual between recordings.
+        pitch_error: how far it is from their pitch, in octaves.
     """
 
     loss: Tensor
     variety: Tensor
     missed: Tensor
-    coarse: Tensor
-    off_pitch: Tensor
+    texture_error: Tensor
+    pitch_error: Tensor
 
 
-class Guidance:
-    """The teacher of one training, who knows the recordings.
+class Supervision:
+    """Knows the recordings of one training.
 
     Args:
         candidates: latents painted lately; they are kept up to date here.
@@ -47,52 +48,55 @@ class Guidance:
         self, dataset: Dataset, settings: Settings, device: torch.device, candidates: Candidates, world: World
     ) -> None:
         self._settings, self._device, self._candidates, self._world = settings, device, candidates, world
+        self._by_nearest = settings.imle > 0 or settings.texture > 0 or settings.pitch > 0
         self._labels = torch.from_numpy(np.array(dataset.labels, np.int64)).to(device)
         self._cells = _of_all(dataset, cells).to(device)
         self._textures = _of_all(dataset, texture).to(device)
         self._usual_texture = usual_difference(self._textures)
-        self._distances = recorded_distances(self._cells, self._labels, len(dataset.label_names))
-        self._pitch = torch.from_numpy(np.log2(dataset.pitch.hz)).to(device)
-        self._weights = pitch_weights(torch.from_numpy(np.array(dataset.pitch.periodicity)).to(device))
+        labels = len(dataset.label_names)
+        self._distances = recorded_distances(self._cells, self._labels, labels, candidates.each)
+        self._pitch = torch.from_numpy(np.log2(dataset.pitch.hz / np.float32(LOWEST))).to(device)
+        self._weights = pitch_weights(torch.from_numpy(np.array(dataset.pitch.periodicity))).to(device)
 
     def keep(self, z: Tensor, made: Tensor, labels: Tensor) -> None:
         """Take note of what was painted from latents: this process's share, of which all take note."""
-        self._candidates.keep(*map(self._world.gather, (z, cells(made), labels)))
+        if self._by_nearest:
+            self._candidates.keep(*map(self._world.gather, (z, cells(made), labels)))
 
-    def nearest(self, index: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents that came nearest to recordings, or z where there are none; and whether there are.
+    def nearest(self, index: Tensor, z: Tensor) -> Tensor:
+        """Latents that came nearest to recordings; z where nothing is to be learnt from these.
 
-        Shape: indices of the recordings of all processes, z (n, nz) of this one's share → (n, nz), (n,).
+        For every label asked for, something must have been kept in the same step.
+
+        Shape: indices of the recordings of all processes, z (n, nz) of this one's share → (n, nz).
         """
+        if not self._by_nearest:
+            return z
         index = index.to(self._device)
-        near, found = map(self._world.shard, self._candidates.nearest(self._recorded(index), self._labels[index]))
-        return torch.where(found[:, None], near, z), found
+        return self._world.shard(self._candidates.nearest(self._recorded(index), self._labels[index]))
 
-    def lesson(
-        self, generator: nn.Module, made: Tensor, z: Tensor, index: Tensor, found: Tensor, lately: float
-    ) -> Lesson:
+    def compare(self, generator: nn.Module, made: Tensor, z: Tensor, index: Tensor, lately: float) -> Supervised:
         """What is to be learnt from pairs of paintings.
 
         Args:
             made, z: (2n, nc, bands, frames) and their latents (2n, nz). Rows 2k and 2k + 1 are of the label of a
                 recording, and row 2k of the latent that came nearest to it.
             index: of these recordings, (n,).
-            found: whether there was such a latent, (n,).
             lately: what the variety was.
         """
         index = index.to(self._device)
         labels, one, other = self._labels[index], cells(made[0::2]), cells(made[1::2])
         varied = variety(one, other, labels, self._distances)
-        missed = imle(one, self._recorded(index), found, labels, self._distances)
-        coarse = texture_error(texture(made[::2]), self._textures[index], self._usual_texture, found)
+        missed = imle(one, self._recorded(index), labels, self._distances)
+        off_texture = texture_error(texture(made[::2]), self._textures[index], self._usual_texture)
         off_pitch = torch.zeros_like(missed)
         if generator.harmonic:
             pitch = generator.pitch(z[::2], labels)  # type: ignore[operator]
-            off_pitch = pitch_error(pitch, self._pitch[index], self._weights[index] * found[:, None])
+            off_pitch = pitch_error(pitch, self._pitch[index], self._weights[index])
         settings = self._settings
-        loss = settings.imle * missed + settings.texture * coarse + settings.pitch * off_pitch
+        loss = settings.imle * missed + settings.texture * off_texture + settings.pitch * off_pitch
         loss = loss - settings.variety * max(0.0, 1 - lately) * varied
-        return Lesson(loss, varied.detach(), missed.detach(), coarse.detach(), off_pitch.detach())
+        return Supervised(loss, *(part.detach() for part in (varied, missed, off_texture, off_pitch)))
 
     def _recorded(self, index: Tensor) -> Tensor:
         """Cells of recordings, in all channels: (n, nc · cells)."""
