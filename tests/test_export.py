@@ -191,8 +191,8 @@ def test_strong_harmonics_of_a_fine_painting_are_close_enough(model_folder: Path
     config = read_config(model_folder).model_copy(update={"representation": representation})
     generator = Generator(representation, 8, config.nz, 1, len(config.labels))
     with torch.no_grad():
-        generator.harmonics.to_pitch.weight *= 20
-        generator.harmonics.to_pitch.bias -= 2  # low voices have hundreds of harmonics
+        generator.harmonics.to_pitch.weight.mul_(20)
+        generator.harmonics.to_pitch.bias.sub_(2)  # low voices have hundreds of harmonics
         generator.to_harmonicity.bias.fill_(4)  # type: ignore[union-attr]
     assert room.export(generator, config, tmp_path).onnx_difference < room.CLOSE_ENOUGH / 2
 
