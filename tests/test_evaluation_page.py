@@ -72,7 +72,7 @@ def test_every_report_is_whole_and_shows_what_was_measured(labelled: bool, many:
     found = evaluation(labelled, many, unseen)
     page = parsed(render(found))
     titles = {kind.title for kind in KINDS if kind.key in found.judgement.rows[0].figures}
-    assert len(titles) == (13 if labelled else 9)
+    assert len(titles) == (14 if labelled else 10)
     for kind in KINDS:
         assert (kind.text in page.text) == (kind.title in titles)
     assert ("Beside all 40 training sounds" in page.text) == many

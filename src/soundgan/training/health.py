@@ -36,8 +36,8 @@ def check_health(
     """Raise `TrainingError` for weights or moments that hold NaN, or a Generator that hardly hears its latent.
 
     Variety is judged within one label, the most common one: a Generator that paints each label in one way only is
-    collapsed as well. The spread is the standard deviation over paintings of means over 4 × 4 cells, where neither
-    grain nor the stripes of another pitch make a difference.
+    collapsed as well. The spread is the standard deviation over paintings of means over 4 × 4 cells, where
+    grain and the stripes of another pitch make little difference.
     """
     held = [(f"a weight of the {name}", module.state_dict()) for name, module in players.modules().items()]
     for name, optimizer in players.optimizers().items():
