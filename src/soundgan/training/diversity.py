@@ -139,7 +139,7 @@ class Candidates(nn.Module):
         """
         place = torch.empty_like(labels)
         for label in labels.unique():
-            apart = torch.cdist(near[labels == label], self.paintings[label], p=1)
+            apart = torch.cdist(near[labels == label].to(self.paintings), self.paintings[label], p=1)
             place[labels == label] = apart.masked_fill(~self.there[label], math.inf).argmin(1)
         self.there[labels, place] = False
         return self.latents[labels, place]
