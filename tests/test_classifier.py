@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the classifier needs the extra `train`")
 
 from soundgan import audio
 from soundgan.errors import DataError, ModelError
-from soundgan.evaluation.classifier import Classifier, train_classifier
+from soundgan.evaluation.classifier import Classifier, train_classifier, usual_epochs
 
 RATE, SECONDS, EPOCHS = 8000, 0.3, 8
 Floats = np.ndarray
@@ -125,6 +125,15 @@ def test_a_damaged_folder_is_refused_by_name(
         (folder / damaged).write_bytes(content)
     with pytest.raises(ModelError, match=str(tmp_path)):
         Classifier.load(folder)
+
+
+@pytest.mark.parametrize("files", [2, 15, 100, 492, 2700, 100_000])
+def test_few_sounds_are_heard_more_often(files: int) -> None:
+    epochs = usual_epochs(files)
+    steps_of_an_epoch = max(1, files // min(64, max(2, files // 8)))
+    assert epochs >= 20
+    assert epochs * steps_of_an_epoch >= 480
+    assert epochs == 20 or (epochs - 1) * steps_of_an_epoch < 480, "no more than is needed"
 
 
 def test_refuses_what_cannot_be_learnt(trained: Classifier, sounds: tuple[list[Path], list[str]]) -> None:

@@ -33,6 +33,7 @@ _SETTINGS, _WEIGHTS = "classifier.json", "classifier.safetensors"
 _VERSION = 1
 _WIDTHS = (32, 64, 96, 128)
 _CHUNK = 128  # sounds looked at in one go when predicting
+_EPOCHS, _STEPS = 20, 480  # at least: few sounds make few steps an epoch, and rare labels need many
 
 
 class Classifier:
@@ -112,7 +113,7 @@ def train_classifier(
     labels: Sequence[str],
     *,
     seed: int = 0,
-    epochs: int = 20,
+    epochs: int | None = None,
     threads: int | None = None,
     sample_rate: int | None = None,
     seconds: float | None = None,
@@ -126,7 +127,7 @@ def train_classifier(
     Args:
         files: sound files of any format that `soundgan.audio` reads.
         labels: the label of each file; at least two different ones.
-        epochs: passes over the files.
+        epochs: passes over the files; None takes `usual_epochs`.
         threads: PyTorch threads during the training; None leaves them as they are.
         sample_rate: Hz; None takes the most common rate of the files, at most 22050.
         seconds: length that sounds are padded or cut to; None takes 1.1 times their 99th percentile, at most 5.
@@ -143,14 +144,14 @@ def train_classifier(
         raise DataError(f"{len(files)} files but {len(labels)} labels: each file needs one")
     if len(names) < 2:
         raise DataError(f"a classifier needs at least two labels to tell apart, these files have {len(names)}: {names}")
+    epochs = usual_epochs(len(files)) if epochs is None else epochs
     if epochs < 1:
         raise DataError(f"epochs is {epochs}: a training takes at least one epoch")
     view = _view(files, sample_rate, seconds)
     pictures = _pictures(files, view)
     targets = torch.tensor([names.index(label) for label in labels])
     rng = np.random.default_rng(seed)
-    batch = min(64, max(2, len(files) // 8))
-    steps = len(files) // batch  # a rest of a batch sits out this epoch; the order is new in the next one
+    batch, steps = _batches(len(files))
 
     with torch.random.fork_rng(devices=[]), _threads(threads):
         torch.manual_seed(seed)
@@ -172,11 +173,22 @@ def train_classifier(
     return Classifier(network, names, view, training_record(files, labels, seed=seed, epochs=epochs))
 
 
+def usual_epochs(files: int) -> int:
+    """Passes over so many files that a training takes."""
+    return max(_EPOCHS, -(-_STEPS // _batches(files)[1]))
+
+
 def training_record(files: Sequence[str | Path], labels: Sequence[str], *, seed: int, epochs: int) -> dict[str, Any]:
     """What makes two trainings the same one; files count by label, name and size, wherever their folder stands."""
     lines = sorted(f"{label}/{Path(f).name}/{Path(f).stat().st_size}" for f, label in zip(files, labels, strict=True))
     fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return {"seed": seed, "epochs": epochs, "files": len(files), "fingerprint": fingerprint}
+
+
+def _batches(files: int) -> tuple[int, int]:
+    """Files in a batch, and batches in an epoch; what is left over sits out, in another order every time."""
+    batch = min(64, max(2, files // 8))
+    return batch, max(1, files // batch)
 
 
 def _network(labels: int) -> nn.Module:

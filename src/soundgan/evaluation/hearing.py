@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from soundgan.evaluation.classifier import Classifier
     from soundgan.evaluation.sounds import Sounds
 
-EPOCHS = 20
-
 
 class Hearing(NamedTuple):
     """What was heard in a set of sounds.
@@ -51,23 +49,24 @@ def classifier_for(
     sample_rate: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
-    epochs: int = EPOCHS,
+    epochs: int | None = None,
     threads: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Classifier:
     """The classifier of exactly these files from the folder `cache`, or a newly trained one that is put there.
 
     Args:
-        sample_rate, seconds: as in `train_classifier`; at most 22050 Hz.
+        sample_rate, seconds, epochs: as in `train_classifier`; at most 22050 Hz.
 
     Raises:
         DataError: the cache holds a classifier of other files: it may have learnt the very sounds that test it here.
         ModelError: the cache is damaged.
         ModuleNotFoundError: PyTorch is not installed.
     """
-    from soundgan.evaluation.classifier import Classifier, train_classifier, training_record
+    from soundgan.evaluation.classifier import Classifier, train_classifier, training_record, usual_epochs
 
     paths, labels = [path for path, _ in files], [label for _, label in files]
+    epochs = usual_epochs(len(paths)) if epochs is None else epochs
     rate = None if sample_rate is None else min(22050, sample_rate)
     if cache is not None and cache.is_dir() and any(cache.iterdir()):
         classifier = Classifier.load(cache)

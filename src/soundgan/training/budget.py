@@ -10,7 +10,8 @@ from soundgan.training.quality import GROWTH
 
 DEFAULT_MINUTES = 60.0
 # With `auto`:
-PATIENCE = 1.01 * GROWTH**3  # times the sounds of the best check are seen at the end: three checks without a gain
+NO_BETTER = 2  # checks in a row end it
+PATIENCE = 1.01 * GROWTH**NO_BETTER  # times the sounds of the best check are seen at the end
 LEAST_SOUNDS = 16_000  # are seen before the end
 
 

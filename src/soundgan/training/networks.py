@@ -1,8 +1,8 @@
 """The residual Generator and Discriminator, and the choice between them and the classic DCGAN.
 
 A painting of (bands, frames) starts as a grid of (bands / 16, frames / 16). Three stages of residual blocks double it
-twice; patches of 8 × 8, four apart, that fade out over their neighbours, bring it to full size, so that all the work is
-done at a quarter of the resolution. On that lie grain and harmonics, which are not painted but laid on. Every Generator
+twice, and patches bring it to full size, so that all the work is done at a quarter of the resolution. On that lie grain
+and harmonics, which are not painted but laid on. Every Generator
 has `mapping(z, labels) -> w`, and `paint(w) -> paintings`, or `paint(w, grain)` if it is `grainy`, and
 `pitch(z, labels)` if it is `harmonic`; every Discriminator is called with paintings and answers, for each, one logit a
 label.
@@ -10,7 +10,6 @@ label.
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Any
 
@@ -22,8 +21,8 @@ from soundgan.settings import Settings
 from soundgan.spectrogram import Representation
 from soundgan.training.dcgan import DCGANDiscriminator, DCGANGenerator
 from soundgan.training.harmonics import Harmonics
+from soundgan.training.patches import PATCH, Patches
 
-PATCH = 4  # side of the patch of a painting that one position of the finest stage stands for
 STYLE = 128  # numbers in the mapped latent w
 MOST_GRAIN = 1.5  # times the speckle of white noise
 MOST_HARMONIC = 0.8  # of half the range of levels: 28 dB of 70
@@ -40,7 +39,6 @@ class Generator(nn.Module):
 
     grainy = True
     harmonic = True
-    window: Tensor
 
     def __init__(self, representation: Representation, size: int, nz: int, nc: int, labels: int) -> None:
         super().__init__()
@@ -52,15 +50,13 @@ class Generator(nn.Module):
         self.dense = nn.Linear(STYLE, self.grid[0] * self.grid[1] * self.grid[2])
         self.stages = nn.ModuleList(StyledBlock(width) for width in widths)
         self.widenings = nn.ModuleList(nn.Conv2d(wide, narrow, 1) for wide, narrow in pairwise(widths))
-        self.to_patches = nn.ConvTranspose2d(size, nc, 2 * PATCH, stride=PATCH, padding=PATCH // 2)
+        self.to_patches = Patches(size, nc)
         self.to_graininess = nn.Conv2d(size, nc, 1)
         self.to_harmonicity = nn.Conv2d(size, nc, 1)
         self.harmonics = Harmonics(representation, STYLE)
-        self.register_buffer("window", _patch_window(), persistent=False)
         _draw_weights(self)
         with torch.no_grad():
-            self.to_patches.weight.copy_(_smooth_patches(size, nc))
-            self.to_patches.bias.zero_()  # type: ignore[union-attr]
+            self.to_patches.draw_weights()
             for weak, bias in ((self.to_graininess, -2.0), (self.to_harmonicity, -1.0)):
                 weak.weight *= 0.2
                 weak.bias.fill_(bias)  # type: ignore[union-attr]
@@ -89,12 +85,10 @@ class Generator(nn.Module):
                 x = self.widenings[index - 1](x)
             x = stage(x, w)
         x = F.leaky_relu(x, 0.2)
-        patches, bias = self.to_patches.weight * self.window, self.to_patches.bias
-        smooth = F.conv_transpose2d(x, patches, bias, stride=PATCH, padding=PATCH // 2).float()
         grained = MOST_GRAIN * _strength(self.to_graininess(x)) * grain
         # Recordings teach the pitch: what would make one painting pass for real moves every stripe elsewhere.
         stripes = self.harmonics.stripes(self.harmonics.pitch(w).detach())
-        return bounded(smooth + grained + MOST_HARMONIC * _strength(self.to_harmonicity(x)) * stripes)
+        return bounded(self.to_patches(x) + grained + MOST_HARMONIC * _strength(self.to_harmonicity(x)) * stripes)
 
     def forward(self, z: Tensor, labels: Tensor, grain: Tensor) -> Tensor:
         return self.paint(self.mapping(z, labels), grain)
@@ -220,25 +214,6 @@ def _draw_weights(network: nn.Module) -> None:
 def _strength(x: Tensor) -> Tensor:
     """From 0 to 1, at full size: (n, nc, rows / 4, columns / 4) → (n, nc, rows, columns)."""
     return F.interpolate(torch.sigmoid(x.float()), scale_factor=float(PATCH), mode="bilinear", align_corners=False)
-
-
-def _patch_window() -> Tensor:
-    """(8, 8) pyramid; those of all patches sum to 1 everywhere. Patches fade before they end, and leave no seams."""
-    ramp = (torch.arange(2 * PATCH) + 0.5) / PATCH
-    ramp = torch.minimum(ramp, 2 - ramp)
-    return ramp[:, None] * ramp
-
-
-def _smooth_patches(size: int, nc: int) -> Tensor:
-    """First patches (size, nc, 8, 8): random cosines, the finer the weaker, so that first paintings are smooth.
-
-    They are so strong that most of a first painting lies within [-1, 1].
-    """
-    order = torch.arange(2 * PATCH)
-    cosines = torch.cos(math.pi / (2 * PATCH) * order[:, None] * (order + 0.5))
-    strengths = torch.randn(size, nc, 2 * PATCH, 2 * PATCH) / (1 + order[:, None] + order)
-    patches = torch.einsum("cnij,ix,jy->cnxy", strengths, cosines, cosines)
-    return patches * (0.28 / size**0.5 / patches.std())
 
 
 def _unit_variance(x: Tensor) -> Tensor:

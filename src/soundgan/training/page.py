@@ -12,7 +12,7 @@ from soundgan.files import write_text
 from soundgan.html import conditions, notes, page, tiles
 from soundgan.settings import Settings
 from soundgan.training.augment import MOST, TARGET
-from soundgan.training.budget import LEAST_SOUNDS
+from soundgan.training.budget import LEAST_SOUNDS, NO_BETTER
 from soundgan.training.chart import Points, chart
 from soundgan.training.log import read_log
 from soundgan.training.quality import FIRST, Check
@@ -21,7 +21,6 @@ REPORT = "report.html"
 Lines = Sequence[dict[str, float]]
 
 EARLIER = 8  # snapshots shown beside the newest one, spread over the training
-NO_BETTER = 3  # checks in a row
 SURE = 0.95  # share of pairs judged right that leaves the Generator little to learn from
 ALIKE = 0.1  # recall below which the made sounds are told to be alike, if they are of some precision
 RECENT = 20  # lines of the log that tell how it is now

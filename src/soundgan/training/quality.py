@@ -24,7 +24,7 @@ from soundgan.spectrogram import Painting, synthesise
 from soundgan.training.chance import Chance
 from soundgan.training.players import Painter
 
-FIRST, GROWTH = 2_000, 1.25  # sounds seen at the first check, and how many times more at every following one
+FIRST, GROWTH = 2_000, 1.4  # sounds seen at the first check, and how many times more at every following one
 MOST = 384  # sounds compared in a check
 NEIGHBOURS = 5
 COPYING = 0.3  # share of copies that is told; of recordings themselves, a twentieth counts as a copy of another

@@ -1,0 +1,64 @@
+"""Patches: smooth paintings without a pattern of where one patch ends and the next begins."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from soundgan.training.patches import PATCH, Patches, seamless
+
+SIZE, ROWS, COLUMNS = 5, 6, 7
+INSIDE = slice(PATCH, -PATCH)  # what all patches around reach
+
+
+@pytest.fixture
+def patches() -> Patches:
+    """As rough as can be."""
+    torch.manual_seed(0)
+    patches = Patches(SIZE, 1)
+    torch.nn.init.normal_(patches.weight)
+    return patches
+
+
+def inner(patches: Patches, features: Tensor) -> Tensor:
+    return patches(features.expand(-1, -1, ROWS, COLUMNS))[0, 0, INSIDE, INSIDE]
+
+
+@torch.no_grad()
+def test_a_position_stands_for_four_bands_and_frames(patches: Patches) -> None:
+    painted = patches(torch.randn(3, SIZE, ROWS, COLUMNS).bfloat16().float())
+    assert painted.shape == (3, 1, PATCH * ROWS, PATCH * COLUMNS)
+    assert painted.dtype == torch.float32
+
+
+@torch.no_grad()
+def test_what_stays_the_same_over_frames_is_painted_without_a_chequer(patches: Patches) -> None:
+    painted = inner(patches, torch.randn(1, SIZE, ROWS, 1))
+    assert painted.std(1).max() < 1e-5, "over frames"
+    assert painted.std(0).min() > 0.1, "bands differ"
+
+
+@torch.no_grad()
+def test_what_is_even_is_painted_even(patches: Patches) -> None:
+    painted = inner(patches, torch.randn(1, SIZE, 1, 1))
+    assert painted.std() < 1e-5
+    assert painted.abs().mean() > 0.01, "at a level of its own"
+
+
+@torch.no_grad()
+def test_nothing_more_is_taken_away_than_the_pattern() -> None:
+    patches = seamless(torch.randn(SIZE, 2, 2 * PATCH, 2 * PATCH))
+    torch.testing.assert_close(seamless(patches), patches)
+    smooth = Patches(1, 1).window.expand(1, 1, -1, -1)
+    torch.testing.assert_close(seamless(smooth), smooth)
+
+
+@torch.no_grad()
+def test_first_paintings_are_smooth() -> None:
+    torch.manual_seed(0)
+    patches = Patches(SIZE, 1)
+    patches.draw_weights()
+    painted = patches(torch.randn(1, SIZE, ROWS, COLUMNS))
+    assert painted.diff(dim=3).std() < painted.std() / 2
+    assert painted.diff(dim=2).std() < painted.std() / 2
