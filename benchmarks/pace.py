@@ -22,7 +22,7 @@ from soundgan.training.chance import Chance
 from soundgan.training.device import pick_device, pick_precision
 from soundgan.training.loop import train
 from soundgan.training.networks import build_discriminator, build_generator
-from soundgan.training.objective import discriminator_loss, generator_loss
+from soundgan.training.objective import discriminator_loss, generator_loss, logits_of
 from soundgan.training.players import Painter, new_candidates
 from soundgan.training.supervision import Supervision
 from soundgan.training.world import ALONE
@@ -128,7 +128,7 @@ def exact_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels: Ten
     """
     paintings = torch.cat([real, made]).requires_grad_()
     of_labels = discriminator(paintings)
-    logits = of_labels.gather(1, labels.repeat(2)[:, None]).squeeze(1)
+    logits = logits_of(of_labels, labels.repeat(2))
     (gradient,) = torch.autograd.grad(logits.sum(), paintings, create_graph=True)
     real_logits, made_logits = logits.chunk(2)
     penalty = gradient.square().sum() / len(paintings)

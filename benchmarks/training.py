@@ -126,7 +126,9 @@ def machine() -> str:
     lines = cpu.read_text().splitlines() if cpu.exists() else []
     names = [line.split(":")[1].strip() for line in lines if "model name" in line]
     processor = (names or [platform.processor() or platform.machine()])[0]
-    return f"{os.cpu_count()} cores ({processor}), PyTorch {torch.__version__}"
+    threads = torch.get_num_threads()
+    used = f"{threads} {'thread' if threads == 1 else 'threads'} on {os.cpu_count()} cores"
+    return f"{used} ({processor}), PyTorch {torch.__version__}"
 
 
 def figures_of(row: Row | None) -> dict[str, Any]:

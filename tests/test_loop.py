@@ -28,6 +28,7 @@ from soundgan.training import loop
 from soundgan.training.chance import Chance, order
 from soundgan.training.checkpoint import Clock, load_checkpoint, save_checkpoint
 from soundgan.training.loop import Outcome, train
+from soundgan.training.page import REPORT
 from soundgan.training.players import Painter, Players, new_players
 from soundgan.training.run import run
 from soundgan.training.snapshot import save_snapshot
@@ -248,6 +249,7 @@ def test_a_collapse_is_told_once_training_is_under_way(
         with pytest.raises(TrainingError, match=r"collapsed.*20008 sounds.*penalty.*lr_G"):
             train(tiny_dataset, settings, tmp_path)
         assert (tmp_path / NAME).read_bytes() == good
+        assert "It broke off: training collapsed" in (tmp_path / REPORT).read_text(encoding="utf-8")
     else:
         assert train(tiny_dataset, settings, tmp_path).clock.seen == seen + 8
 

@@ -28,7 +28,7 @@ from soundgan.training.device import arithmetic, pick_device, pick_precision, pr
 from soundgan.training.health import check_finite, check_health
 from soundgan.training.log import Log
 from soundgan.training.objective import discriminator_loss, generator_loss
-from soundgan.training.page import write_report
+from soundgan.training.page import failures_told, write_report
 from soundgan.training.players import Painter, new_players
 from soundgan.training.quality import Check, Examiner, due
 from soundgan.training.resume import read_before
@@ -166,7 +166,8 @@ def train(
         save_snapshot(folder / "snapshots", players.average, dataset, settings, painter, clock.seen)
         write_report(folder, dataset, settings)
 
-    with stop_signal() as stop, log or nullcontext(), processor(settings):
+    told = failures_told(folder, dataset, settings) if world.first else nullcontext()
+    with stop_signal() as stop, log or nullcontext(), processor(settings), told:
         if best and best.check:
             budget.found_best(best.check.seen)
         # One clock decides, that of the first process; every one may be asked to stop.

@@ -60,7 +60,7 @@ def discriminator_loss(
     paintings = torch.cat([real, made])
     everything = torch.cat([paintings, paintings + sigma * noise])
     of_labels = discriminator(everything)
-    logits, moved = _of(of_labels, labels.repeat(4)).chunk(2)
+    logits, moved = logits_of(of_labels, labels.repeat(4)).chunk(2)
     real_logits, made_logits = logits.chunk(2)
     penalty = ((logits - moved) / sigma).square().mean()
     label_loss = F.cross_entropy(of_labels[: len(real)], labels)
@@ -77,11 +77,11 @@ def generator_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels:
     """
     each = len(made) // len(real)
     with torch.no_grad():
-        real_logits = _of(discriminator(real), labels[::each]).repeat_interleave(each)
-    made_logits = _of(discriminator(made), labels)
+        real_logits = logits_of(discriminator(real), labels[::each]).repeat_interleave(each)
+    made_logits = logits_of(discriminator(made), labels)
     return F.softplus(real_logits - made_logits).mean()
 
 
-def _of(logits: Tensor, labels: Tensor) -> Tensor:
-    """That of each row's own label. Shape: (n, labels), (n,) → (n,)."""
+def logits_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Of the logits of every row, that of its own label. Shape: (n, labels), (n,) → (n,)."""
     return logits.gather(1, labels[:, None]).squeeze(1)

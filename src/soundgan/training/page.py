@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
 from soundgan.dataset import Dataset
+from soundgan.errors import TrainingError
 from soundgan.files import write_text
 from soundgan.html import conditions, notes, page, tiles
 from soundgan.settings import Settings
@@ -26,15 +28,29 @@ ALIKE = 0.1  # recall below which the made sounds are told to be alike, if they 
 RECENT = 20  # lines of the log that tell how it is now
 
 
-def write_report(folder: Path, dataset: Dataset, settings: Settings) -> Path:
-    """Write `report.html` into the folder of a training; it refers to `snapshots/` beside it."""
+def write_report(folder: Path, dataset: Dataset, settings: Settings, failure: str = "") -> Path:
+    """Write `report.html` into the folder of a training; it refers to `snapshots/` beside it.
+
+    Args:
+        failure: why the training broke off, if it did.
+    """
     lines = read_log(folder)
     found = [line for line in lines if "frechet" in line]
     checks = [Check(int(line["seen"]), *(line[name] for name in Check._fields[1:])) for line in found]
     steps = [line for line in lines if "loss_D" in line]
-    parts = [_head(folder, lines), _tiles(lines, checks), notes(remarks(steps, checks)), _curves(steps, checks)]
-    parts += [_snapshots(folder), _conditions(dataset, settings)]
+    parts = [_head(folder, lines), _tiles(lines, checks), notes([failure] * bool(failure) + remarks(steps, checks))]
+    parts += [_curves(steps, checks), _snapshots(folder), _conditions(dataset, settings)]
     return write_text(folder / REPORT, page(f"{_name(folder)} · training", parts))
+
+
+@contextmanager
+def failures_told(folder: Path, dataset: Dataset, settings: Settings) -> Iterator[None]:
+    """A training that goes wrong in here leaves a report that says how."""
+    try:
+        yield
+    except TrainingError as error:
+        write_report(folder, dataset, settings, failure=f"It broke off: {error}")
+        raise
 
 
 def remarks(steps: Lines, checks: Sequence[Check]) -> list[str]:
