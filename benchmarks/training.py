@@ -168,8 +168,13 @@ def compete(options: argparse.Namespace, record: Path) -> None:
 def row_name(name: str, options: argparse.Namespace) -> str:
     """What a row is called: the competitor, and its size where it is not the usual one."""
     if name == OURS:
-        return name if options.size == Settings().size else f"{name}, size {options.size}"
+        return sized_name(name, options)
     return f"{name}, width {options.width}" if options.width else name
+
+
+def sized_name(name: str, options: argparse.Namespace) -> str:
+    """A name, and the size of our networks where it is not the usual one."""
+    return name if options.size == Settings().size else f"{name}, size {options.size}"
 
 
 def judged_rate(data: Path, asked: int | None) -> int:
@@ -213,7 +218,7 @@ def speed(options: argparse.Namespace, record: Path) -> None:
     dataset = prepare(options.data, settings, options.work / "pace" / "cache")
     measured = pace.measure(dataset, settings, rounds=options.rounds, steps=options.steps, say=say)
     figures = read_record(record)
-    figures.setdefault("speed", {})[options.data.name] = {"machine": machine(), **measured}
+    figures.setdefault("speed", {})[sized_name(options.data.name, options)] = {"machine": machine(), **measured}
     save(record, figures)
 
 

@@ -123,7 +123,8 @@ def train(
     if world.agree(precision == torch.float32):
         precision = torch.float32
     made_with["precision"] = str(precision).removeprefix("torch.")
-    where = f"{settings.threads or torch.get_num_threads()} CPU threads" if device.type == "cpu" else device.type
+    threads = settings.threads or torch.get_num_threads()
+    where = f"{threads} CPU thread{'s' * (threads > 1)}" if device.type == "cpu" else device.type
     where = f"{world.size} × {where}" if world.size > 1 else where
     made_with["machine"] = machine = f"{where}, {made_with['precision']}"
     if world.first:
