@@ -127,13 +127,9 @@ def test_a_damaged_folder_is_refused_by_name(
         Classifier.load(folder)
 
 
-@pytest.mark.parametrize("files", [2, 15, 100, 492, 2700, 100_000])
-def test_few_sounds_are_heard_more_often(files: int) -> None:
-    epochs = usual_epochs(files)
-    steps_of_an_epoch = max(1, files // min(64, max(2, files // 8)))
-    assert epochs >= 20
-    assert epochs * steps_of_an_epoch >= 480
-    assert epochs == 20 or (epochs - 1) * steps_of_an_epoch < 480, "no more than is needed"
+@pytest.mark.parametrize(("files", "epochs"), [(2, 480), (15, 69), (100, 60), (492, 60), (2700, 20), (100_000, 20)])
+def test_few_sounds_are_heard_more_often(files: int, epochs: int) -> None:
+    assert usual_epochs(files) == epochs
 
 
 def test_refuses_what_cannot_be_learnt(trained: Classifier, sounds: tuple[list[Path], list[str]]) -> None:

@@ -106,7 +106,7 @@ def test_paintings_stay_in_range_whatever_the_weights(kind: str) -> None:
 def test_the_floor_is_reached_exactly_and_the_rest_is_not_squashed(generator: Generator) -> None:
     z, labels = torch.randn(4, NZ), torch.zeros(4, dtype=torch.int64)
     grain = torch.zeros(4, 1, 32, 16)
-    generator.to_patches.weight.mul_(0.5)
+    generator.to_patches.rough.mul_(0.5)
     before = generator(z, labels, grain)
     assert before.abs().max() < 1
     lower = 1 + before.median()
@@ -119,7 +119,7 @@ def test_the_floor_is_reached_exactly_and_the_rest_is_not_squashed(generator: Ge
 @torch.no_grad()
 def test_grain_lies_on_a_smooth_painting_as_strongly_as_the_latent_says(generator: Generator) -> None:
     z, labels = torch.randn(4, NZ), torch.zeros(4, dtype=torch.int64)
-    generator.to_patches.weight.mul_(0.1)  # far from the bounds
+    generator.to_patches.rough.mul_(0.1)  # far from the bounds
     smooth = generator(z, labels, torch.zeros(4, 1, 32, 16))
     laid = generator(z, labels, torch.ones(4, 1, 32, 16)) - smooth
     grain = 0.2 * torch.randn(4, 1, 32, 16)

@@ -17,7 +17,7 @@ def patches() -> Patches:
     """As rough as can be."""
     torch.manual_seed(0)
     patches = Patches(SIZE, 1)
-    torch.nn.init.normal_(patches.weight)
+    torch.nn.init.normal_(patches.rough)
     return patches
 
 
@@ -27,7 +27,8 @@ def inner(patches: Patches, features: Tensor) -> Tensor:
 
 @torch.no_grad()
 def test_a_position_stands_for_four_bands_and_frames(patches: Patches) -> None:
-    painted = patches(torch.randn(3, SIZE, ROWS, COLUMNS).bfloat16().float())
+    with torch.autocast("cpu", torch.bfloat16):
+        painted = patches(torch.randn(3, SIZE, ROWS, COLUMNS))
     assert painted.shape == (3, 1, PATCH * ROWS, PATCH * COLUMNS)
     assert painted.dtype == torch.float32
 
@@ -48,10 +49,11 @@ def test_what_is_even_is_painted_even(patches: Patches) -> None:
 
 @torch.no_grad()
 def test_nothing_more_is_taken_away_than_the_pattern() -> None:
-    patches = seamless(torch.randn(SIZE, 2, 2 * PATCH, 2 * PATCH))
-    torch.testing.assert_close(seamless(patches), patches)
-    smooth = Patches(1, 1).window.expand(1, 1, -1, -1)
-    torch.testing.assert_close(seamless(smooth), smooth)
+    ramp = Patches(1, 1).ramp
+    patches = seamless(torch.randn(SIZE, 2, 2 * PATCH, 2 * PATCH), ramp)
+    torch.testing.assert_close(seamless(patches, ramp), patches)
+    smooth = (ramp[:, None] * ramp).expand(1, 1, -1, -1)
+    torch.testing.assert_close(seamless(smooth, ramp), smooth)
 
 
 @torch.no_grad()

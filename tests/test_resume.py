@@ -22,6 +22,7 @@ from soundgan.errors import TrainingError
 from soundgan.training import augment, loop, quality
 from soundgan.training.best import BEST, read_check
 from soundgan.training.loop import train
+from soundgan.training.page import REPORT
 from soundgan.training.snapshot import save_snapshot
 
 # Instance noise takes part in what has to be reproduced.
@@ -243,7 +244,7 @@ def test_divergence_stops_and_the_last_good_checkpoint_goes_on(
 def test_a_run_is_not_resumed_with_other_settings(
     key: str, value: object, tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
-    good = (started / NAME).read_bytes()
+    good, told = (started / NAME).read_bytes(), (started / REPORT).read_bytes()
     before = getattr(tiny_settings(), key)
     with pytest.raises(TrainingError) as caught:
         train(tiny_dataset, tiny_settings(sounds=16, **{key: value}), started)
@@ -252,6 +253,7 @@ def test_a_run_is_not_resumed_with_other_settings(
     assert str(started / NAME) in str(caught.value)
     assert "saveroot" in str(caught.value)
     assert (started / NAME).read_bytes() == good
+    assert (started / REPORT).read_bytes() == told
 
 
 def test_a_run_is_not_resumed_on_other_sounds(

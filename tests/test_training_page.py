@@ -16,11 +16,12 @@ from pages import Balance, parsed
 
 from soundgan.dataset import Dataset
 from soundgan.training.augment import MOST
+from soundgan.training.budget import NO_BETTER
 from soundgan.training.chart import HEIGHT, WIDTH, chart
 from soundgan.training.chart import MOST as MANY
 from soundgan.training.loop import train
 from soundgan.training.page import EARLIER, REPORT, remarks, write_report
-from soundgan.training.quality import FIRST, Check
+from soundgan.training.quality import FIRST, GROWTH, Check
 
 EVIL = '<b>"a & b" 100%'
 GOOD = Check(20_000, 10.0, precision=0.9, recall=0.6, coverage=0.8, copies=0.05)
@@ -125,9 +126,9 @@ def test_a_good_training_is_told_to_go_on() -> None:
 
 
 def test_a_training_that_gets_no_better_is_told_when_enough_was_tried() -> None:
-    later = [GOOD._replace(seen=round(20_000 * 1.25**k), frechet=11) for k in range(1, 5)]
-    assert "better than the last one" in said([GOOD, *later[:2]])
-    assert "No progress since the check after 20,000 sounds" in said([GOOD, *later[:3]])
+    later = [GOOD._replace(seen=round(20_000 * GROWTH**k), frechet=11) for k in range(1, 5)]
+    assert "better than the last one" in said([GOOD, *later[: NO_BETTER - 1]])
+    assert "No progress since the check after 20,000 sounds" in said([GOOD, *later[:NO_BETTER]])
     assert "the 4 later checks were worse" in said([GOOD, *later])
     early = [check._replace(seen=check.seen // 10) for check in (GOOD, *later)]
     assert "No progress" not in said(early)

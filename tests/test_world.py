@@ -235,10 +235,10 @@ def test_torchrun_trains_a_model(tiny_settings: TinySettings, tmp_path: Path) ->
         command, env={**os.environ, **LOOPBACK}, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Model:") == 1 and done.stderr.count("Training on 2 × 1 CPU threads, float32") == 1
+    assert done.stdout.count("Model:") == 1 and done.stderr.count("Training on 2 × 1 CPU thread, float32") == 1
     model = SoundGAN.load(tmp_path / "model")
     assert model.config.training["sounds_seen"] == 8
-    assert model.config.training["machine"] == "2 × 1 CPU threads, float32"
+    assert model.config.training["machine"] == "2 × 1 CPU thread, float32"
 
 
 # A world without processes

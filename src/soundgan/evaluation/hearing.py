@@ -73,7 +73,7 @@ def classifier_for(
         same = classifier.training == training_record(paths, labels, seed=seed, epochs=epochs)
         alike = rate in (None, classifier.view.sample_rate) and seconds in (None, classifier.view.seconds)
         if not same or not alike:
-            told = "a classifier of other files, sample rate, length or seed"
+            told = "a classifier of other files, sample rate, length, seed or number of epochs"
             raise DataError(f"{cache}: {told}; delete it or name another")
         return classifier
     classifier = train_classifier(

@@ -2,10 +2,9 @@
 
 A painting of (bands, frames) starts as a grid of (bands / 16, frames / 16). Three stages of residual blocks double it
 twice, and patches bring it to full size, so that all the work is done at a quarter of the resolution. On that lie grain
-and harmonics, which are not painted but laid on. Every Generator
-has `mapping(z, labels) -> w`, and `paint(w) -> paintings`, or `paint(w, grain)` if it is `grainy`, and
-`pitch(z, labels)` if it is `harmonic`; every Discriminator is called with paintings and answers, for each, one logit a
-label.
+and harmonics, which are not painted but laid on. Every Generator has `mapping(z, labels) -> w`, and `paint(w) ->
+paintings`, or `paint(w, grain)` if it is `grainy`, and `pitch(z, labels)` if it is `harmonic`; every Discriminator is
+called with paintings and answers, for each, one logit a label.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ def write_report(folder: Path, dataset: Dataset, settings: Settings, failure: st
     found = [line for line in lines if "frechet" in line]
     checks = [Check(int(line["seen"]), *(line[name] for name in Check._fields[1:])) for line in found]
     steps = [line for line in lines if "loss_D" in line]
-    parts = [_head(folder, lines), _tiles(lines, checks), notes([failure] * bool(failure) + remarks(steps, checks))]
+    told = [f"It broke off: {failure}"] if failure else remarks(steps, checks)
+    parts = [_head(folder, lines), _tiles(lines, checks), notes(told)]
     parts += [_curves(steps, checks), _snapshots(folder), _conditions(dataset, settings)]
     return write_text(folder / REPORT, page(f"{_name(folder)} · training", parts))
 
@@ -49,7 +50,7 @@ def failures_told(folder: Path, dataset: Dataset, settings: Settings) -> Iterato
     try:
         yield
     except TrainingError as error:
-        write_report(folder, dataset, settings, failure=f"It broke off: {error}")
+        write_report(folder, dataset, settings, failure=str(error))
         raise
 
 

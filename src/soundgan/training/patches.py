@@ -16,15 +16,20 @@ PATCH = 4  # side of the part of a painting that one position stands for
 
 
 class Patches(nn.Module):
-    """Features (n, size, rows, columns) → smooth paintings (n, nc, 4 · rows, 4 · columns), float32."""
+    """Features (n, size, rows, columns) → smooth paintings (n, nc, 4 · rows, 4 · columns), float32.
 
-    window: Tensor
+    `rough` are the patches as they are learnt, (size, nc, 8, 8), before they fade and are made `seamless`. They are 0
+    until `draw_weights`.
+    """
+
+    ramp: Tensor
 
     def __init__(self, size: int, nc: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(size, nc, 2 * PATCH, 2 * PATCH))
+        self.rough = nn.Parameter(torch.zeros(size, nc, 2 * PATCH, 2 * PATCH))
         self.bias = nn.Parameter(torch.zeros(nc))
-        self.register_buffer("window", _ramp()[:, None] * _ramp(), persistent=False)
+        ramp = (torch.arange(2 * PATCH) + 0.5) / PATCH
+        self.register_buffer("ramp", torch.minimum(ramp, 2 - ramp), persistent=False)  # of neighbours, sum to 1
 
     @torch.no_grad()
     def draw_weights(self) -> None:
@@ -34,23 +39,27 @@ class Patches(nn.Module):
         """
         order = torch.arange(2 * PATCH)
         cosines = torch.cos(math.pi / (2 * PATCH) * order[:, None] * (order + 0.5))
-        strengths = torch.randn(self.weight.shape) / (1 + order[:, None] + order)
+        strengths = torch.randn(self.rough.shape) / (1 + order[:, None] + order)
         patches = torch.einsum("cnij,ix,jy->cnxy", strengths, cosines, cosines)
-        self.weight.copy_(patches * (0.11 / len(patches) ** 0.5 / seamless(patches * self.window).std()))
+        self.rough.copy_(patches)
+        self.rough *= 0.11 / len(patches) ** 0.5 / self.patches().std()
         self.bias.zero_()
 
+    def patches(self) -> Tensor:
+        """(size, nc, 8, 8), fading towards their ends, and seamless."""
+        return seamless(self.rough * self.ramp[:, None] * self.ramp, self.ramp)
+
     def forward(self, x: Tensor) -> Tensor:
-        patches = seamless(self.weight * self.window)
-        return F.conv_transpose2d(x, patches, self.bias, stride=PATCH, padding=PATCH // 2).float()
+        return F.conv_transpose2d(x, self.patches(), self.bias, stride=PATCH, padding=PATCH // 2).float()
 
 
-def seamless(patches: Tensor) -> Tensor:
-    """Patches (size, nc, 8, 8) less what would show at every fourth frame or band where one position is like the next.
+def seamless(patches: Tensor, ramp: Tensor) -> Tensor:
+    """Patches (size, nc, 8, 8) less what neighbours of the same features would repeat at every fourth frame.
 
-    What is the same in all frames is then painted the same in all frames, and what is even over bands and frames is
-    painted even. Left to themselves, patches draw a chequer there, as its texture passes for that of noise.
+    Away from the edges, features that are the same in all frames are then painted the same in all frames, and those
+    that are even over bands as well are painted even. Left to themselves, patches draw a chequer there, as its texture
+    passes for that of noise. What is taken off fades with `ramp` (8,), of which those of neighbours sum to 1.
     """
-    ramp = _ramp().to(patches)
 
     def uneven(x: Tensor) -> Tensor:
         """What differs over the four places of an axis (the last one, of 8), once overlapping patches are added up."""
@@ -60,9 +69,3 @@ def seamless(patches: Tensor) -> Tensor:
     patches = patches - uneven(patches) * ramp
     of_bands = patches.sum(-1) / PATCH  # the same in all frames by now
     return patches - (uneven(of_bands) * ramp)[..., None] * ramp
-
-
-def _ramp() -> Tensor:
-    """(8,) up and down: patches fade before they end, and leave no seams; those of neighbours sum to 1."""
-    ramp = (torch.arange(2 * PATCH) + 0.5) / PATCH
-    return torch.minimum(ramp, 2 - ramp)
