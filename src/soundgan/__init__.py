@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from soundgan.errors import AudioError, DataError, ModelError, SettingsError, SoundGANError, TrainingError
     from soundgan.inference import spectrogram_to_wav
-    from soundgan.model import Sound, SoundGAN
+    from soundgan.model import SoundGAN
     from soundgan.settings import Settings, load_settings
+    from soundgan.sound import Sound
 
 __version__ = "0.1.0"
 
 _ROOMS = {
     "SoundGAN": "model",
-    "Sound": "model",
+    "Sound": "sound",
     "Settings": "settings",
     "load_settings": "settings",
     "spectrogram_to_wav": "inference",

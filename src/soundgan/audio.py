@@ -27,7 +27,8 @@ Wave = NDArray[np.float32]
 LevelMethod = Literal["peak", "rms", "none"]
 Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
 
-FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
+Format = Literal["wav", "flac", "ogg"]
+FORMATS: dict[str, Format] = {".wav": "wav", ".flac": "flac", ".ogg": "ogg"}
 SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
 RATES = range(1_000, 192_001)  # Hz; above 200 kHz libvorbis takes the process down instead of refusing
 # The longest text in bytes: a longer one would hide the other tags of a WAV file, and that of the software be cut.
@@ -178,12 +179,40 @@ def write(
             down until its peak fits.
     """
     path, name = Path(path), shown(path)
-    container = FORMATS.get(path.suffix.lower())
-    if container is None:
+    format = FORMATS.get(path.suffix.lower())
+    if format is None:
         raise AudioError(f"{name}: cannot write {path.suffix or 'a file without a suffix'}; use {', '.join(FORMATS)}")
+    data = _checked_and_encoded(wave, sample_rate, format, subtype, tags, name)
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+    except (OSError, ValueError) as error:  # ValueError: a zero character in the name
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(f"{name}: cannot be written ({reason}); check that its folder exists and has room") from error
+    return path
+
+
+def encode(
+    wave: ArrayLike,
+    sample_rate: int,
+    format: Format = "wav",
+    *,
+    subtype: Subtype = "PCM_16",
+    tags: Mapping[str, str] | None = None,
+) -> bytes:
+    """What `write` would put into a file of this format: the same bytes, the same errors and warnings."""
+    if format not in FORMATS.values():
+        raise AudioError(f"format = {format!r}: must be one of {', '.join(FORMATS.values())}")
+    return _checked_and_encoded(wave, sample_rate, format, subtype, tags, f"{format} sound")
+
+
+def _checked_and_encoded(
+    wave: ArrayLike, sample_rate: int, format: Format, subtype: Subtype, tags: Mapping[str, str] | None, name: str
+) -> bytes:
+    """The content of a file; `name` is what errors and warnings call it."""
     if subtype not in SUBTYPES:
         raise AudioError(f"{name}: unknown subtype {subtype!r}; use {', '.join(SUBTYPES)}")
-    if container == "FLAC" and subtype == "FLOAT":
+    if format == "flac" and subtype == "FLOAT":
         raise AudioError(f"{name}: FLAC cannot hold FLOAT samples; use PCM_24, or .wav")
     if sample_rate not in RATES:
         raise AudioError(f"{name}: cannot write a sample rate of {sample_rate} Hz; use {RATES[0]} to {RATES[-1]}")
@@ -193,22 +222,16 @@ def write(
     if not np.isfinite(samples).all():
         raise AudioError(f"{name}: the wave has samples that are not finite (NaN or infinity); make it again")
     texts = _checked(tags or {}, name)
-    coding = "VORBIS" if container == "OGG" else subtype
+    coding = "VORBIS" if format == "ogg" else subtype
     peak = _peak(samples)
     if peak > 1 and coding != "FLOAT":
         samples = samples / peak
         told = f"{name}: {_decibels(peak):.2f} dB above full scale; turned down as a whole by as much (see level)"
-        warnings.warn(told, ClippingWarning, stacklevel=2)
+        warnings.warn(told, ClippingWarning, stacklevel=3)
     try:
-        data = _encode(samples, int(sample_rate), container, coding, texts)
-        with replacing(path) as temporary:
-            temporary.write_bytes(data)
+        return _encode(samples, int(sample_rate), format, coding, texts)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{name}: cannot be encoded ({error.error_string}); use .wav") from error
-    except (OSError, ValueError) as error:  # ValueError: a zero character in the name
-        reason = getattr(error, "strerror", None) or error
-        raise AudioError(f"{name}: cannot be written ({reason}); check that its folder exists and has room") from error
-    return path
 
 
 def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -218,7 +241,7 @@ def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
     return {tag: text for tag, text in found.items() if text}
 
 
-def _encode(samples: NDArray[np.float64], rate: int, container: str, coding: str, tags: Mapping[str, str]) -> bytes:
+def _encode(samples: NDArray[np.float64], rate: int, format: Format, coding: str, tags: Mapping[str, str]) -> bytes:
     """The content of the file, made in memory because libsndfile does not tell of a full disk and Python does."""
     if coding == "PCM_16":  # rounded here: libsndfile rounds WAV samples down, half a step of DC
         stored = np.clip(np.rint(samples * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
@@ -227,7 +250,7 @@ def _encode(samples: NDArray[np.float64], rate: int, container: str, coding: str
     else:
         stored = samples.astype(np.float32)
     buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", rate, channels=1, subtype=coding, format=container) as file:
+    with soundfile.SoundFile(buffer, "w", rate, channels=1, subtype=coding, format=format.upper()) as file:
         for tag, text in tags.items():
             setattr(file, tag, text)
         for first in range(0, len(stored), BLOCK):

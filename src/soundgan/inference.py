@@ -16,11 +16,12 @@ from pydantic import ValidationError
 
 from soundgan import audio
 from soundgan.errors import AudioError
-from soundgan.model import SEEDS, SoundGAN, within_full_scale
+from soundgan.model import SEEDS, SoundGAN
 from soundgan.model_folder import CONFIG, DEFAULT_MODEL, bundled
 from soundgan.phase import QUALITIES, Quality
 from soundgan.picture import picture, resize, save_picture
 from soundgan.settings import Settings, check_settings, load_settings
+from soundgan.sound import within_full_scale
 from soundgan.spectrogram import Representation, synthesise
 
 N_FFTS = range(16, 65_537)  # samples; a longer window would blur whole sounds together

@@ -5,23 +5,22 @@ from __future__ import annotations
 import operator
 import re
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from soundgan import __version__, audio
+from soundgan import __version__
 from soundgan.errors import ModelError
 from soundgan.grain import Grain
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, find, read_config
 from soundgan.phase import QUALITIES, Quality
+from soundgan.sound import Sound, within_full_scale
 from soundgan.spectrogram import Representation, synthesise
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 SEEDS = 2**32
 
@@ -30,40 +29,21 @@ _PROVIDERS = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider",
 
 
 @dataclass(frozen=True)
-class Sound:
-    """One generated sound.
+class Order:
+    """What a sound is made from: the same order to the same model makes the same sound.
 
     Attributes:
-        samples: (samples,), float32 within full scale.
-        sample_rate: in Hz.
-        label: its label, None for a model without.
-        seed: makes the same sound again with the same model, label, truncation and quality.
-        painting: (bands, frames), float32 in [-1, 1].
-        tags: what `save` writes into the file: software, comment (model, label, seed, truncation, quality), and
-            copyright for a model that states the licence of its data.
+        seed: 0 to 2³² - 1.
+        label: the kind of sound, 3 as well as "3"; None lets the seed choose one.
+        truncation: 1 for the full variety, 0 to 2; towards 0, sounds come closer to the typical one (Karras et al.
+            2019).
+        quality: of the way from painting to sound, "fast", "balanced" or "best"; see `spectrogram.synthesise`.
     """
 
-    samples: NDArray[np.float32] = field(repr=False)
-    sample_rate: int
-    label: str | None
     seed: int
-    painting: NDArray[np.float32] = field(repr=False)
-    tags: dict[str, str] = field(repr=False)
-
-    @property
-    def duration(self) -> float:
-        """Length in s."""
-        return len(self.samples) / self.sample_rate
-
-    def save(self, path: str | Path, *, subtype: audio.Subtype = "PCM_16") -> Path:
-        """Write the sound as .wav, .flac or .ogg, tagged with model, label and seed; see `audio.write`."""
-        return audio.write(path, self.samples, self.sample_rate, subtype=subtype, tags=self.tags)
-
-    def picture(self, *, zoom: int = 1) -> Image:
-        """The painting as a picture of frames × bands pixels, low frequencies at the bottom."""
-        from soundgan.picture import picture
-
-        return picture(self.painting, zoom=zoom)
+    label: str | int | None = None
+    truncation: float = 1.0
+    quality: Quality = "balanced"
 
 
 class SoundGAN:
@@ -131,26 +111,43 @@ class SoundGAN:
 
         Args:
             n: how many.
-            label: the kind of sound, 3 as well as "3"; None lets every seed choose one.
             seed: 0 to 2³² - 1; None takes a new one.
-            truncation: 1 for the full variety; towards 0, sounds come closer to the typical one (Karras et al. 2019).
-            quality: of the way from painting to sound, "fast", "balanced" or "best"; see `spectrogram.synthesise`.
+            label, truncation, quality: as in `Order`.
 
         Raises:
             ModelError: the model does not know the label, or an argument is out of range.
         """
         n = _whole("n", n, range(1, SEEDS + 1))
         first = secrets.randbelow(SEEDS) if seed is None else _whole("seed", seed, range(SEEDS))
-        seeds = [(first + i) % SEEDS for i in range(n)]
-        indices = [self._label_index(label, one) for one in seeds]
-        if quality not in QUALITIES:
-            raise ModelError(f"quality = {quality!r}: must be one of {', '.join(QUALITIES)}")
-        paintings = [self.paint(one, index, truncation) for one, index in zip(seeds, indices, strict=True)]
-        waves = synthesise(np.stack(paintings), self.representation, quality=quality)
+        return self.make([Order((first + i) % SEEDS, label, truncation, quality) for i in range(n)])
+
+    def make(self, orders: Sequence[Order]) -> list[Sound]:
+        """Make the sounds of any orders; each is the same whatever it is made together with.
+
+        Raises:
+            ModelError: as `check` does; no sound is made then.
+        """
+        for order in orders:
+            self.check(order)
+        indices = [self._label_index(order.label, order.seed) for order in orders]
+        paintings = [self.paint(one.seed, index, one.truncation) for one, index in zip(orders, indices, strict=True)]
+        waves: dict[int, NDArray[np.float32]] = {}
+        qualities: set[Quality] = {order.quality for order in orders}
+        for quality in qualities:
+            places = [place for place, order in enumerate(orders) if order.quality == quality]
+            made = synthesise(np.stack([paintings[i] for i in places]), self.representation, quality=quality)
+            waves |= zip(places, made, strict=True)
         return [
-            self._sound(wave, painting, self.labels[index] if self.labels else None, one, truncation, quality)
-            for wave, painting, index, one in zip(waves, paintings, indices, seeds, strict=True)
+            self._sound(waves[place], paintings[place], self.labels[index] if self.labels else None, order)
+            for place, (order, index) in enumerate(zip(orders, indices, strict=True))
         ]
+
+    def check(self, order: Order) -> None:
+        """Raise `ModelError` if the model does not know the label, or another part of an order is out of range."""
+        self._label_index(order.label, _whole("seed", order.seed, range(SEEDS)))
+        _check_truncation(order.truncation)
+        if order.quality not in QUALITIES:
+            raise ModelError(f"quality = {order.quality!r}: must be one of {', '.join(QUALITIES)}")
 
     def paint(self, seed: int, label_index: int = 0, truncation: float = 1.0) -> NDArray[np.float32]:
         """The painting of a seed: (bands, frames), float32 in [-1, 1].
@@ -167,8 +164,7 @@ class SoundGAN:
         """
         seed = _whole("seed", seed, range(SEEDS))
         label_index = _whole("label_index", label_index, range(max(len(self.labels), 1)))
-        if not 0 <= truncation <= 2:
-            raise ModelError(f"truncation = {truncation}: must be from 0 to 2")
+        _check_truncation(truncation)
         inputs = {"w": self._map(seed, label_index, truncation)}
         if any(one.name == "grain" for one in self._generator.get_inputs()):
             inputs["grain"] = self._cut_grain(seed)
@@ -203,28 +199,18 @@ class SoundGAN:
         return int(stream.randint(len(self.labels)))
 
     def _sound(
-        self,
-        wave: NDArray[np.float32],
-        painting: NDArray[np.float32],
-        label: str | None,
-        seed: int,
-        truncation: float,
-        quality: Quality,
+        self, wave: NDArray[np.float32], painting: NDArray[np.float32], label: str | None, order: Order
     ) -> Sound:
         wave = within_full_scale(wave)
         comment = {
-            "model": self.config.name, "label": label, "seed": seed, "truncation": truncation, "quality": quality
+            "model": self.config.name, "label": label, "seed": order.seed, "truncation": order.truncation,
+            "quality": order.quality,
         }  # fmt: skip
         told = " ".join(f"{key}={value}" for key, value in comment.items() if value is not None)
         tags = {"software": f"SoundGAN {__version__}", "comment": f"generated by SoundGAN: {told}"}
         if self.config.licence:
             tags["copyright"] = f"model trained on data under {self.config.licence}"
-        return Sound(wave, self.representation.sample_rate, label, seed, painting, tags)
-
-
-def within_full_scale(wave: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A wave at its own level; one above full scale is turned down as a whole."""
-    return wave / max(1.0, float(np.abs(wave).max()))
+        return Sound(wave, self.representation.sample_rate, label, order.seed, painting, tags)
 
 
 def _whole(name: str, value: object, allowed: range) -> int:
@@ -236,6 +222,11 @@ def _whole(name: str, value: object, allowed: range) -> int:
     if number is None or number not in allowed:
         raise ModelError(f"{name} = {value!r}: must be a whole number from {allowed[0]} to {allowed[-1]}")
     return number
+
+
+def _check_truncation(truncation: float) -> None:
+    if not 0 <= truncation <= 2:
+        raise ModelError(f"truncation = {truncation}: must be from 0 to 2")
 
 
 def _stream(seed: int) -> np.random.RandomState:

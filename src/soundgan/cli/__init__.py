@@ -15,6 +15,7 @@ from soundgan.cli.generate import generate
 from soundgan.cli.importing import import_model
 from soundgan.cli.inspect import inspect
 from soundgan.cli.models import models
+from soundgan.cli.serve import serve
 from soundgan.cli.train import train
 from soundgan.errors import SoundGANError, one_line
 
@@ -30,6 +31,7 @@ app.command()(models)
 app.command()(inspect)
 app.command()(train)
 app.command()(evaluate)
+app.command()(serve)
 app.command()(export)
 app.command(name="import")(import_model)
 app.command()(config)

@@ -10,8 +10,8 @@ import typer
 
 def export(run: Annotated[Path, typer.Argument(help="Folder of the run, the saveroot of its training.")]) -> None:
     """Make the model of a run playable as it is now."""
-    from soundgan.cli.extras import needs_train
+    from soundgan.cli.extras import needs
 
-    with needs_train("export"):
+    with needs("train", "export"):
         from soundgan.training.run import export_checkpoint
     typer.echo(f"Model: {export_checkpoint(run)}")

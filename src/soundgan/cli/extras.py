@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from soundgan.errors import TrainingError
+from soundgan.errors import SoundGANError
 
 
 @contextmanager
-def needs_train(command: str) -> Iterator[None]:
-    """Turn a missing PyTorch (or one of its companions) into a `TrainingError` that says how to get it."""
+def needs(extra: str, command: str) -> Iterator[None]:
+    """Turn a missing library of an extra (`train`, `serve`) into a `SoundGANError` that says how to get it."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise TrainingError(
-            f"{command} needs the training extra ({error.name} is missing): "
-            "pip install -c constraints.txt -e '.[train]'"
+        raise SoundGANError(
+            f"{command} needs the extra `{extra}` ({error.name} is missing): "
+            f"pip install -c constraints.txt -e '.[{extra}]'"
         ) from error

@@ -16,11 +16,11 @@ def import_model(
     ] = None,
 ) -> None:
     """Convert a model of the original SoundGAN; nothing in the file is executed."""
-    from soundgan.cli.extras import needs_train
+    from soundgan.cli.extras import needs
     from soundgan.settings import load_settings
 
     settings = load_settings(config)
-    with needs_train("import"):
+    with needs("train", "import"):
         from soundgan.training.run import import_legacy
     folder = import_legacy(file, settings, out or Path(settings.saveroot))
     typer.echo(f"Model: {folder}")

@@ -77,9 +77,9 @@ def run_training(settings: Settings) -> Path:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from soundgan.cli.extras import needs_train
+    from soundgan.cli.extras import needs
 
-    with needs_train("train"):
+    with needs("train", "train"):
         from soundgan.training.loop import Progress as Step
         from soundgan.training.run import run
         from soundgan.training.world import rank

@@ -1,0 +1,13 @@
+"""The classic web API: `python app.py` serves `POST /infer` and more on port 5050."""
+
+from __future__ import annotations
+
+import sys
+
+try:
+    from soundgan.server.run import main
+except ModuleNotFoundError as error:
+    sys.exit(f"{error}: not installed for this Python; pip install -c constraints.txt -e '.[serve]'")
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""`soundgan serve [MODEL …]`: the web API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Model folders, or names from `soundgan models`; otherwise all of those.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 5050,
+    output_folder: Annotated[Path, typer.Option(help="Folder into which POST /infer writes.")] = Path("."),
+    token: Annotated[
+        str | None, typer.Option(envvar="SOUNDGAN_TOKEN", help="What clients must send as bearer token.")
+    ] = None,
+) -> None:
+    """Serve models over HTTP, without PyTorch; Ctrl-C or SIGTERM ends it when all that was asked for is answered."""
+    from soundgan.cli.extras import needs
+    from soundgan.model_folder import bundled
+
+    with needs("serve", "serve"):
+        from soundgan.server.run import run
+        from soundgan.server.settings import ServerSettings
+
+    # "" is as good as none: an empty variable of the environment asks for nothing.
+    settings = ServerSettings.model_validate({"output_folder": output_folder, "token": token or None})
+    run(models or list(bundled()), settings, host=host, port=port)

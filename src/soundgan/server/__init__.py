@@ -1,0 +1,1 @@
+"""The web API: a FastAPI app around the player, without PyTorch."""

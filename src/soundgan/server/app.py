@@ -1,0 +1,78 @@
+"""The app: models in, a FastAPI out. Nothing of it lives outside of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import Depends, FastAPI
+
+from soundgan import __version__
+from soundgan.errors import ModelError
+from soundgan.model import SoundGAN
+from soundgan.model_folder import find
+from soundgan.server import classic, health, problems, sounds
+from soundgan.server.batching import Batcher
+from soundgan.server.gate import Gate
+from soundgan.server.settings import ServerSettings
+from soundgan.server.state import State, authorised
+
+
+def create_app(models: Sequence[str | Path], settings: ServerSettings | None = None) -> FastAPI:
+    """A web API that plays some models.
+
+    Args:
+        models: model folders or bundled names, at least one; the first one serves `POST /infer`.
+        settings: limits and places.
+
+    Raises:
+        ModelError: there is no such model, it is damaged, or two have the same name.
+    """
+    house = State(settings or ServerSettings())
+    players = [(find(one), SoundGAN.load(one)) for one in models]
+    if not players:
+        raise ModelError("no model to serve: name a model folder or a bundled model")
+    names = [player.config.name for _, player in players]
+    if len(set(names)) < len(names):
+        raise ModelError(f"two models have the same name ({', '.join(names)}); rename one in its config.json")
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        for folder, player in players:
+            house.batchers[player.config.name] = _batcher(player, house)
+            card = folder / "README.md"
+            house.cards[player.config.name] = card.read_text(encoding="utf-8") if card.is_file() else ""
+        async with asyncio.TaskGroup() as tasks:
+            for batcher in house.batchers.values():
+                tasks.create_task(batcher.run())
+            yield
+            for batcher in house.batchers.values():
+                batcher.close()
+
+    app = FastAPI(
+        title="SoundGAN",
+        version=__version__,
+        description="New sounds from trained models. The same seed gives the same bytes.",
+        lifespan=life,
+    )
+    app.state.soundgan = house
+    problems.install(app)
+    for router in (classic.router, sounds.router):
+        app.include_router(router, dependencies=[Depends(authorised)])
+    app.include_router(health.router)
+    app.add_middleware(Gate, settings=house.settings, metrics=house.metrics)
+    return app
+
+
+def _batcher(player: SoundGAN, house: State) -> Batcher:
+    name = player.config.name
+
+    def made(count: int) -> None:
+        house.worked = asyncio.get_running_loop().time()
+        house.metrics.sounds.labels(name).inc(count)
+        house.metrics.batch.labels(name).observe(count)
+
+    limits = house.settings
+    return Batcher(player, most_waiting=limits.most_waiting, most_at_once=limits.most_at_once, made=made)

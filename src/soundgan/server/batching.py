@@ -1,0 +1,94 @@
+"""Waiting orders of all requests are gathered into batches, which is what makes a busy server fast."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from soundgan.model import Order, SoundGAN
+from soundgan.sound import Sound
+
+
+class Busy(Exception):
+    """No more orders are taken for now."""
+
+
+class Batcher:
+    """Makes the sounds of one model, a batch at a time, in a thread of its own.
+
+    A sound is the same whatever it is made together with, see `SoundGAN.make`; so nobody can tell that it was.
+
+    Args:
+        most_waiting: sounds that may wait; beyond, `make` raises `Busy` at once.
+        most_at_once: sounds in a batch.
+        made: called with the number of sounds in every batch that is done.
+    """
+
+    def __init__(
+        self, model: SoundGAN, *, most_waiting: int, most_at_once: int, made: Callable[[int], None] = lambda count: None
+    ) -> None:
+        self.model = model
+        self._most_waiting, self._most_at_once, self._made = most_waiting, most_at_once, made
+        self._waiting: deque[tuple[Order, asyncio.Future[Sound]]] = deque()
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Sounds that wait for their batch."""
+        return len(self._waiting)
+
+    async def make(self, orders: Sequence[Order]) -> list[Sound]:
+        """The sounds of some orders; a caller that is cancelled meanwhile takes the ones that still wait with it.
+
+        Raises:
+            ModelError: the model cannot make one of them.
+            Busy: too many wait already, or the server is stopping.
+        """
+        for order in orders:
+            self.model.check(order)
+        if self._closed or self.waiting + len(orders) > self._most_waiting:
+            raise Busy
+        loop = asyncio.get_running_loop()
+        futures = [loop.create_future() for _ in orders]
+        self._waiting.extend(zip(orders, futures, strict=True))
+        self._changed.set()
+        return list(await asyncio.gather(*futures))
+
+    async def run(self) -> None:
+        """Make what is ordered, until `close` was called and nothing waits any more."""
+        while not (self._closed and not self._waiting):
+            await self._changed.wait()
+            batch = self._next_batch()
+            if batch:
+                await self._make(batch)
+
+    def close(self) -> None:
+        """Take no more orders; what was taken is still made."""
+        self._closed = True
+        self._changed.set()
+
+    def _next_batch(self) -> list[tuple[Order, asyncio.Future[Sound]]]:
+        batch = []
+        while self._waiting and len(batch) < self._most_at_once:
+            order, future = self._waiting.popleft()
+            if not future.done():  # nobody waits for it any more
+                batch.append((order, future))
+        if not self._waiting and not self._closed:
+            self._changed.clear()
+        return batch
+
+    async def _make(self, batch: list[tuple[Order, asyncio.Future[Sound]]]) -> None:
+        orders, futures = zip(*batch, strict=True)
+        try:
+            sounds = await asyncio.to_thread(self.model.make, orders)
+        except Exception as error:  # whatever it is, it must not end the batches to come
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        self._made(len(sounds))
+        for future, sound in zip(futures, sounds, strict=True):
+            if not future.done():
+                future.set_result(sound)

@@ -1,0 +1,66 @@
+"""What goes wrong is answered as `application/problem+json` (RFC 9457), with the field that is to blame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from soundgan.errors import ModelError, one_line
+from soundgan.server.batching import Busy
+
+RETRY_AFTER = 1  # s
+
+
+class Problem(Exception):
+    """An answer other than what was asked for.
+
+    Attributes:
+        field: of the request, if one is to blame.
+    """
+
+    def __init__(self, status: int, title: str, detail: str, field: str | None = None, **headers: str) -> None:
+        super().__init__(detail)
+        self.status, self.title, self.detail, self.field = status, title, detail, field
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def response(self) -> JSONResponse:
+        told: dict[str, Any] = {"type": "about:blank", "title": self.title, "status": self.status}
+        told |= {"detail": self.detail} | ({"field": self.field} if self.field else {})
+        return JSONResponse(told, self.status, self.headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Have an app answer its errors as problems."""
+
+    @app.exception_handler(Problem)
+    async def _(request: Request, error: Problem) -> JSONResponse:
+        return error.response()
+
+    @app.exception_handler(Busy)
+    async def _(request: Request, error: Busy) -> JSONResponse:
+        told = "as many sounds as may wait are waiting already; try again a little later"
+        return Problem(503, "Busy", told, retry_after=str(RETRY_AFTER)).response()
+
+    @app.exception_handler(ModelError)
+    async def _(request: Request, error: ModelError) -> JSONResponse:
+        field = str(error).partition(" = ")[0]
+        return Problem(422, "Not possible with this model", one_line(error), field).response()
+
+    @app.exception_handler(RequestValidationError)
+    async def _(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            return Problem(400, "Not JSON", f"the body is not JSON: {first['ctx']['error']}").response()
+        field = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+        told = first["msg"].removeprefix("Value error, ")
+        return Problem(422, "Not a valid request", f"{field}: {told[:1].lower()}{told[1:]}", field).response()
+
+    @app.exception_handler(HTTPException)
+    async def _(request: Request, error: HTTPException) -> JSONResponse:
+        problem = Problem(error.status_code, str(error.detail), f"{request.method} {request.url.path}: {error.detail}")
+        problem.headers |= error.headers or {}
+        return problem.response()

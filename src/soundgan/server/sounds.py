@@ -1,0 +1,129 @@
+"""`/v1`: the models of a server, and their sounds and paintings."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import secrets
+import zipfile
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from soundgan.audio import Format
+from soundgan.model import SEEDS, Order, SoundGAN
+from soundgan.server.batching import Batcher
+from soundgan.server.problems import Problem
+from soundgan.server.schemas import ModelDetails, Models, ModelSummary, SoundAnswer, SoundsAnswer, SoundsRequest
+from soundgan.server.settings import ServerSettings
+from soundgan.server.state import named_batcher, server_settings, state
+from soundgan.sound import Sound
+
+MEDIA = {"wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg"}
+_DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold: the same sounds, the same bytes
+
+router = APIRouter(prefix="/v1/models", tags=["sounds"])
+Named = Annotated[Batcher, Depends(named_batcher)]
+
+
+@router.get("")
+async def models(request: Request) -> Models:
+    """All models of this server."""
+    return Models(models=[ModelSummary(**_about(one.model)) for one in state(request).batchers.values()])
+
+
+@router.get("/{name}")
+async def model(name: str, batcher: Named, request: Request) -> ModelDetails:
+    """One model and its card."""
+    return ModelDetails(**_about(batcher.model), card=state(request).cards[name])
+
+
+@router.post(
+    "/{name}/sounds",
+    response_model=None,
+    responses={
+        200: {
+            "description": "One sound file, a zip of several, or JSON.",
+            "model": SoundsAnswer,
+            "content": {media: {} for media in (*MEDIA.values(), "application/zip")},
+        }
+    },
+)
+async def sounds(
+    asked: SoundsRequest,
+    batcher: Named,
+    settings: Annotated[ServerSettings, Depends(server_settings)],
+) -> Response | SoundsAnswer:
+    """Make sounds. The same seed gives the same bytes, whatever else the server has to do."""
+    if asked.n > settings.most_sounds:
+        raise Problem(422, "Too many", f"n: at most {settings.most_sounds} sounds in one request", "n")
+    answer = asked.answer or ("file" if asked.n == 1 else "zip")
+    if answer == "file" and asked.n > 1:
+        raise Problem(422, "Not a valid request", "answer: a file holds one sound; use zip or json", "answer")
+    first = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
+    seeds = [(first + i) % SEEDS for i in range(asked.n)]
+    made = await batcher.make([Order(seed, asked.label, asked.truncation, asked.quality) for seed in seeds])
+    files = await asyncio.to_thread(lambda: [sound.encode(asked.format) for sound in made])
+    name = batcher.model.config.name
+    if answer == "json":
+        return SoundsAnswer(model=name, sounds=[_told(*one, asked.format) for one in zip(made, files, strict=True)])
+    names = [f"{_name(sound, name)}.{asked.format}" for sound in made]
+    if answer == "file":
+        return _file(files[0], names[0], MEDIA[asked.format], made[0].seed)
+    return _file(_zip(names, files), f"{name}_{first}.zip", "application/zip", first)
+
+
+@router.get("/{name}/painting.png", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+async def painting(
+    batcher: Named,
+    seed: Annotated[int, Query(ge=0, lt=SEEDS)],
+    label: str | None = None,
+    truncation: Annotated[float, Query(ge=0, le=2, allow_inf_nan=False)] = 1.0,
+    zoom: Annotated[int, Query(ge=1, le=8)] = 2,
+) -> Response:
+    """The spectrogram of the sound of a seed, low frequencies at the bottom."""
+    (sound,) = await batcher.make([Order(seed, label, truncation, "fast")])
+
+    def drawn() -> bytes:
+        file = io.BytesIO()
+        sound.picture(zoom=zoom).save(file, format="PNG")
+        return file.getvalue()
+
+    return Response(await asyncio.to_thread(drawn), media_type="image/png")
+
+
+def _about(model: SoundGAN) -> dict[str, Any]:
+    config, representation = model.config, model.representation
+    return {
+        "name": config.name, "labels": list(config.labels), "sample_rate": representation.sample_rate,
+        "duration": representation.duration, "bands": representation.bands, "frames": representation.frames,
+        "licence": config.licence, "attribution": config.attribution,
+    }  # fmt: skip
+
+
+def _told(sound: Sound, file: bytes, format: Format) -> SoundAnswer:
+    return SoundAnswer(
+        label=sound.label, seed=sound.seed, sample_rate=sound.sample_rate, duration=sound.duration, format=format,
+        audio=base64.b64encode(file).decode(),
+    )  # fmt: skip
+
+
+def _name(sound: Sound, model: str) -> str:
+    return f"{model if sound.label is None else sound.label}_{sound.seed}"
+
+
+def _file(content: bytes, name: str, media: str, seed: int) -> Response:
+    """A file to save; labels may have letters that no header can hold."""
+    told = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}", "X-Seed": str(seed)}
+    return Response(content, media_type=media, headers=told)
+
+
+def _zip(names: list[str], files: list[bytes]) -> bytes:
+    """The same names and files, the same bytes."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, file in zip(names, files, strict=True):
+            archive.writestr(zipfile.ZipInfo(name, _DATE), file)
+    return content.getvalue()

@@ -1,0 +1,61 @@
+"""A generated sound: its samples, its painting, and what it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundgan import audio
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One generated sound.
+
+    Attributes:
+        samples: (samples,), float32 within full scale.
+        sample_rate: in Hz.
+        label: its label, None for a model without.
+        seed: makes the same sound again with the same model, label, truncation and quality.
+        painting: (bands, frames), float32 in [-1, 1].
+        tags: what `save` writes into the file: software, comment (model, label, seed, truncation, quality), and
+            copyright for a model that states the licence of its data.
+    """
+
+    samples: NDArray[np.float32] = field(repr=False)
+    sample_rate: int
+    label: str | None
+    seed: int
+    painting: NDArray[np.float32] = field(repr=False)
+    tags: dict[str, str] = field(repr=False)
+
+    @property
+    def duration(self) -> float:
+        """Length in s."""
+        return len(self.samples) / self.sample_rate
+
+    def save(self, path: str | Path, *, subtype: audio.Subtype = "PCM_16") -> Path:
+        """Write the sound as .wav, .flac or .ogg, tagged with model, label and seed; see `audio.write`."""
+        return audio.write(path, self.samples, self.sample_rate, subtype=subtype, tags=self.tags)
+
+    def encode(self, format: audio.Format = "wav", *, subtype: audio.Subtype = "PCM_16") -> bytes:
+        """The bytes of the file that `save` writes; see `audio.encode`."""
+        return audio.encode(self.samples, self.sample_rate, format, subtype=subtype, tags=self.tags)
+
+    def picture(self, *, zoom: int = 1) -> Image:
+        """The painting as a picture of frames × bands pixels, low frequencies at the bottom."""
+        from soundgan.picture import picture
+
+        return picture(self.painting, zoom=zoom)
+
+
+def within_full_scale(wave: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A wave at its own level; one above full scale is turned down as a whole."""
+    return wave / max(1.0, float(np.abs(wave).max()))

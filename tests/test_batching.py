@@ -1,0 +1,142 @@
+"""Waiting orders: whoever asks, and together with whom, gets the sound of the order, or an answer at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
+
+from soundgan.errors import ModelError
+from soundgan.model import Order, SoundGAN
+from soundgan.server.batching import Batcher, Busy
+from soundgan.sound import Sound
+
+
+class Studio:
+    """Stands for a model: notes what is made together, and fails on demand."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.failing = False
+
+    def check(self, order: Order) -> None:
+        if order.label is not None:
+            raise ModelError("label = : none here")
+
+    def make(self, orders: Sequence[Order]) -> list[Sound]:
+        self.batches.append([order.seed for order in orders])
+        if self.failing:
+            raise MemoryError
+        silence = np.zeros(1, np.float32)
+        return [Sound(silence, 8000, None, order.seed, silence[None], {}) for order in orders]
+
+
+def batcher(studio: Studio | SoundGAN, waiting: int = 64, at_once: int = 4, **more: Any) -> Batcher:
+    return Batcher(cast(SoundGAN, studio), most_waiting=waiting, most_at_once=at_once, **more)
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(work, 30))
+
+
+def orders(*seeds: int) -> list[Order]:
+    return [Order(seed) for seed in seeds]
+
+
+def test_orders_of_several_requests_are_made_together_and_in_turn() -> None:
+    studio, counted = Studio(), list[int]()
+
+    async def work() -> list[list[Sound]]:
+        house = batcher(studio, made=counted.append)
+        asked = [asyncio.ensure_future(house.make(orders(*seeds))) for seeds in ([1, 2], [3], [4, 5, 6])]
+        await asyncio.sleep(0)
+        assert house.waiting == 6
+        house.close()
+        await house.run()
+        return await asyncio.gather(*asked)
+
+    answers = run(work())
+    assert [[sound.seed for sound in answer] for answer in answers] == [[1, 2], [3], [4, 5, 6]]
+    assert studio.batches == [[1, 2, 3, 4], [5, 6]]
+    assert counted == [4, 2]
+
+
+def test_a_sound_is_the_same_in_any_company(model: SoundGAN) -> None:
+    mixed = [Order(1, "kick"), Order(2), Order(1, "tone", 0.5, "fast"), Order(3, None, 1.0, "best"), Order(1, "kick")]
+
+    async def work() -> list[Sound]:
+        house = batcher(model, at_once=3)
+        making = asyncio.create_task(house.run())
+        answers = await asyncio.gather(*(house.make([order]) for order in mixed))
+        house.close()
+        await making
+        return [sound for answer in answers for sound in answer]
+
+    for order, sound in zip(mixed, run(work()), strict=True):
+        alone = model.make([order])[0]
+        np.testing.assert_array_equal(sound.samples, alone.samples)
+        assert (sound.label, sound.seed, sound.tags) == (alone.label, alone.seed, alone.tags)
+
+
+def test_more_than_may_wait_is_refused_at_once_and_what_waits_is_still_made() -> None:
+    studio = Studio()
+
+    async def work() -> list[Sound]:
+        house = batcher(studio, waiting=3)
+        first = asyncio.ensure_future(house.make(orders(1, 2)))
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await house.make(orders(3, 4))
+        house.close()
+        with pytest.raises(Busy):
+            await house.make(orders(5))
+        await house.run()
+        return await first
+
+    assert [sound.seed for sound in run(work())] == [1, 2]
+    assert studio.batches == [[1, 2]]
+
+
+def test_an_order_that_nobody_waits_for_any_more_is_not_made() -> None:
+    studio = Studio()
+
+    async def work() -> None:
+        house = batcher(studio)
+        gone = asyncio.ensure_future(house.make(orders(1, 2)))
+        stays = asyncio.ensure_future(house.make(orders(3)))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        house.close()
+        await house.run()
+        assert [sound.seed for sound in await stays] == [3]
+        assert gone.cancelled()
+
+    run(work())
+    assert studio.batches == [[3]]
+
+
+def test_a_bad_order_harms_no_other_and_a_failed_batch_not_the_next() -> None:
+    studio = Studio()
+
+    async def work() -> list[Sound]:
+        house = batcher(studio)
+        making = asyncio.create_task(house.run())
+        with pytest.raises(ModelError):
+            await house.make([Order(1), Order(2, "kick")])
+        studio.failing = True
+        with pytest.raises(MemoryError):
+            await house.make(orders(3, 4))
+        studio.failing = False
+        sounds = await house.make(orders(5))
+        house.close()
+        await making
+        return sounds
+
+    assert [sound.seed for sound in run(work())] == [5]
+    assert studio.batches == [[3, 4], [5]]
