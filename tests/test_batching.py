@@ -121,6 +121,20 @@ def test_an_order_that_nobody_waits_for_any_more_is_not_made() -> None:
     assert studio.batches == [[3]]
 
 
+def test_what_waits_is_told_when_the_making_is_broken_off() -> None:
+    async def work() -> None:
+        house = batcher(Studio())
+        making = asyncio.create_task(house.run())
+        await asyncio.sleep(0)
+        making.cancel()
+        asked = asyncio.ensure_future(house.make(orders(1)))
+        with pytest.raises(Busy):
+            await asked
+        assert house.closed
+
+    run(work())
+
+
 def test_a_bad_order_harms_no_other_and_a_failed_batch_not_the_next() -> None:
     studio = Studio()
 

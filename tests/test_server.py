@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,17 @@ from soundgan.server.settings import ServerSettings
 
 JSON = {"content-type": "application/json"}
 SOUNDS = "/v1/models/tiny/sounds"
+
+
+class Slow:
+    """A model that takes its time."""
+
+    def __init__(self, model: SoundGAN) -> None:
+        self.config, self.check, self._make = model.config, model.check, model.make
+
+    def make(self, orders: Any) -> Any:
+        time.sleep(0.5)
+        return self._make(orders)
 
 
 @pytest.fixture
@@ -65,7 +78,7 @@ def test_infer_writes_a_sound_and_says_where(client: TestClient, out: Path) -> N
     "name",
     [
         "", "/etc/x.wav", "../x.wav", "a/../../x.wav", "a\0.wav", "sub", "x.mp3", "x", "none/x.wav", "link.wav",
-        "linked/x.wav", "loop/x.wav", "..\\x.wav", "x" * 300 + ".wav", "\ud800.wav",
+        "linked/x.wav", "loop/x.wav", "..\\x.wav", "x" * 300 + ".wav", "\ud800.wav", "\udc80.wav", "a\nb.wav",
     ],
 )  # fmt: skip
 def test_infer_writes_nowhere_else(client: TestClient, out: Path, tmp_path: Path, name: str) -> None:
@@ -140,12 +153,20 @@ def test_requests_that_are_none(client: TestClient) -> None:
 
 
 def test_more_than_may_wait_is_told_to_come_again(model_folder: Path) -> None:
-    settings = ServerSettings(most_sounds=8, most_waiting=2)
+    settings = ServerSettings(most_sounds=2, most_waiting=2)
     with TestClient(create_app([model_folder], settings)) as client:
-        answer = client.post(SOUNDS, json={"n": 3})
-        problem(answer, 503)
-        assert answer.headers["retry-after"] == "1"
-        assert client.post(SOUNDS, json={"n": 2}).status_code == 200
+        assert client.portal is not None
+        batcher = client.app.state.soundgan.batchers["tiny"]  # type: ignore[attr-defined]
+        makes, batcher.model = batcher.model, Slow(batcher.model)
+        try:
+            with ThreadPoolExecutor(8) as pool:
+                answers = list(pool.map(lambda seed: client.post(SOUNDS, json={"n": 2, "seed": seed}), range(8)))
+        finally:
+            batcher.model = makes
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert 0 < len(refused) < 8 and all(answer.status_code in (200, 503) for answer in answers)
+    for answer in refused:
+        assert problem(answer, 503)["title"] == "Busy" and answer.headers["retry-after"] == "1"
 
 
 # Models, health, and who may ask
@@ -182,9 +203,11 @@ def test_a_model_that_fails_is_not_ready(model_folder: Path, monkeypatch: pytest
     def broken(*_: object) -> None:
         raise RuntimeError("no room")
 
-    with TestClient(create_app([model_folder]), raise_server_exceptions=False) as client:
+    with TestClient(create_app([model_folder])) as client:
         monkeypatch.setattr(SoundGAN, "make", broken)
         assert "no room" in problem(client.get("/readyz"), 503)["detail"]
+        answer = client.post(SOUNDS, json={})
+        assert answer.headers["x-request-id"] in problem(answer, 500)["detail"]
         assert client.get("/healthz").status_code == 200
         monkeypatch.undo()
         assert client.get("/readyz").status_code == 200

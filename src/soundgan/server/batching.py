@@ -15,7 +15,7 @@ class Busy(Exception):
 
 
 class Batcher:
-    """Makes the sounds of one model, a batch at a time, in a thread of its own.
+    """Makes the sounds of one model, a batch at a time, in a thread.
 
     A sound is the same whatever it is made together with, see `SoundGAN.make`; so nobody can tell that it was.
 
@@ -36,8 +36,13 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Sounds that wait for their batch."""
-        return len(self._waiting)
+        """Sounds that wait for their batch, and that somebody still waits for."""
+        return sum(not future.done() for _, future in self._waiting)
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more orders are taken."""
+        return self._closed
 
     async def make(self, orders: Sequence[Order]) -> list[Sound]:
         """The sounds of some orders; a caller that is cancelled meanwhile takes the ones that still wait with it.
@@ -54,15 +59,25 @@ class Batcher:
         futures = [loop.create_future() for _ in orders]
         self._waiting.extend(zip(orders, futures, strict=True))
         self._changed.set()
-        return list(await asyncio.gather(*futures))
+        try:
+            return list(await asyncio.gather(*futures))
+        finally:
+            for future in futures:
+                future.cancel()
 
     async def run(self) -> None:
         """Make what is ordered, until `close` was called and nothing waits any more."""
-        while not (self._closed and not self._waiting):
-            await self._changed.wait()
-            batch = self._next_batch()
-            if batch:
-                await self._make(batch)
+        try:
+            while not (self._closed and not self._waiting):
+                await self._changed.wait()
+                batch = self._next_batch()
+                if batch:
+                    await self._make(batch)
+        finally:  # if it is broken off, nobody must wait for ever
+            self._closed = True
+            for _, future in self._waiting:
+                if not future.done():
+                    future.set_exception(Busy())
 
     def close(self) -> None:
         """Take no more orders; what was taken is still made."""
@@ -83,12 +98,12 @@ class Batcher:
         orders, futures = zip(*batch, strict=True)
         try:
             sounds = await asyncio.to_thread(self.model.make, orders)
+            self._made(len(sounds))
         except Exception as error:  # whatever it is, it must not end the batches to come
             for future in futures:
                 if not future.done():
                     future.set_exception(error)
             return
-        self._made(len(sounds))
         for future, sound in zip(futures, sounds, strict=True):
             if not future.done():
                 future.set_result(sound)

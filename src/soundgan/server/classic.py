@@ -1,4 +1,4 @@
-"""`POST /infer`, the classic contract: a name goes in, a path or an error comes out, and the status is 200."""
+"""`POST /infer`, the classic contract: a name goes in, and a path or an error comes out."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends
 
 from soundgan.errors import SoundGANError, one_line
 from soundgan.model import SEEDS, Order
-from soundgan.server.batching import Batcher
+from soundgan.server.batching import Batcher, Busy
 from soundgan.server.places import inside
+from soundgan.server.problems import BUSY
 from soundgan.server.schemas import InferAnswer, InferRequest
 from soundgan.server.settings import ServerSettings
 from soundgan.server.state import first_batcher, server_settings
@@ -32,4 +33,6 @@ async def infer(
         await asyncio.to_thread(sound.save, path)
     except (SoundGANError, OSError) as error:
         return InferAnswer(output_path="", error=one_line(error))
+    except Busy:
+        return InferAnswer(output_path="", error=BUSY)
     return InferAnswer(output_path=request.output_file, error="")

@@ -7,10 +7,11 @@ import logging
 import re
 import time
 import uuid
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from soundgan.server.metrics import Metrics
+from soundgan.server.metrics import METHODS, Metrics
 from soundgan.server.problems import Problem
 from soundgan.server.settings import ServerSettings
 
@@ -22,7 +23,8 @@ class Gate:
     """An ASGI middleware.
 
     The body of a request is read here, whole, and within limits of size and time: so no slow or huge one reaches a
-    route. The id is the client's own `X-Request-ID`, if it is a short word, and goes back with the answer.
+    route. A client that goes away takes its request with it. The id is the client's own `X-Request-ID`, if it is a
+    short word, and goes back with the answer.
     """
 
     def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
@@ -32,35 +34,49 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 499  # as nginx has it: the client went away
+        started, status, ended = time.perf_counter(), 499, False  # as nginx has it: the client went away
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get(b"x-request-id", "")
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
-        try:
+        async def answer() -> None:
             try:
                 body = await self._body(headers, receive)
+                if body is None:
+                    return
+                working = asyncio.ensure_future(self._app(scope, _replayed(body), send_with_id))
+                leaving = asyncio.ensure_future(receive())  # what comes after the body: the client goes away
+                try:
+                    await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                    if working.done() or ended:
+                        await working
+                finally:
+                    working.cancel()
+                    leaving.cancel()
             except Problem as problem:
                 await problem.response()(scope, receive, send_with_id)
-            else:
-                if body is not None:
-                    await self._app(scope, _replayed(body, receive), send_with_id)
-        except Exception:
-            status = 500
-            raise
+            except Exception:
+                LOG.exception("%s failed", request_id)
+                if status == 499:
+                    told = f"something went wrong here; the server's log has more about {request_id}"
+                    await Problem(500, "Failed", told).response()(scope, receive, send_with_id)
+
+        try:
+            await answer()
         finally:
-            seconds = time.perf_counter() - started
+            seconds, method = time.perf_counter() - started, scope["method"]
             route = getattr(scope.get("route"), "path", "none")
-            self._metrics.requests.labels(scope["method"], route, str(status)).inc()
+            self._metrics.requests.labels(method if method in METHODS else "other", route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(seconds)
-            LOG.info("%s %s %s %d %.1f ms", request_id, scope["method"], scope["path"], status, 1000 * seconds)
+            LOG.info("%s %s %s %d %.1f ms", request_id, method, quote(scope["path"]), status, 1000 * seconds)
 
     async def _body(self, headers: dict[bytes, str], receive: Receive) -> bytes | None:
         """The body; None if the client went away before it was there. Raises `Problem`."""
@@ -85,11 +101,11 @@ class Gate:
             raise Problem(408, "Too slow", told, connection="close") from None
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """A body that is here already, then what else comes."""
+def _replayed(body: bytes) -> Receive:
+    """A body that is here already; nothing comes after it, as the gate itself looks out for clients that leave."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
-        return messages.pop() if messages else await receive()
+        return messages.pop() if messages else await asyncio.get_running_loop().create_future()
 
     return replay

@@ -21,8 +21,10 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz")
-async def healthz() -> Health:
-    """Is the process alive?"""
+async def healthz(request: Request) -> Health:
+    """Is the process alive, and takes orders?"""
+    if any(batcher.closed for batcher in state(request).batchers.values()):
+        raise Problem(503, "Not alive", "a model takes no more orders; start the server again")
     return Health(status="alive")
 
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from soundgan.audio import FORMATS
 from soundgan.errors import AudioError
+from soundgan.files import check_name
 
 
 def inside(folder: Path, name: str) -> Path:
     """The path of a file of that name in `folder`.
 
     Raises:
-        AudioError: the name is empty, absolute or a folder, or it leads out of `folder`, by `..` or by a link.
+        AudioError: the name is none for a sound, or a folder, or it leads out of `folder`, by `..` or by a link.
     """
     told = f"output_file = {name!r}"
-    if not name or "\0" in name:
-        raise AudioError(f"{told}: must be the name of a file, such as x.wav")
     path, root = Path(name), folder.resolve()
-    if path.is_absolute() or ".." in path.parts or "\\" in name:
-        raise AudioError(f"{told}: must stay inside the output folder; use a plain name, such as x.wav")
+    try:
+        for part in path.parts or ("",):
+            check_name(part)
+    except ValueError:
+        raise AudioError(f"{told}: must be the name of a file in the output folder, such as x.wav") from None
+    if path.suffix.lower() not in FORMATS:
+        raise AudioError(f"{told}: must end in {', '.join(FORMATS)}")
     try:
         target = (root / path).resolve()
         leads_out = not target.is_relative_to(root) or (root / path).is_symlink()

@@ -13,6 +13,7 @@ from soundgan.errors import ModelError, one_line
 from soundgan.server.batching import Busy
 
 RETRY_AFTER = 1  # s
+BUSY = "as many sounds as may wait are waiting already; try again a little later"
 
 
 class Problem(Exception):
@@ -42,8 +43,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Busy)
     async def _(request: Request, error: Busy) -> JSONResponse:
-        told = "as many sounds as may wait are waiting already; try again a little later"
-        return Problem(503, "Busy", told, retry_after=str(RETRY_AFTER)).response()
+        return Problem(503, "Busy", BUSY, retry_after=str(RETRY_AFTER)).response()
 
     @app.exception_handler(ModelError)
     async def _(request: Request, error: ModelError) -> JSONResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         saved = Path(load_settings(options.config).saveroot)
         model = saved if (saved / CONFIG).is_file() else DEFAULT_MODEL
-        run([model], ServerSettings(), host=options.host, port=options.port)
+        settings = ServerSettings.model_validate({"token": os.environ.get("SOUNDGAN_TOKEN") or None})
+        run([model], settings, host=options.host, port=options.port)
     except (SoundGANError, OSError) as error:
         print(f"app.py: {one_line(error)}", file=sys.stderr)
         sys.exit(2)

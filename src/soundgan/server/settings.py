@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
 class ServerSettings(BaseModel):
@@ -21,3 +21,9 @@ class ServerSettings(BaseModel):
     most_at_once: int = Field(default=16, ge=1, description="Sounds made together, whoever asked for them.")
     most_bytes: int = Field(default=65_536, ge=1, description="Size of the body of a request.")
     body_seconds: float = Field(default=10.0, gt=0, description="Time in which the body of a request must be there.")
+
+    @model_validator(mode="after")
+    def _all_can_wait(self) -> ServerSettings:
+        if self.most_sounds > self.most_waiting:
+            raise ValueError("most_sounds must not be above most_waiting: such a request could never be taken")
+        return self
