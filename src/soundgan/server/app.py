@@ -31,19 +31,23 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
         ModelError: there is no such model, it is damaged, or two have the same name.
     """
     house = State(settings or ServerSettings())
-    players = [(find(one), SoundGAN.load(one)) for one in models]
-    if not players:
+    folders = [find(one) for one in models]
+    if not folders:
         raise ModelError("no model to serve: name a model folder or a bundled model")
-    names = [player.config.name for _, player in players]
+    players = [SoundGAN.load(folder) for folder in folders]
+    names = [player.config.name for player in players]
     if len(set(names)) < len(names):
         raise ModelError(f"two models have the same name ({', '.join(names)}); rename one in its config.json")
 
+    cards = [folder / "README.md" for folder in folders]
+    house.cards = {
+        name: card.read_text(encoding="utf-8") if card.is_file() else ""
+        for name, card in zip(names, cards, strict=True)
+    }
+
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        for folder, player in players:
-            house.batchers[player.config.name] = _batcher(player, house)
-            card = folder / "README.md"
-            house.cards[player.config.name] = card.read_text(encoding="utf-8") if card.is_file() else ""
+        house.batchers = {player.config.name: _batcher(player, house) for player in players}
         async with asyncio.TaskGroup() as tasks:
             for batcher in house.batchers.values():
                 tasks.create_task(batcher.run())
@@ -54,7 +58,7 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
     app = FastAPI(
         title="SoundGAN",
         version=__version__,
-        description="New sounds from trained models. The same seed gives the same bytes.",
+        description="New sounds from trained models. The same seed gives the same sound.",
         lifespan=life,
     )
     app.state.soundgan = house

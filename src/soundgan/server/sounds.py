@@ -56,7 +56,7 @@ async def sounds(
     batcher: Named,
     settings: Annotated[ServerSettings, Depends(server_settings)],
 ) -> Response | SoundsAnswer:
-    """Make sounds. The same seed gives the same bytes, whatever else the server has to do."""
+    """Make sounds. The same seed gives the same bytes (of OGG, all but a serial number), whatever else is to do."""
     if asked.n > settings.most_sounds:
         raise Problem(422, "Too many", f"n: at most {settings.most_sounds} sounds in one request", "n")
     answer = asked.answer or ("file" if asked.n == 1 else "zip")
@@ -65,14 +65,7 @@ async def sounds(
     first = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
     seeds = [(first + i) % SEEDS for i in range(asked.n)]
     made = await batcher.make([Order(seed, asked.label, asked.truncation, asked.quality) for seed in seeds])
-    files = await asyncio.to_thread(lambda: [sound.encode(asked.format) for sound in made])
-    name = batcher.model.config.name
-    if answer == "json":
-        return SoundsAnswer(model=name, sounds=[_told(*one, asked.format) for one in zip(made, files, strict=True)])
-    names = [f"{_name(sound, name)}.{asked.format}" for sound in made]
-    if answer == "file":
-        return _file(files[0], names[0], MEDIA[asked.format], made[0].seed)
-    return _file(_zip(names, files), f"{name}_{first}.zip", "application/zip", first)
+    return await asyncio.to_thread(_answered, made, batcher.model.config.name, asked.format, answer)
 
 
 @router.get("/{name}/painting.png", response_class=Response, responses={200: {"content": {"image/png": {}}}})
@@ -101,6 +94,16 @@ def _about(model: SoundGAN) -> dict[str, Any]:
         "duration": representation.duration, "bands": representation.bands, "frames": representation.frames,
         "licence": config.licence, "attribution": config.attribution,
     }  # fmt: skip
+
+
+def _answered(made: list[Sound], model: str, format: Format, answer: str) -> Response | SoundsAnswer:
+    files = [sound.encode(format) for sound in made]
+    if answer == "json":
+        return SoundsAnswer(model=model, sounds=[_told(*one, format) for one in zip(made, files, strict=True)])
+    names = [f"{_name(sound, model)}.{format}" for sound in made]
+    if answer == "file":
+        return _file(files[0], names[0], MEDIA[format], made[0].seed)
+    return _file(_zip(names, files), f"{model}_{made[0].seed}.zip", "application/zip", made[0].seed)
 
 
 def _told(sound: Sound, file: bytes, format: Format) -> SoundAnswer:
