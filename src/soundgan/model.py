@@ -127,9 +127,7 @@ class SoundGAN:
         Raises:
             ModelError: as `check` does; no sound is made then.
         """
-        for order in orders:
-            self.check(order)
-        indices = [self._label_index(order.label, order.seed) for order in orders]
+        indices = [self._checked(order) for order in orders]
         paintings = [self.paint(one.seed, index, one.truncation) for one, index in zip(orders, indices, strict=True)]
         waves: dict[int, NDArray[np.float32]] = {}
         qualities: set[Quality] = {order.quality for order in orders}
@@ -144,10 +142,15 @@ class SoundGAN:
 
     def check(self, order: Order) -> None:
         """Raise `ModelError` if the model does not know the label, or another part of an order is out of range."""
-        self._label_index(order.label, _whole("seed", order.seed, range(SEEDS)))
+        self._checked(order)
+
+    def _checked(self, order: Order) -> int:
+        """The index of the label of an order, of which all else is checked as well."""
+        index = self._label_index(order.label, _whole("seed", order.seed, range(SEEDS)))
         _check_truncation(order.truncation)
         if order.quality not in QUALITIES:
             raise ModelError(f"quality = {order.quality!r}: must be one of {', '.join(QUALITIES)}")
+        return index
 
     def paint(self, seed: int, label_index: int = 0, truncation: float = 1.0) -> NDArray[np.float32]:
         """The painting of a seed: (bands, frames), float32 in [-1, 1].

@@ -47,30 +47,26 @@ class Gate:
             ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
-        async def answer() -> None:
-            try:
-                body = await self._body(headers, receive)
-                if body is None:
-                    return
-                working = asyncio.ensure_future(self._app(scope, _replayed(body), send_with_id))
-                leaving = asyncio.ensure_future(receive())  # what comes after the body: the client goes away
-                try:
-                    await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                    if working.done() or ended:
-                        await working
-                finally:
-                    working.cancel()
-                    leaving.cancel()
-            except Problem as problem:
-                await problem.response()(scope, receive, send_with_id)
-            except Exception:
-                LOG.exception("%s failed", request_id)
-                if status == 499:
-                    told = f"something went wrong here; the server's log has more about {request_id}"
-                    await Problem(500, "Failed", told).response()(scope, receive, send_with_id)
-
         try:
-            await answer()
+            body = await self._body(headers, receive)
+            if body is None:
+                return
+            working = asyncio.ensure_future(self._app(scope, _replayed(body), send_with_id))
+            leaving = asyncio.ensure_future(receive())  # what comes after the body: the client goes away
+            try:
+                await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                if working.done() or ended:
+                    await working
+            finally:
+                working.cancel()
+                leaving.cancel()
+        except Problem as problem:
+            await problem.response()(scope, receive, send_with_id)
+        except Exception:
+            LOG.exception("%s failed", request_id)
+            if status == 499:
+                told = f"something went wrong here; the server's log has more about {request_id}"
+                await Problem(500, "Failed", told).response()(scope, receive, send_with_id)
         finally:
             seconds, method = time.perf_counter() - started, scope["method"]
             route = getattr(scope.get("route"), "path", "none")
@@ -82,7 +78,8 @@ class Gate:
         """The body; None if the client went away before it was there. Raises `Problem`."""
         most = self._settings.most_bytes
         too_large = Problem(413, "Too large", f"the body may have {most} bytes", connection="close")
-        if headers.get(b"content-length", "0").isdigit() and int(headers.get(b"content-length", "0")) > most:
+        announced = headers.get(b"content-length", "")
+        if announced.isdigit() and int(announced) > most:
             raise too_large
         body = bytearray()
         try:
