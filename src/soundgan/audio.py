@@ -22,6 +22,7 @@ from soundgan.decoding import TruncatedWarning as TruncatedWarning  # for the ca
 from soundgan.decoding import decode, opened, shown
 from soundgan.errors import AudioError
 from soundgan.files import replacing
+from soundgan.ogg import settled
 
 Wave = NDArray[np.float32]
 LevelMethod = Literal["peak", "rms", "none"]
@@ -255,7 +256,7 @@ def _encode(samples: NDArray[np.float64], rate: int, format: Format, coding: str
             setattr(file, tag, text)
         for first in range(0, len(stored), BLOCK):
             file.write(stored[first : first + BLOCK])
-    return buffer.getvalue()
+    return settled(buffer.getvalue()) if format == "ogg" else buffer.getvalue()
 
 
 def _checked(tags: Mapping[str, str], name: str) -> dict[str, str]:
