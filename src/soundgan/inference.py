@@ -21,7 +21,7 @@ from soundgan.model_folder import CONFIG, DEFAULT_MODEL, bundled
 from soundgan.phase import QUALITIES, Quality
 from soundgan.picture import picture, resize, save_picture
 from soundgan.settings import Settings, check_settings, load_settings
-from soundgan.sound import within_full_scale
+from soundgan.sound import Sound, within_full_scale
 from soundgan.spectrogram import Representation, synthesise
 
 N_FFTS = range(16, 65_537)  # samples; a longer window would blur whole sounds together
@@ -51,20 +51,11 @@ def inference(
         SoundGANError: settings, model or output file are wrong; the message says how.
     """
     settings = _settings(config)
-    place, size = _model_and_size(settings)
+    place, size = model_and_size(settings)
     model = SoundGAN.load(place, device="cpu" if device is None else device)
     sound = model.generate(seed=secrets.randbelow(SEEDS))[0]
-    path, painting = Path(output_file), sound.painting
-    if size is None:
-        sound.save(path)
-    else:
-        painting = resize(painting, *size)
-        spectrogram_to_wav(
-            painting,
-            path,
-            representation=model.representation.replaced(bands=painting.shape[0], frames=painting.shape[1]),
-            tags=sound.tags,
-        )
+    path = Path(output_file)
+    painting = save_at_size(sound, path, model.representation, size)
     if not prod:
         save_picture(picture(painting, zoom=4 if max(painting.shape) <= 256 else 1), path.with_suffix(".png"))
     return path
@@ -113,6 +104,37 @@ def spectrogram_to_wav(
     return audio.write(output_path, wave, representation.sample_rate, tags=tags)
 
 
+def save_at_size(
+    sound: Sound, path: Path, representation: Representation, size: tuple[int, int] | None
+) -> NDArray[np.float32]:
+    """Write a sound whose painting is brought to a size of (bands, frames) first; None leaves it as it is.
+
+    Returns:
+        The painting of what was written.
+
+    Raises:
+        AudioError: the file cannot be written.
+    """
+    if size is None:
+        sound.save(path)
+        return sound.painting
+    painting = resize(sound.painting, *size)
+    resized = representation.replaced(bands=painting.shape[0], frames=painting.shape[1])
+    spectrogram_to_wav(painting, path, representation=resized, tags=sound.tags)
+    return painting
+
+
+def model_and_size(settings: Settings) -> tuple[str | Path, tuple[int, int] | None]:
+    """Where the model is, and the size that its paintings are brought to: one meant for it, not for the bundled one."""
+    size = settings.original_image_size
+    if (Path(settings.saveroot) / CONFIG).is_file():
+        return settings.saveroot, size
+    ignored = "" if size is None else ", without original_image_size"
+    told = f"No trained model in {settings.saveroot}: the bundled model {DEFAULT_MODEL} plays{ignored}."
+    print(told, file=sys.stderr)
+    return bundled().get(DEFAULT_MODEL, DEFAULT_MODEL), None
+
+
 def _numbers(image: ArrayLike) -> NDArray[np.float64]:
     try:
         values = np.asarray(image, np.float64)
@@ -151,14 +173,3 @@ def _settings(config: Settings | Mapping[str, Any] | str | Path) -> Settings:
     if isinstance(config, Settings):
         return config
     return check_settings(config) if isinstance(config, Mapping) else load_settings(config)
-
-
-def _model_and_size(settings: Settings) -> tuple[str | Path, tuple[int, int] | None]:
-    """Where the model is, and the size that its paintings are brought to: one meant for it, not for the bundled one."""
-    size = settings.original_image_size
-    if (Path(settings.saveroot) / CONFIG).is_file():
-        return settings.saveroot, size
-    ignored = "" if size is None else ", without original_image_size"
-    told = f"No trained model in {settings.saveroot}: the bundled model {DEFAULT_MODEL} plays{ignored}."
-    print(told, file=sys.stderr)
-    return bundled().get(DEFAULT_MODEL, DEFAULT_MODEL), None

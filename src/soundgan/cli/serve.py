@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
+from soundgan.server import PORT
+
 
 def serve(
     models: Annotated[
         list[str] | None, typer.Argument(help="Model folders, or names from `soundgan models`; otherwise all of those.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 5050,
+    port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = PORT,
     output_folder: Annotated[Path, typer.Option(help="Folder into which POST /infer writes.")] = Path("."),
     token: Annotated[
         str | None, typer.Option(envvar="SOUNDGAN_TOKEN", help="What clients must send as bearer token.")
