@@ -7,17 +7,19 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from soundgan import __version__
 from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
 from soundgan.model_folder import find
-from soundgan.server import classic, health, problems, sounds
+from soundgan.server import classic, health, openapi, problems, sounds
 from soundgan.server.batching import Batcher
 from soundgan.server.gate import Gate
+from soundgan.server.rate import Rate
 from soundgan.server.settings import ServerSettings
-from soundgan.server.state import State, authorised
+from soundgan.server.state import State
 
 
 def create_app(models: Sequence[str | Path], settings: ServerSettings | None = None) -> FastAPI:
@@ -31,6 +33,9 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
         ModelError: there is no such model, it is damaged, or two have the same name.
     """
     house = State(settings or ServerSettings())
+    limits = house.settings
+    if limits.most_per_minute is not None:
+        house.rate = Rate(limits.most_per_minute)
     folders = [find(one) for one in models]
     if not folders:
         raise ModelError("no model to serve: name a model folder or a bundled model")
@@ -60,13 +65,25 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
         version=__version__,
         description="New sounds from trained models. The same seed gives the same sound.",
         lifespan=life,
+        docs_url=None,  # their pages come from the network
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.soundgan = house
     problems.install(app)
-    for router in (classic.router, sounds.router):
-        app.include_router(router, dependencies=[Depends(authorised)])
-    app.include_router(health.router)
-    app.add_middleware(Gate, settings=house.settings, metrics=house.metrics)
+    for router in (classic.router, sounds.router, health.router):
+        app.include_router(router)
+    openapi.install(app, limits)
+    app.add_middleware(Gate, settings=limits, metrics=house.metrics)
+    if limits.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=limits.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            expose_headers=["Content-Disposition", "Retry-After", "X-Request-ID", "X-Seed"],
+        )
     return app
 
 

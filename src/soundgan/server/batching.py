@@ -33,6 +33,13 @@ class Batcher:
         self._waiting: deque[tuple[Order, asyncio.Future[Sound]]] = deque()
         self._changed = asyncio.Event()
         self._closed = False
+        self._making = (0, 0.0)  # sounds in the batch that is being made, and when that began
+
+    @property
+    def making(self) -> tuple[int, float]:
+        """How many sounds are being made now, and for how long already, in s."""
+        count, since = self._making
+        return count, asyncio.get_running_loop().time() - since if count else 0.0
 
     @property
     def waiting(self) -> int:
@@ -96,6 +103,7 @@ class Batcher:
 
     async def _make(self, batch: list[tuple[Order, asyncio.Future[Sound]]]) -> None:
         orders, futures = zip(*batch, strict=True)
+        self._making = (len(batch), asyncio.get_running_loop().time())
         try:
             sounds = await asyncio.to_thread(self.model.make, orders)
             self._made(len(sounds))
@@ -104,6 +112,8 @@ class Batcher:
                 if not future.done():
                     future.set_exception(error)
             return
+        finally:
+            self._making = (0, 0.0)
         for future, sound in zip(futures, sounds, strict=True):
             if not future.done():
                 future.set_result(sound)

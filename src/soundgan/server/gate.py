@@ -1,4 +1,4 @@
-"""What every request passes first: an id, a limit on its body, an entry in the log and in the counters."""
+"""What every request passes first: an id, limits on its body, an entry in the log and in the counters."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import logging
 import re
 import time
 import uuid
+from contextlib import suppress
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from soundgan.server.guard import HEADERS, check_host
 from soundgan.server.metrics import METHODS, Metrics
 from soundgan.server.problems import Problem
 from soundgan.server.settings import ServerSettings
 
 LOG = logging.getLogger("soundgan.server")
+LINGERING, LEFTOVER = 2.0, 2**20  # s and bytes in which a body that was refused is still read and thrown away
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
@@ -24,7 +27,7 @@ class Gate:
 
     The body of a request is read here, whole, and within limits of size and time: so no slow or huge one reaches a
     route. A client that goes away takes its request with it. The id is the client's own `X-Request-ID`, if it is a
-    short word, and goes back with the answer.
+    short word, and goes back with the answer. HEAD is GET without the body of the answer.
     """
 
     def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
@@ -36,19 +39,35 @@ class Gate:
             return
         started, status, ended = time.perf_counter(), 499, False  # as nginx has it: the client went away
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        method = scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}
         given = headers.get(b"x-request-id", "")
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+
+        more = True  # of the body is to come
+
+        async def hear() -> Message:
+            nonlocal more
+            message = await receive()
+            more = message.get("more_body", False)
+            return message
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+                own = (b"x-request-id", request_id.encode())
+                message["headers"] = [*message.get("headers", []), *HEADERS, own]
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
         try:
-            body = await self._body(headers, receive)
+            if self._settings.hosts is not None and b"host" in headers:
+                check_host(headers[b"host"], self._settings.hosts)
+            body = await self._body(headers, hear)
             if body is None:
                 return
             working = asyncio.ensure_future(self._app(scope, _replayed(body), send_with_id))
@@ -61,14 +80,17 @@ class Gate:
                 working.cancel()
                 leaving.cancel()
         except Problem as problem:
-            await problem.response()(scope, receive, send_with_id)
+            if more:
+                await _answer_and_close(problem, receive, send_with_id)
+            else:
+                await problem.response()(scope, receive, send_with_id)
         except Exception:
             LOG.exception("%s failed", request_id)
             if status == 499:
                 told = f"something went wrong here; the server's log has more about {request_id}"
                 await Problem(500, "Failed", told).response()(scope, receive, send_with_id)
         finally:
-            seconds, method = time.perf_counter() - started, scope["method"]
+            seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "none")
             self._metrics.requests.labels(method if method in METHODS else "other", route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(seconds)
@@ -77,7 +99,7 @@ class Gate:
     async def _body(self, headers: dict[bytes, str], receive: Receive) -> bytes | None:
         """The body; None if the client went away before it was there. Raises `Problem`."""
         most = self._settings.most_bytes
-        too_large = Problem(413, "Too large", f"the body may have {most} bytes", connection="close")
+        too_large = Problem(413, "Too large", f"the body may have {most} bytes")
         announced = headers.get(b"content-length", "")
         if announced.isdigit() and int(announced) > most:
             raise too_large
@@ -95,7 +117,7 @@ class Gate:
                         return bytes(body)
         except TimeoutError:
             told = f"the body did not come within {self._settings.body_seconds:g} s"
-            raise Problem(408, "Too slow", told, connection="close") from None
+            raise Problem(408, "Too slow", told) from None
 
 
 def _replayed(body: bytes) -> Receive:
@@ -106,3 +128,21 @@ def _replayed(body: bytes) -> Receive:
         return messages.pop() if messages else await asyncio.get_running_loop().create_future()
 
     return replay
+
+
+async def _answer_and_close(problem: Problem, receive: Receive, send: Send) -> None:
+    """Answer before the body is there, and hear some more of it before the connection is closed.
+
+    A client that is still sending would find the connection broken, and never see the answer.
+    """
+    problem.headers["connection"] = "close"
+    answer = problem.response()
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+    heard, more = 0, True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGERING):
+            while more and heard < LEFTOVER:
+                message = await receive()
+                heard, more = heard + len(message.get("body", b"")), message.get("more_body", False)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

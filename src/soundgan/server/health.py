@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 
 from fastapi import APIRouter, Request, Response
@@ -10,17 +11,20 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from soundgan.model import SEEDS, Order
 from soundgan.server.batching import Busy
-from soundgan.server.problems import RETRY_AFTER, Problem
+from soundgan.server.problems import RETRY_AFTER, Problem, may
 from soundgan.server.schemas import Health
-from soundgan.server.state import state
+from soundgan.server.state import State, state
+from soundgan.sound import Sound
 
+LOG = logging.getLogger("soundgan.server")
 LATELY = 30.0  # s for which a sound that was made says that the next one can be made
 PATIENCE = 10.0  # s that a sound may take until a server is not ready
+TEXT = {"schema": {"type": "string"}}
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=may(503))
 async def healthz(request: Request) -> Health:
     """Is the process alive, and takes orders?"""
     if any(batcher.closed for batcher in state(request).batchers.values()):
@@ -28,23 +32,46 @@ async def healthz(request: Request) -> Health:
     return Health(status="alive")
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=may(503))
 async def readyz(request: Request) -> Health:
     """Can sounds be made? One was lately, or is made now."""
-    house, now = state(request), asyncio.get_running_loop().time
-    if house.worked is None or now() - house.worked > LATELY:
+    house = state(request)
+    lately = house.worked is not None and asyncio.get_running_loop().time() - house.worked <= LATELY
+    if not lately and not _at_work(house):
         try:
-            batcher = next(iter(house.batchers.values()))
-            await asyncio.wait_for(batcher.make([Order(secrets.randbelow(SEEDS))]), PATIENCE)
+            await asyncio.wait_for(asyncio.shield(_probe(house)), PATIENCE)
         except Busy:
             raise
         except Exception as error:  # whatever it is: no sound came
-            told = f"no sound could be made ({type(error).__name__}: {error})"
-            raise Problem(503, "Not ready", told, retry_after=str(RETRY_AFTER)) from error
+            if not (isinstance(error, TimeoutError) and _at_work(house)):
+                LOG.exception("not ready: no sound could be made")
+                told = "no sound could be made; the server's log says why"
+                raise Problem(503, "Not ready", told, retry_after=str(RETRY_AFTER)) from error
     return Health(status="ready")
 
 
-@router.get("/metrics", response_class=Response)
+def _at_work(house: State) -> bool:
+    """Whether several sounds are being made together, and for no longer than so many may take."""
+    return any(
+        count > 1 and seconds <= PATIENCE * count
+        for count, seconds in (batcher.making for batcher in house.batchers.values())
+    )
+
+
+def _probe(house: State) -> asyncio.Task[list[Sound]]:
+    """The making of a sound to see whether it works; however many ask, one at a time."""
+    if house.probe is None or house.probe.done():
+        batcher = next(iter(house.batchers.values()))
+        house.probe = asyncio.create_task(batcher.make([Order(secrets.randbelow(SEEDS))]))
+        house.probe.add_done_callback(lambda probe: probe.cancelled() or probe.exception())  # nobody may wait any more
+    return house.probe
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"description": "Counters.", "content": {CONTENT_TYPE_LATEST.partition(";")[0]: TEXT}}},
+)
 async def metrics(request: Request) -> Response:
     """Counters in the text format of Prometheus."""
     house = state(request)

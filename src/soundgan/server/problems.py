@@ -11,7 +11,9 @@ from starlette.exceptions import HTTPException
 
 from soundgan.errors import ModelError, one_line
 from soundgan.server.batching import Busy
+from soundgan.server.schemas import ProblemDetails
 
+MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 1  # s
 BUSY = "as many sounds as may wait are waiting already; try again a little later"
 
@@ -29,9 +31,13 @@ class Problem(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def response(self) -> JSONResponse:
-        told: dict[str, Any] = {"type": "about:blank", "title": self.title, "status": self.status}
-        told |= {"detail": self.detail} | ({"field": self.field} if self.field else {})
-        return JSONResponse(told, self.status, self.headers, media_type="application/problem+json")
+        told = ProblemDetails(title=self.title, status=self.status, detail=self.detail, field=self.field)
+        return JSONResponse(told.model_dump(exclude_none=True), self.status, self.headers, media_type=MEDIA_TYPE)
+
+
+def may(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route that may answer with problems of these statuses; `openapi` tells what they are."""
+    return {status: {} for status in statuses}
 
 
 def install(app: FastAPI) -> None:
@@ -63,4 +69,6 @@ def install(app: FastAPI) -> None:
     async def _(request: Request, error: HTTPException) -> JSONResponse:
         problem = Problem(error.status_code, str(error.detail), f"{request.method} {request.url.path}: {error.detail}")
         problem.headers |= error.headers or {}
+        if "GET" in problem.headers.get("Allow", ""):
+            problem.headers["Allow"] += ", HEAD"
         return problem.response()

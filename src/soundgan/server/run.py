@@ -7,25 +7,43 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import uvicorn
+from fastapi import FastAPI
 
 from soundgan.errors import SoundGANError, one_line
-from soundgan.model_folder import CONFIG, DEFAULT_MODEL
+from soundgan.inference import model_and_size
+from soundgan.server import PORT
 from soundgan.server.app import create_app
+from soundgan.server.connections import Connection
+from soundgan.server.guard import is_loopback
 from soundgan.server.settings import ServerSettings
 from soundgan.settings import load_settings
 
-PORT = 5050
 STOPPING = 30  # s in which requests that were taken are answered, once the server is asked to stop
 
 
 def run(models: Sequence[str | Path], settings: ServerSettings, *, host: str = "127.0.0.1", port: int = PORT) -> None:
     """Serve until SIGINT or SIGTERM, and then until what was taken is answered. Raises `ModelError` as `create_app`."""
+    if settings.hosts is None and is_loopback(host):
+        settings = settings.model_copy(update={"hosts": ()})
     app = create_app(models, settings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    uvicorn.run(app, host=host, port=port, access_log=False, log_config=None, timeout_graceful_shutdown=STOPPING)
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(configured(app, settings, host=host, port=port)).run()
+
+
+def configured(app: FastAPI, settings: ServerSettings, **where: Any) -> uvicorn.Config:
+    """How Uvicorn is to serve an app."""
+    connection = cast(type[Connection], partial(Connection, limits=settings))
+    return uvicorn.Config(
+        app, http=connection, ws="none", access_log=False, log_config=None, server_header=False,
+        timeout_graceful_shutdown=STOPPING, **where,
+    )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=PORT, help="port to listen at (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        saved = Path(load_settings(options.config).saveroot)
-        model = saved if (saved / CONFIG).is_file() else DEFAULT_MODEL
-        settings = ServerSettings.model_validate({"token": os.environ.get("SOUNDGAN_TOKEN") or None})
+        model, size = model_and_size(load_settings(options.config))
+        token = os.environ.get("SOUNDGAN_TOKEN") or None
+        settings = ServerSettings.model_validate({"token": token, "image_size": size})
         run([model], settings, host=options.host, port=options.port)
     except (SoundGANError, OSError) as error:
         print(f"app.py: {one_line(error)}", file=sys.stderr)

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic.json_schema import SkipJsonSchema
 
 from soundgan.audio import Format
 from soundgan.model import SEEDS
 from soundgan.phase import Quality
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[
+    StrictInt, BeforeValidator(_whole)
+]  # 2.0 as well, an integer to JSON Schema; but neither "2" nor true
+
+Seed = Annotated[StrictInt, Field(ge=0, lt=SEEDS), BeforeValidator(_whole)]
+# A file holds one sound.
+_ONE_A_FILE: dict[str, Any] = {
+    "if": {"properties": {"answer": {"const": "file"}}, "required": ["answer"]},
+    "then": {"properties": {"n": {"maximum": 1}}},
+}
 
 
 class Request(BaseModel):
@@ -33,13 +50,18 @@ class InferAnswer(BaseModel):
 class SoundsRequest(Request):
     """Sounds to be made; all fields may be left out."""
 
-    n: StrictInt = Field(default=1, ge=1, description="How many; sound number i is that of `seed + i`.", examples=[1])
+    model_config = ConfigDict(json_schema_extra=_ONE_A_FILE)
+
+    n: Whole = Field(default=1, ge=1, description="How many; sound number i is that of `seed + i`.", examples=[1])
     label: str | None = Field(default=None, description="The kind of sound; null: every seed chooses.", examples=["3"])
-    seed: StrictInt | None = Field(
-        default=None, ge=0, lt=SEEDS, description="Of the first sound; null: a new one.", examples=[7]
-    )
+    seed: Seed | None = Field(default=None, description="Of the first sound; null: a new one.", examples=[7])
     truncation: float = Field(
-        default=1.0, ge=0, le=2, allow_inf_nan=False, description="1: full variety; towards 0: more typical."
+        default=1.0,
+        strict=True,
+        ge=0,
+        le=2,
+        allow_inf_nan=False,
+        description="1: full variety; towards 0: more typical.",
     )
     quality: Quality = Field(default="balanced", description="Of phases; `best` takes up to ten times as long.")
     format: Format = Field(default="wav", description="Of the sound files.")
@@ -70,25 +92,47 @@ class ModelSummary(BaseModel):
     """What a model makes."""
 
     name: str = Field(examples=["digits"])
-    labels: list[str]
-    sample_rate: int = Field(description="In Hz.")
-    duration: float = Field(description="Of a sound, in s.")
-    bands: int = Field(description="Rows of a painting.")
-    frames: int = Field(description="Columns of a painting.")
-    licence: str = Field(description="Of the data that it was trained on.")
-    attribution: str
+    labels: list[str] = Field(description="Kinds of sound to ask for; none: it makes one kind.", examples=[["0", "1"]])
+    sample_rate: int = Field(description="In Hz.", examples=[8000])
+    duration: float = Field(description="Of a sound, in s.", examples=[1.024])
+    bands: int = Field(description="Rows of a painting.", examples=[128])
+    frames: int = Field(description="Columns of a painting.", examples=[64])
+    licence: str = Field(description="Of the data that it was trained on.", examples=["CC-BY-SA-4.0"])
+    attribution: str = Field(description="Whose data it was trained on.", examples=["Free Spoken Digit Dataset"])
 
 
 class ModelDetails(ModelSummary):
     """What a model makes, and its card."""
 
-    card: str = Field(description="The model card, Markdown.")
+    card: str = Field(description="The model card, Markdown.", examples=["# digits"])
 
 
 class Models(BaseModel):
     """The models of a server; the first one serves `POST /infer`."""
 
     models: list[ModelSummary]
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
+class ProblemDetails(BaseModel):
+    """Why a request was not answered as asked (RFC 9457)."""
+
+    type: str = Field(default="about:blank", description="A URI for the kind of problem.")
+    title: str = Field(description="The problem in a word or two.", examples=["Not possible with this model"])
+    status: int = Field(description="The status of the answer.", examples=[422])
+    detail: str = Field(
+        description="What is wrong, where, and the way out.",
+        examples=["label = 'bell': not a label of the model digits; it knows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"],
+    )
+    field: str | SkipJsonSchema[None] = Field(
+        default=None,
+        description="The field of the request that is to blame; left out if none is.",
+        examples=["label"],
+        json_schema_extra=_without_default,
+    )
 
 
 class Health(BaseModel):

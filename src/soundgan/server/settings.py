@@ -1,10 +1,10 @@
-"""What a server may be told: where classic sounds go, who may ask, and how much at once."""
+"""What a server may be told: where classic sounds go, who may ask, how much at once, and how slowly."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 
 class ServerSettings(BaseModel):
@@ -13,14 +13,39 @@ class ServerSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     output_folder: Path = Field(default=Path("."), description="Folder into which `POST /infer` writes.")
+    image_size: tuple[int, int] | None = Field(
+        default=None, description="Bands and frames to which `POST /infer` brings a painting; null: it keeps its size."
+    )
     token: SecretStr | None = Field(default=None, description="What clients must send as bearer token; null: nothing.")
+    hosts: tuple[str, ...] | None = Field(
+        default=None, description="Names of this server, besides localhost, that requests may be sent to; null: any."
+    )
+    origins: tuple[str, ...] = Field(
+        default=(), description="Sites whose pages may ask as well (CORS), such as https://example.org."
+    )
+    most_per_minute: int | None = Field(default=None, ge=1, description="Sounds a minute for one client; null: any.")
     most_sounds: int = Field(default=64, ge=1, le=1024, description="Sounds in one request.")
     most_waiting: int = Field(
         default=256, ge=1, description="Sounds that may wait for one model; beyond, requests are answered with 503."
     )
     most_at_once: int = Field(default=16, ge=1, description="Sounds made together, whoever asked for them.")
     most_bytes: int = Field(default=65_536, ge=1, description="Size of the body of a request.")
+    most_connections: int = Field(default=512, ge=1, description="Connections at a time.")
+    head_seconds: float = Field(default=10.0, gt=0, description="Time in which the head of a request must be there.")
     body_seconds: float = Field(default=10.0, gt=0, description="Time in which the body of a request must be there.")
+    answer_seconds: float = Field(
+        default=30.0, gt=0, description="Time in which 64 KiB of an answer must be read, or all that is left of it."
+    )
+
+    @property
+    def most_in_one(self) -> int:
+        """Sounds in one request that this server ever takes."""
+        return min(self.most_sounds, self.most_per_minute or self.most_sounds)
+
+    @field_validator("hosts")
+    @classmethod
+    def _as_compared(cls, hosts: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if hosts is None else tuple(host.lower().rstrip(".") for host in hosts)
 
     @model_validator(mode="after")
     def _all_can_wait(self) -> ServerSettings:

@@ -10,21 +10,34 @@ import zipfile
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from soundgan.audio import Format
 from soundgan.model import SEEDS, Order, SoundGAN
 from soundgan.server.batching import Batcher
-from soundgan.server.problems import Problem
+from soundgan.server.guard import Guarded
+from soundgan.server.problems import Problem, may
 from soundgan.server.schemas import ModelDetails, Models, ModelSummary, SoundAnswer, SoundsAnswer, SoundsRequest
 from soundgan.server.settings import ServerSettings
-from soundgan.server.state import named_batcher, server_settings, state
+from soundgan.server.state import make, named_batcher, server_settings, state
 from soundgan.sound import Sound
 
 MEDIA = {"wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg"}
+BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+ASKED: dict[str, Any] = {
+    "one": {"summary": "One sound, as a file", "value": {"label": "3", "seed": 7}},
+    "many": {"summary": "Eight sounds as a zip", "value": {"n": 8, "quality": "fast", "format": "flac"}},
+    "json": {"summary": "Two sounds in JSON", "value": {"n": 2, "seed": 7, "truncation": 0.6, "answer": "json"}},
+}
+TOLD: dict[str, Any] = {
+    "model": "digits",
+    "sounds": [
+        {"label": "3", "seed": 7, "sample_rate": 8000, "duration": 1.024, "format": "wav", "audio": "UklGRiRAAABXQVZF"}
+    ],
+}
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold: the same sounds, the same bytes
 
-router = APIRouter(prefix="/v1/models", tags=["sounds"])
+router = APIRouter(prefix="/v1/models", tags=["sounds"], route_class=Guarded)
 Named = Annotated[Batcher, Depends(named_batcher)]
 
 
@@ -34,7 +47,7 @@ async def models(request: Request) -> Models:
     return Models(models=[ModelSummary(**_about(one.model)) for one in state(request).batchers.values()])
 
 
-@router.get("/{name}")
+@router.get("/{name}", responses=may(404))
 async def model(name: str, batcher: Named, request: Request) -> ModelDetails:
     """One model and its card."""
     return ModelDetails(**_about(batcher.model), card=state(request).cards[name])
@@ -47,29 +60,44 @@ async def model(name: str, batcher: Named, request: Request) -> ModelDetails:
         200: {
             "description": "One sound file, a zip of several, or JSON.",
             "model": SoundsAnswer,
-            "content": {media: {} for media in (*MEDIA.values(), "application/zip")},
-        }
+            "content": {
+                "application/json": {"example": TOLD},
+                **{media: BINARY for media in (*MEDIA.values(), "application/zip")},
+            },
+            "headers": {
+                "X-Seed": {"description": "Seed of the first sound in a file.", "schema": {"type": "integer"}},
+                "Content-Disposition": {"description": "Name for the file.", "schema": {"type": "string"}},
+            },
+        },
+        **may(404, 422, 429, 503),
     },
 )
 async def sounds(
-    asked: SoundsRequest,
+    asked: Annotated[SoundsRequest, Body(openapi_examples=ASKED)],
+    request: Request,
     batcher: Named,
     settings: Annotated[ServerSettings, Depends(server_settings)],
 ) -> Response | SoundsAnswer:
-    """Make sounds. The same seed gives the same bytes (of OGG, all but a serial number), whatever else is to do."""
-    if asked.n > settings.most_sounds:
-        raise Problem(422, "Too many", f"n: at most {settings.most_sounds} sounds in one request", "n")
+    """Make sounds. The same seed gives the same bytes, whatever else is to do."""
+    if asked.n > settings.most_in_one:
+        raise Problem(422, "Too many", f"n: at most {settings.most_in_one} sounds in one request", "n")
     answer = asked.answer or ("file" if asked.n == 1 else "zip")
     if answer == "file" and asked.n > 1:
         raise Problem(422, "Not a valid request", "answer: a file holds one sound; use zip or json", "answer")
     first = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
     seeds = [(first + i) % SEEDS for i in range(asked.n)]
-    made = await batcher.make([Order(seed, asked.label, asked.truncation, asked.quality) for seed in seeds])
+    orders = [Order(seed, asked.label, asked.truncation, asked.quality) for seed in seeds]
+    made = await make(request, batcher, orders)
     return await asyncio.to_thread(_answered, made, batcher.model.config.name, asked.format, answer)
 
 
-@router.get("/{name}/painting.png", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+@router.get(
+    "/{name}/painting.png",
+    response_class=Response,
+    responses={200: {"description": "A picture.", "content": {"image/png": BINARY}}, **may(404, 422, 429, 503)},
+)
 async def painting(
+    request: Request,
     batcher: Named,
     seed: Annotated[int, Query(ge=0, lt=SEEDS)],
     label: str | None = None,
@@ -77,7 +105,7 @@ async def painting(
     zoom: Annotated[int, Query(ge=1, le=8)] = 2,
 ) -> Response:
     """The spectrogram of the sound of a seed, low frequencies at the bottom."""
-    (sound,) = await batcher.make([Order(seed, label, truncation, "fast")])
+    (sound,) = await make(request, batcher, [Order(seed, label, truncation, "fast")])
 
     def drawn() -> bytes:
         file = io.BytesIO()

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import secrets
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fastapi import Request
 
-from soundgan.server.batching import Batcher
+from soundgan.model import Order
+from soundgan.server.batching import Batcher, Busy
 from soundgan.server.metrics import Metrics
 from soundgan.server.problems import Problem
+from soundgan.server.rate import Rate
 from soundgan.server.settings import ServerSettings
+from soundgan.sound import Sound
 
 
 @dataclass
 class State:
     """The models of an app by name, each with what makes its sounds and its card.
 
-    `worked` is when a sound was made last, on the clock of the event loop, in s; None before the first.
+    `worked` is when a sound was made last, on the clock of the event loop, in s; None before the first. `probe` makes
+    the sound that shows whether one can be made, and `rate` says who may have how many; None: everybody, any.
     """
 
     settings: ServerSettings
@@ -25,6 +30,8 @@ class State:
     cards: dict[str, str] = field(default_factory=dict)
     metrics: Metrics = field(default_factory=Metrics)
     worked: float | None = None
+    probe: asyncio.Task[list[Sound]] | None = None
+    rate: Rate | None = None
 
 
 def state(request: Request) -> State:
@@ -47,13 +54,21 @@ def named_batcher(name: str, request: Request) -> Batcher:
     return batchers[name]
 
 
-def authorised(request: Request) -> None:
-    """Let a request pass that brings the token, if there is one."""
-    token = state(request).settings.token
-    if token is None:
-        return
-    kind, _, given = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not secrets.compare_digest(
-        given.encode("latin-1"), token.get_secret_value().encode()
-    ):
-        raise Problem(401, "Not authorised", "send the header `Authorization: Bearer TOKEN`", www_authenticate="Bearer")
+async def make(request: Request, batcher: Batcher, orders: Sequence[Order]) -> list[Sound]:
+    """The sounds of some orders for the client of a request.
+
+    Raises:
+        Problem: it had as many as it may have for now.
+        ModelError, Busy: as `Batcher.make`.
+    """
+    rate, address = state(request).rate, request.client.host if request.client else ""
+    if rate is None:
+        return await batcher.make(orders)
+    for order in orders:
+        batcher.model.check(order)
+    rate.take(address, len(orders))
+    try:
+        return await batcher.make(orders)
+    except Busy:
+        rate.give_back(address, len(orders))
+        raise
