@@ -18,9 +18,11 @@ import soundfile
 pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
+from soundgan.server import health
 from soundgan.server.app import create_app
 from soundgan.server.settings import ServerSettings
 
@@ -122,6 +124,14 @@ def test_several_sounds_come_as_zip_or_json(client: TestClient) -> None:
     assert told["model"] == "tiny"
     assert [base64.b64decode(sound["audio"]) for sound in told["sounds"]] == alone
     assert [sound["seed"] for sound in told["sounds"]] == [2**32 - 1, 0, 1]
+    assert [sound["name"] for sound in told["sounds"]] == archive.namelist()
+    assert {sound["painting"] for sound in told["sounds"]} == {None}
+
+
+def test_a_json_answer_holds_paintings_if_asked(client: TestClient, model: SoundGAN) -> None:
+    told = client.post(SOUNDS, json={"seed": 5, "answer": "json", "painting": True}).json()
+    with Image.open(io.BytesIO(base64.b64decode(told["sounds"][0]["painting"]))) as painting:
+        assert painting.tobytes() == model.generate(seed=5)[0].picture().tobytes()
 
 
 def test_without_a_seed_every_sound_is_new_and_can_be_had_again(client: TestClient) -> None:
@@ -136,11 +146,21 @@ def test_without_a_seed_every_sound_is_new_and_can_be_had_again(client: TestClie
         ({"n": 0}, "n"), ({"n": 9}, "n"), ({"n": 1.5}, "n"), ({"n": True}, "n"), ({"seed": -1}, "seed"),
         ({"seed": 2**32}, "seed"), ({"label": "bell"}, "label"), ({"truncation": 3}, "truncation"),
         ({"quality": "good"}, "quality"), ({"format": "mp3"}, "format"), ({"n": 2, "answer": "file"}, "answer"),
-        ({"sed": 1}, "sed"),
+        ({"sed": 1}, "sed"), ({"painting": True}, "painting"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_made_is_told_with_its_field(client: TestClient, asked: dict[str, Any], field: str) -> None:
     assert problem(client.post(SOUNDS, json=asked), 422)["field"] == field
+
+
+def test_the_page_is_asked_for_again_each_time(client: TestClient) -> None:
+    for path, kind in [("/", "text/html"), ("/page/main.js", "text/javascript"), ("/page/style.css", "text/css")]:
+        answer = client.get(path)
+        assert answer.status_code == 200 and answer.headers["content-type"].startswith(kind)
+        assert answer.headers["cache-control"] == "no-cache"
+        assert client.get(path, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    for path in ("/page/none.js", "/page/../app.py", "/page/%2e%2e/app.py"):
+        problem(client.get(path), 404)
 
 
 def test_requests_that_are_none(client: TestClient) -> None:
@@ -148,7 +168,24 @@ def test_requests_that_are_none(client: TestClient) -> None:
     assert problem(client.post(SOUNDS, content=" " * 1001, headers=JSON), 413)["title"] == "Too large"
     assert "tiny, flat" in problem(client.post("/v1/models/none/sounds", json={}), 404)["detail"]
     problem(client.get("/nothing"), 404)
-    problem(client.delete("/infer"), 405)
+    problem(client.get("/v1/models/"), 404)
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/infer", "POST"), ("/v1/models", "GET, HEAD"), (SOUNDS, "POST")])
+def test_other_methods_are_told_which_there_are(client: TestClient, path: str, allowed: str) -> None:
+    for method in ("DELETE", "PUT", "OPTIONS"):
+        answer = client.request(method, path)
+        problem(answer, 405)
+        assert answer.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/models", "/v1/models/tiny/painting.png?seed=1", "/", "/nothing"])
+def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
+    get, head = client.get(path), client.head(path)
+    assert head.content == b"" and head.status_code == get.status_code
+    for header in ("content-type", "content-length"):
+        assert head.headers[header] == get.headers[header]
+    assert client.head("/infer").status_code == 405
 
 
 def test_more_than_may_wait_is_told_to_come_again(model_folder: Path) -> None:
@@ -198,13 +235,16 @@ def test_health_and_metrics(client: TestClient) -> None:
     assert 'soundgan_requests_total{method="POST",route="/v1/models/{name}/sounds",status="200"} 1.0' in told
 
 
-def test_a_model_that_fails_is_not_ready(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_fails_is_not_ready(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("no room")
 
     with TestClient(create_app([model_folder])) as client:
         monkeypatch.setattr(SoundGAN, "make", broken)
-        assert "no room" in problem(client.get("/readyz"), 503)["detail"]
+        assert "no room" not in problem(client.get("/readyz"), 503)["detail"], "anybody may ask that"
+        assert "no room" in caplog.text
         answer = client.post(SOUNDS, json={})
         assert answer.headers["x-request-id"] in problem(answer, 500)["detail"]
         assert client.get("/healthz").status_code == 200
@@ -238,3 +278,58 @@ def test_two_models_of_one_name_or_none_are_refused(model_folder: Path) -> None:
         create_app([model_folder, model_folder])
     with pytest.raises(ModelError, match="no model"):
         create_app([])
+
+
+# How it describes itself; that it answers so is in test_api.py
+
+
+def test_the_description_has_the_token_exactly_when_there_is_one(model_folder: Path) -> None:
+    for token in (None, "sesame"):
+        document = create_app([model_folder], ServerSettings.model_validate({"token": token})).openapi()
+        operations = {path: operation for path, one in document["paths"].items() for operation in one.values()}
+        locked = {path for path, operation in operations.items() if "security" in operation}
+        assert locked == {path for path, operation in operations.items() if "401" in operation["responses"]}
+        assert locked == (set() if token is None else {path for path in operations if path.startswith(("/v1", "/inf"))})
+        assert ("securitySchemes" in document["components"]) == bool(token)
+
+
+def test_the_description_is_of_this_server(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    assert "HTTPValidationError" not in json.dumps(document)
+    assert document["components"]["schemas"]["SoundsRequest"]["properties"]["n"]["maximum"] == 8
+    operation = document["paths"]["/v1/models/{name}/sounds"]["post"]
+    assert set(operation["responses"]) == {
+        "200", "400", "404", "408", "413", "415", "421", "422", "429", "503",
+    }  # fmt: skip
+    assert set(operation["responses"]["200"]["content"]) == {
+        "application/json", "application/zip", "audio/flac", "audio/ogg", "audio/wav",
+    }  # fmt: skip
+    assert {"X-Seed", "X-Request-Id"} <= set(operation["responses"]["200"]["headers"])
+    for path in ("/docs", "/redoc"):  # their scripts would come from the network
+        problem(client.get(path), 404)
+
+
+# Readiness
+
+
+def test_a_server_that_makes_a_long_batch_is_ready_and_one_that_hangs_is_not(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "LATELY", 0.0)
+    monkeypatch.setattr(health, "PATIENCE", 0.2)
+    with TestClient(create_app([model_folder])) as client, ThreadPoolExecutor(8) as pool:
+        batcher = client.app.state.soundgan.batchers["tiny"]  # type: ignore[attr-defined]
+        makes, batcher.model = batcher.model, Slow(batcher.model)  # half a second, whatever it makes
+        try:
+            problem(client.get("/readyz"), 503)
+            pool.submit(client.post, SOUNDS, json={"n": 8}).result()
+            making = pool.submit(client.post, SOUNDS, json={"n": 8})
+            while not batcher._making[0]:
+                time.sleep(0.01)
+            assert client.get("/readyz").status_code == 200, "eight sounds may take 1.6 s"
+            making.result()
+            asked = [pool.submit(client.get, "/readyz") for _ in range(8)]
+            assert {one.result().status_code for one in asked} == {503}
+            assert batcher.waiting <= 1, "one sound is tried, however many ask"
+        finally:
+            batcher.model = makes

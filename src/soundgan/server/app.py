@@ -14,7 +14,7 @@ from soundgan import __version__
 from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
 from soundgan.model_folder import find
-from soundgan.server import classic, health, openapi, problems, sounds
+from soundgan.server import classic, health, openapi, page, problems, sounds
 from soundgan.server.batching import Batcher
 from soundgan.server.gate import Gate
 from soundgan.server.rate import Rate
@@ -74,6 +74,7 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
     problems.install(app)
     for router in (classic.router, sounds.router, health.router):
         app.include_router(router)
+    page.install(app)
     openapi.install(app, limits)
     app.add_middleware(Gate, settings=limits, metrics=house.metrics)
     if limits.origins:

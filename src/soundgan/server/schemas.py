@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
 from pydantic.json_schema import SkipJsonSchema
 
 from soundgan.audio import Format
@@ -21,10 +21,18 @@ Whole = Annotated[
 ]  # 2.0 as well, an integer to JSON Schema; but neither "2" nor true
 
 Seed = Annotated[StrictInt, Field(ge=0, lt=SEEDS), BeforeValidator(_whole)]
-# A file holds one sound.
-_ONE_A_FILE: dict[str, Any] = {
-    "if": {"properties": {"answer": {"const": "file"}}, "required": ["answer"]},
-    "then": {"properties": {"n": {"maximum": 1}}},
+# A file holds one sound, and only JSON a painting beside it.
+_TOGETHER: dict[str, Any] = {
+    "allOf": [
+        {
+            "if": {"properties": {"answer": {"const": "file"}}, "required": ["answer"]},
+            "then": {"properties": {"n": {"maximum": 1}}},
+        },
+        {
+            "if": {"properties": {"painting": {"const": True}}, "required": ["painting"]},
+            "then": {"properties": {"answer": {"const": "json"}}, "required": ["answer"]},
+        },
+    ]
 }
 
 
@@ -50,7 +58,7 @@ class InferAnswer(BaseModel):
 class SoundsRequest(Request):
     """Sounds to be made; all fields may be left out."""
 
-    model_config = ConfigDict(json_schema_extra=_ONE_A_FILE)
+    model_config = ConfigDict(json_schema_extra=_TOGETHER)
 
     n: Whole = Field(default=1, ge=1, description="How many; sound number i is that of `seed + i`.", examples=[1])
     label: str | None = Field(default=None, description="The kind of sound; null: every seed chooses.", examples=["3"])
@@ -68,17 +76,22 @@ class SoundsRequest(Request):
     answer: Literal["file", "zip", "json"] | None = Field(
         default=None, description="`file` (one sound only), `zip`, or `json` with base64; null: file for one, else zip."
     )
+    painting: StrictBool = Field(
+        default=False, description="Whether a JSON answer also holds the spectrogram of each sound."
+    )
 
 
 class SoundAnswer(BaseModel):
     """One sound in a JSON answer."""
 
+    name: str = Field(description="For a file of it.", examples=["3_7.wav"])
     label: str | None
     seed: int
     sample_rate: int = Field(description="In Hz.")
     duration: float = Field(description="In s.")
     format: Format
     audio: str = Field(description="The sound file, base64.")
+    painting: str | None = Field(description="Its spectrogram as PNG of bands × frames pixels, base64; if asked for.")
 
 
 class SoundsAnswer(BaseModel):
