@@ -8,17 +8,19 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 
+from soundgan import audio
 from soundgan.model import SoundGAN
 
 ROOT = Path(__file__).parents[1]
@@ -26,34 +28,67 @@ PATIENCE = 60.0  # s for a server to start on a busy machine
 
 
 @contextmanager
-def served(command: list[str], folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def served(command: list[str], folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Its address and process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, *command, "--port", str(port)], cwd=folder, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10):
-                    break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < until, "it did not start"
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}", process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+    with tempfile.TemporaryFile() as log:  # not a pipe: nobody would empty it, and a full one stops the server
+        process = subprocess.Popen([sys.executable, *command, "--port", str(port)], cwd=folder, stderr=log)
+        try:
+            until = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10):
+                        break
+                except OSError:
+                    if process.poll() is not None or time.monotonic() > until:
+                        log.seek(0)
+                        pytest.fail(f"it did not start: {log.read().decode()}")
+                    time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}", process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait(PATIENCE)
 
 
 def post(url: str, body: object) -> bytes:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return answer.read()
+
+
+def status(url: str, **headers: str) -> int:
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=told), timeout=PATIENCE) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def begin(address: str, path: str, length: int) -> socket.socket:
+    """A request that a server has taken for certain, as it asked for the body."""
+    connection = socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=PATIENCE)
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: {length}\r\n\r\n".encode())
+    told = b""
+    while not told.endswith(b"\r\n\r\n"):
+        told += connection.recv(1)
+    assert told.startswith(b"HTTP/1.1 100")
+    return connection
+
+
+def end(connection: socket.socket) -> bytes:
+    """The body of its answer."""
+    told = b""
+    while part := connection.recv(65536):
+        told += part
+    head, _, body = told.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    return body
 
 
 def test_the_classic_front_door(tmp_path: Path) -> None:
@@ -63,15 +98,34 @@ def test_the_classic_front_door(tmp_path: Path) -> None:
     assert (tmp_path / "x.wav").stat().st_size > 10_000
 
 
+def test_the_classic_front_door_heeds_its_settings(model_folder: Path, tmp_path: Path) -> None:
+    values = {**json.loads((ROOT / "gan_config.json").read_bytes()), "saveroot": str(model_folder)}
+    (tmp_path / "gan_config.json").write_text(json.dumps({**values, "original_image_size": [256, 64]}))
+    with served([str(ROOT / "app.py")], tmp_path) as (address, _):
+        assert json.loads(post(f"{address}/infer", {"output_file": "x.wav"}))["error"] == ""
+    assert audio.probe(tmp_path / "x.wav").frames == 64 * 128, "four times as many frames"
+
+
+def test_a_server_on_loopback_is_not_had_by_another_name(model_folder: Path, tmp_path: Path) -> None:
+    command = ["-c", "from soundgan.cli import main; main()", "serve", str(model_folder), "--most-per-minute", "2"]
+    with served([*command, "--allow-host", "sounds.example"], tmp_path) as (address, _):
+        for host, expected in (("evil.example", 421), ("sounds.example", 200)):
+            assert status(f"{address}/v1/models", Host=host) == expected
+        # A proxy on this machine tells whose request it passes on; each client has its own two sounds.
+        for client, statuses in (("10.0.0.1", [200, 200, 429]), ("10.0.0.2", [200])):
+            painting = f"{address}/v1/models/tiny/painting.png?seed=1"
+            assert [status(painting, X_Forwarded_For=client) for _ in statuses] == statuses
+
+
 def test_what_was_taken_is_answered_before_the_end(model_folder: Path, model: SoundGAN, tmp_path: Path) -> None:
     command = ["-c", "from soundgan.cli import main; main()", "serve", str(model_folder)]
-    with served(command, tmp_path) as (address, process), ThreadPoolExecutor(8) as pool:
-        url = f"{address}/v1/models/tiny/sounds"
-        asked = [pool.submit(post, url, {"seed": seed, "quality": "best"}) for seed in range(8)]
-        while process.poll() is None and not any(one.done() for one in asked):
-            time.sleep(0.01)
+    with served(command, tmp_path) as (address, process), ExitStack() as stack:
+        bodies = [json.dumps({"seed": seed, "quality": "best"}).encode() for seed in range(8)]
+        taken = [stack.enter_context(closing(begin(address, "/v1/models/tiny/sounds", len(body)))) for body in bodies]
+        for connection, body in zip(taken, bodies, strict=True):
+            connection.sendall(body)
         process.send_signal(signal.SIGTERM)
-        answers = [one.result() for one in asked]
+        answers = [end(connection) for connection in taken]
         assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
     assert answers == [model.generate(seed=seed, quality="best")[0].encode() for seed in range(8)]
 

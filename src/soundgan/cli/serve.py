@@ -20,6 +20,19 @@ def serve(
     token: Annotated[
         str | None, typer.Option(envvar="SOUNDGAN_TOKEN", help="What clients must send as bearer token.")
     ] = None,
+    most_per_minute: Annotated[
+        int | None, typer.Option(help="Sounds a minute for one client; otherwise any number.", min=1)
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name that the server is reached by (repeat for more); on this machine only, localhost is."
+        ),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="A site whose pages may ask as well, as https://example.org (repeat for more)."),
+    ] = None,
 ) -> None:
     """Serve models over HTTP, without PyTorch; Ctrl-C or SIGTERM ends it when all that was asked for is answered."""
     from soundgan.cli.extras import needs
@@ -30,5 +43,6 @@ def serve(
         from soundgan.server.settings import ServerSettings
 
     # "" is as good as none: an empty variable of the environment asks for nothing.
-    settings = ServerSettings.model_validate({"output_folder": output_folder, "token": token or None})
+    told = {"output_folder": output_folder, "token": token or None, "most_per_minute": most_per_minute}
+    settings = ServerSettings.model_validate({**told, "hosts": allow_host or None, "origins": allow_origin or ()})
     run(models or list(bundled()), settings, host=host, port=port)

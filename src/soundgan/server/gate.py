@@ -18,7 +18,7 @@ from soundgan.server.problems import Problem
 from soundgan.server.settings import ServerSettings
 
 LOG = logging.getLogger("soundgan.server")
-LINGERING, LEFTOVER = 2.0, 2**20  # s and bytes in which a body that was refused is still read and thrown away
+LINGERING, LEFTOVER = 1.0, 2**20  # s and bytes in which a body that was refused is still read and thrown away
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 

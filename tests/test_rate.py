@@ -1,0 +1,143 @@
+"""Sounds a minute for one client: a bucket of tokens, by a clock that the tests turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
+
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundgan.server.app import create_app
+from soundgan.server.batching import Batcher, Busy
+from soundgan.server.problems import Problem
+from soundgan.server.rate import Rate
+from soundgan.server.settings import ServerSettings
+
+SOUNDS = "/v1/models/tiny/sounds"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def waits(rate: Rate, address: str, count: int) -> int:
+    """The seconds to come again in; 0 if there are tokens for so many sounds."""
+    try:
+        rate.take(address, count)
+    except Problem as problem:
+        assert problem.status == 429
+        return int(problem.headers["retry-after"])
+    return 0
+
+
+def test_a_bucket_empties_and_fills_up_again() -> None:
+    clock = Clock()
+    rate = Rate(30, clock=clock)
+    assert [waits(rate, "a", 10) for _ in range(4)] == [0, 0, 0, 20]
+    assert waits(rate, "b", 30) == 0, "another client has its own"
+    assert waits(rate, "a", 1) == 2
+    clock.now += 2
+    assert [waits(rate, "a", 1), waits(rate, "a", 1)] == [0, 2]
+    clock.now += 3600
+    assert [waits(rate, "a", 30), waits(rate, "a", 1)] == [0, 2], "it holds no more than a minute's"
+    rate.give_back("a", 5)
+    assert [waits(rate, "a", 5), waits(rate, "a", 1)] == [0, 2]
+
+
+@given(st.integers(1, 100), st.lists(st.tuples(st.floats(0, 100), st.integers(1, 100)), max_size=50))
+def test_nobody_gets_more_than_a_full_bucket_and_what_came_back(most: int, asked: list[tuple[float, int]]) -> None:
+    clock = Clock()
+    rate, started, had = Rate(most, clock=clock), clock.now, 0
+    for seconds, count in asked:
+        clock.now += seconds
+        wait = waits(rate, "a", count)
+        had += 0 if wait else count
+        assert had <= most * (1 + (clock.now - started) / 60) + 1e-3
+        if wait and count <= most:  # who comes again when it was told to is served
+            clock.now += wait
+            assert waits(rate, "a", count) == 0
+            had += count
+
+
+def test_only_so_many_clients_are_remembered_and_none_for_longer_than_a_minute() -> None:
+    clock = Clock()
+    rate = Rate(60, clock=clock, clients=100)
+    for number in range(1000):
+        rate.take(f"10.0.{number // 250}.{number % 250}", 60)
+    assert len(rate._full) == 100
+    assert waits(rate, "10.0.3.249", 1) == 1
+    clock.now += 60
+    rate.take("a", 1)
+    assert set(rate._full) == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.0.0.1", "10.0.0.1", True),
+        ("10.0.0.1", "10.0.0.2", False),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("2001:db8::1", "2001:db8::ffff:2", True),  # one customer's network
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("", "", True),
+        ("testclient", "10.0.0.1", False),
+    ],
+)
+def test_whose_addresses_are_the_same_clients(one: str, other: str, same: bool) -> None:
+    rate = Rate(1, clock=Clock())
+    rate.take(one, 1)
+    assert (waits(rate, other, 1) > 0) == same
+
+
+@pytest.fixture
+def client(model_folder: Path, tmp_path: Path) -> Iterator[TestClient]:
+    app = create_app([model_folder], ServerSettings(output_folder=tmp_path, most_per_minute=6))
+    app.state.soundgan.rate = Rate(6, clock=Clock())
+    with TestClient(app) as client:
+        yield client
+
+
+def test_a_client_that_had_its_sounds_is_told_when_to_come_again(client: TestClient) -> None:
+    assert client.post(SOUNDS, json={"n": 4}).status_code == 200
+    for no in (client.post(SOUNDS, json={"n": 0}), client.post(SOUNDS, json={"n": 2, "label": "bell"})):
+        assert no.status_code == 422, "what is not made costs nothing"
+    assert client.get("/v1/models/tiny/painting.png", params={"seed": 1}).status_code == 200
+    assert client.post("/infer", json={"output_file": "x.wav"}).json()["error"] == ""
+    for answer in (
+        client.post(SOUNDS, json={}),
+        client.get("/v1/models/tiny/painting.png", params={"seed": 1}),
+        client.post("/infer", json={"output_file": "x.wav"}),
+    ):
+        assert answer.status_code == 429 and answer.headers["retry-after"] == "10"
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "6 sounds a minute" in answer.json()["detail"]
+    assert client.get("/v1/models").status_code == client.get("/readyz").status_code == 200
+
+
+def test_no_request_is_taken_that_could_never_be_answered(client: TestClient) -> None:
+    answer = client.post(SOUNDS, json={"n": 7})
+    assert answer.status_code == 422 and "at most 6" in answer.json()["detail"]
+    assert (
+        client.get("/openapi.json").json()["components"]["schemas"]["SoundsRequest"]["properties"]["n"]["maximum"] == 6
+    )
+
+
+def test_a_busy_server_charges_nothing(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def busy(*_: object) -> None:
+        raise Busy
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batcher, "make", busy)
+        assert [client.post(SOUNDS, json={"n": 6}).status_code for _ in range(3)] == [503, 503, 503]
+    assert client.post(SOUNDS, json={"n": 6}).status_code == 200
