@@ -155,6 +155,7 @@ def test_keys_play_lock_and_make(page: Page) -> None:
     assert len(starts) == 2 and starts[1]["delay"] < 50
     before = told(page)
     page.keyboard.press("Shift+Digit4")
+    expect(page.get_by_role("status")).to_have_text("Pad 4 locked.")
     page.keyboard.press("n")
     expect(page.get_by_role("status")).to_have_text("7 new sounds.")
     after = told(page)

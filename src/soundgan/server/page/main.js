@@ -94,6 +94,7 @@ function lock(i) {
   const pad = state.pads[i];
   pad.locked = !pad.locked;
   pads[i].showLock(pad.locked);
+  say(`Pad ${i + 1} ${pad.locked ? "locked" : "unlocked"}.`);
   history.replaceState(null, "", write(state));
 }
 
