@@ -129,7 +129,7 @@ def test_every_answer_says_what_a_browser_may_do_with_it(client: TestClient, pat
 
 
 def test_a_site_that_is_allowed_may_ask(model_folder: Path, tmp_path: Path) -> None:
-    with served(model_folder, tmp_path, origins=("https://app.example",), token="sesame") as client:
+    with served(model_folder, tmp_path, origins=("https://App.example/",), token="sesame") as client:
         asks = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
         answer = client.options("/infer", headers={**asks, "Access-Control-Request-Headers": "authorization"})
         assert answer.status_code == 200 and answer.headers["access-control-allow-origin"] == "https://app.example"

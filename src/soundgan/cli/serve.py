@@ -26,7 +26,7 @@ def serve(
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
-            help="A name that the server is reached by (repeat for more); on this machine only, localhost is."
+            help="Name that requests may be sent to, besides localhost (repeat for more); behind a proxy, its own."
         ),
     ] = None,
     allow_origin: Annotated[

@@ -106,7 +106,8 @@ class Connection(H11Protocol):
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b"")
-        self.transport.write_eof()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
         self._ending = self.loop.call_later(LINGERING, self.transport.abort)
 
     def _expect_reading(self) -> None:

@@ -47,6 +47,11 @@ class ServerSettings(BaseModel):
     def _as_compared(cls, hosts: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if hosts is None else tuple(host.lower().rstrip(".") for host in hosts)
 
+    @field_validator("origins")
+    @classmethod
+    def _as_browsers_say(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin.lower().rstrip("/") for origin in origins)
+
     @model_validator(mode="after")
     def _all_can_wait(self) -> ServerSettings:
         if self.most_sounds > self.most_waiting:
