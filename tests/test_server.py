@@ -24,6 +24,7 @@ from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
 from soundgan.server import health
 from soundgan.server.app import create_app
+from soundgan.server.schemas import SoundsAnswer, SoundsRequest
 from soundgan.server.settings import ServerSettings
 
 JSON = {"content-type": "application/json"}
@@ -304,6 +305,9 @@ def test_the_description_is_of_this_server(client: TestClient) -> None:
     assert set(operation["responses"]["200"]["content"]) == {
         "application/json", "application/zip", "audio/flac", "audio/ogg", "audio/wav",
     }  # fmt: skip
+    SoundsAnswer.model_validate(operation["responses"]["200"]["content"]["application/json"]["example"])
+    for example in operation["requestBody"]["content"]["application/json"]["examples"].values():
+        SoundsRequest.model_validate(example["value"])
     assert {"X-Seed", "X-Request-Id"} <= set(operation["responses"]["200"]["headers"])
     for path in ("/docs", "/redoc"):  # their scripts would come from the network
         problem(client.get(path), 404)

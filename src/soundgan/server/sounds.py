@@ -32,7 +32,15 @@ ASKED: dict[str, Any] = {
 TOLD: dict[str, Any] = {
     "model": "digits",
     "sounds": [
-        {"label": "3", "seed": 7, "sample_rate": 8000, "duration": 1.024, "format": "wav", "audio": "UklGRiRAAABXQVZF"}
+        {
+            "label": "3",
+            "seed": 7,
+            "sample_rate": 8000,
+            "duration": 1.024,
+            "format": "wav",
+            "audio": "UklGRiRAAABXQVZF",
+            "painting": None,
+        }
     ],
 }
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold: the same sounds, the same bytes
