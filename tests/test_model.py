@@ -145,10 +145,9 @@ def test_truncation_dials_the_variety(smooth_model: SoundGAN) -> None:
 
 
 def test_every_seed_has_a_grain_of_its_own(model: SoundGAN) -> None:
-    pieces = [model._cut_grain(seed) for seed in range(20)]
-    assert {piece.shape for piece in pieces} == {(1, 1, *model.representation.shape)}
-    assert len({piece.tobytes() for piece in pieces}) == 20
-    np.testing.assert_array_equal(model._cut_grain(3), pieces[3])
+    places = [one.place for one in model._drawn(range(20))]
+    assert len(set(places)) == 20
+    assert [one.place for one in model._drawn([3, 7])] == [places[3], places[7]]
 
 
 def test_truncation_1_is_the_default(model: SoundGAN) -> None:

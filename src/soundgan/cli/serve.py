@@ -15,6 +15,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 5050,
     output_folder: Annotated[Path, typer.Option(help="Folder into which POST /infer writes.")] = Path("."),
+    processes: Annotated[
+        int | None, typer.Option(help="Processes that make sounds; one a core if left out.", min=1, max=16)
+    ] = None,
     token: Annotated[
         str | None, typer.Option(envvar="SOUNDGAN_TOKEN", help="What clients must send as bearer token.")
     ] = None,
@@ -28,5 +31,7 @@ def serve(
         from soundgan.server.settings import ServerSettings
 
     # "" is as good as none: an empty variable of the environment asks for nothing.
-    settings = ServerSettings.model_validate({"output_folder": output_folder, "token": token or None})
+    settings = ServerSettings.model_validate(
+        {"output_folder": output_folder, "token": token or None, "processes": processes}
+    )
     run(models or list(bundled()), settings, host=host, port=port)

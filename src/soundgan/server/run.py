@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         saved = Path(load_settings(options.config).saveroot)
         model = saved if (saved / CONFIG).is_file() else DEFAULT_MODEL
-        settings = ServerSettings.model_validate({"token": os.environ.get("SOUNDGAN_TOKEN") or None})
+        settings = ServerSettings.model_validate({"token": os.environ.get("SOUNDGAN_TOKEN") or None, "processes": None})
         run([model], settings, host=options.host, port=options.port)
     except (SoundGANError, OSError) as error:
         print(f"app.py: {one_line(error)}", file=sys.stderr)
