@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,7 +83,29 @@ class Connection:
         """Leave, whatever is still to come."""
         if self._writer is not None:
             self._writer.transport.abort()
+            self._writer.close()
         self._reader = self._writer = None
+
+
+async def drive(port: int, requests: Iterator[bytes], clients: int, seconds: float) -> list[float]:
+    """How long every answer took, in s, where each of some clients asks again as soon as it is answered.
+
+    Raises:
+        RuntimeError: an answer was not a sound.
+    """
+    taken: list[float] = []
+    until = time.perf_counter() + seconds
+
+    async def ask() -> None:
+        with closing(Connection(port)) as connection:
+            while (start := time.perf_counter()) < until:
+                answer = await connection.ask(next(requests))
+                if answer.status != 200:
+                    raise RuntimeError(f"status {answer.status}: {answer.body[:200]!r}")
+                taken.append(time.perf_counter() - start)
+
+    await asyncio.gather(*(ask() for _ in range(clients)))
+    return taken
 
 
 class Server:
