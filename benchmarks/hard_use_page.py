@@ -39,8 +39,9 @@ clients go away before they are answered, and 1 % of the requests cannot be answ
 
 ## The end under load
 
-Then the same clients go on, and after 3 s the server gets SIGTERM; a client that was answered asks again. A
-request counts as taken if it was sent at least 0.25 s before. All of those were to be answered, whole, and no answer to be cut off.
+Then the same clients go on, and after 3 s the server gets SIGTERM; a client that was answered asks again. A request
+counts as taken if it was sent at least 0.25 s before. All of those were to be answered, whole, and no answer to be cut
+off.
 
 - {end["answered"]} requests were answered after the signal.
 - {end["unread"]} more, sent in the last moment or later on connections that were open, were closed without a byte.

@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 import serving_page
 
-PROGRAM = Path(serving_page.__file__).with_name("serving.py")
+PROGRAM = Path(str(serving_page.__file__)).with_name("serving.py")
 
 
 def row(server: str, clients: int, rate: float, faster: float = 1.0, p99: float = 50.0) -> dict[str, Any]:
