@@ -141,7 +141,7 @@ def main() -> None:
     add("--out", type=Path, default=Path("docs/benchmarks"), help="folder of the page (%(default)s)")
     add("--models", nargs="+", default=["digits", "drums"])
     add("--clients", nargs="+", type=int, default=CLIENTS)
-    add("--seconds", type=float, default=3.0, help="for which clients go on asking, in a round (%(default)s)")
+    add("--seconds", type=float, default=2.5, help="for which clients go on asking, in a round (%(default)s)")
     add("--rounds", type=int, default=2)
     add("--quick", action="store_true", help="one model, one core, one rival, one round of a moment")
     add("--render", action="store_true", help="do not measure, make the page of serving.json again")
