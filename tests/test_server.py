@@ -18,6 +18,7 @@ import soundfile
 pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
@@ -123,6 +124,14 @@ def test_several_sounds_come_as_zip_or_json(client: TestClient) -> None:
     assert told["model"] == "tiny"
     assert [base64.b64decode(sound["audio"]) for sound in told["sounds"]] == alone
     assert [sound["seed"] for sound in told["sounds"]] == [2**32 - 1, 0, 1]
+    assert [sound["name"] for sound in told["sounds"]] == archive.namelist()
+    assert {sound["painting"] for sound in told["sounds"]} == {None}
+
+
+def test_a_json_answer_holds_paintings_if_asked(client: TestClient, model: SoundGAN) -> None:
+    told = client.post(SOUNDS, json={"seed": 5, "answer": "json", "painting": True}).json()
+    with Image.open(io.BytesIO(base64.b64decode(told["sounds"][0]["painting"]))) as painting:
+        assert painting.tobytes() == model.generate(seed=5)[0].picture().tobytes()
 
 
 def test_without_a_seed_every_sound_is_new_and_can_be_had_again(client: TestClient) -> None:
@@ -137,11 +146,21 @@ def test_without_a_seed_every_sound_is_new_and_can_be_had_again(client: TestClie
         ({"n": 0}, "n"), ({"n": 9}, "n"), ({"n": 1.5}, "n"), ({"n": True}, "n"), ({"seed": -1}, "seed"),
         ({"seed": 2**32}, "seed"), ({"label": "bell"}, "label"), ({"truncation": 3}, "truncation"),
         ({"quality": "good"}, "quality"), ({"format": "mp3"}, "format"), ({"n": 2, "answer": "file"}, "answer"),
-        ({"sed": 1}, "sed"),
+        ({"sed": 1}, "sed"), ({"painting": True}, "painting"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_made_is_told_with_its_field(client: TestClient, asked: dict[str, Any], field: str) -> None:
     assert problem(client.post(SOUNDS, json=asked), 422)["field"] == field
+
+
+def test_the_page_is_asked_for_again_each_time(client: TestClient) -> None:
+    for path, kind in [("/", "text/html"), ("/page/main.js", "text/javascript"), ("/page/style.css", "text/css")]:
+        answer = client.get(path)
+        assert answer.status_code == 200 and answer.headers["content-type"].startswith(kind)
+        assert answer.headers["cache-control"] == "no-cache"
+        assert client.get(path, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    for path in ("/page/none.js", "/page/../app.py", "/page/%2e%2e/app.py"):
+        problem(client.get(path), 404)
 
 
 def test_requests_that_are_none(client: TestClient) -> None:

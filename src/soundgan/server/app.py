@@ -15,7 +15,7 @@ from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
 from soundgan.model_folder import find
 from soundgan.phase import cores
-from soundgan.server import classic, health, problems, sounds
+from soundgan.server import classic, health, page, problems, sounds
 from soundgan.server.batching import Batcher
 from soundgan.server.gate import Gate
 from soundgan.server.makers import Maker
@@ -72,6 +72,7 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
     for router in (classic.router, sounds.router):
         app.include_router(router, dependencies=[Depends(authorised)])
     app.include_router(health.router)
+    page.install(app)
     app.add_middleware(Gate, settings=house.settings, metrics=house.metrics)
     return app
 

@@ -46,17 +46,20 @@ class SoundsRequest(Request):
     answer: Literal["file", "zip", "json"] | None = Field(
         default=None, description="`file` (one sound only), `zip`, or `json` with base64; null: file for one, else zip."
     )
+    painting: bool = Field(default=False, description="Whether a JSON answer also holds the spectrogram of each sound.")
 
 
 class SoundAnswer(BaseModel):
     """One sound in a JSON answer."""
 
+    name: str = Field(description="For a file of it.", examples=["3_7.wav"])
     label: str | None
     seed: int
     sample_rate: int = Field(description="In Hz.")
     duration: float = Field(description="In s.")
     format: Format
     audio: str = Field(description="The sound file, base64.")
+    painting: str | None = Field(description="Its spectrogram as PNG of bands × frames pixels, base64; if asked for.")
 
 
 class SoundsAnswer(BaseModel):

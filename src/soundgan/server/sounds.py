@@ -62,10 +62,14 @@ async def sounds(
     answer = asked.answer or ("file" if asked.n == 1 else "zip")
     if answer == "file" and asked.n > 1:
         raise Problem(422, "Not a valid request", "answer: a file holds one sound; use zip or json", "answer")
+    if asked.painting and answer != "json":
+        raise Problem(
+            422, "Not a valid request", "painting: only a JSON answer holds it; set answer to json", "painting"
+        )
     first = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
     seeds = [(first + i) % SEEDS for i in range(asked.n)]
     made = await batcher.make([Order(seed, asked.label, asked.truncation, asked.quality) for seed in seeds])
-    return await asyncio.to_thread(_answered, made, batcher.model.config.name, asked.format, answer)
+    return await asyncio.to_thread(_answered, made, batcher.model.config.name, asked.format, answer, asked.painting)
 
 
 @router.get("/{name}/painting.png", response_class=Response, responses={200: {"content": {"image/png": {}}}})
@@ -78,13 +82,7 @@ async def painting(
 ) -> Response:
     """The spectrogram of the sound of a seed, low frequencies at the bottom."""
     (sound,) = await batcher.make([Order(seed, label, truncation, "fast")])
-
-    def drawn() -> bytes:
-        file = io.BytesIO()
-        sound.picture(zoom=zoom).save(file, format="PNG")
-        return file.getvalue()
-
-    return Response(await asyncio.to_thread(drawn), media_type="image/png")
+    return Response(await asyncio.to_thread(_png, sound, zoom), media_type="image/png")
 
 
 def _about(model: SoundGAN) -> dict[str, Any]:
@@ -96,25 +94,32 @@ def _about(model: SoundGAN) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _answered(made: list[Sound], model: str, format: Format, answer: str) -> Response | SoundsAnswer:
+def _answered(made: list[Sound], model: str, format: Format, answer: str, painting: bool) -> Response | SoundsAnswer:
     files = [sound.encode(format) for sound in made]
+    names = [f"{model if sound.label is None else sound.label}_{sound.seed}.{format}" for sound in made]
     if answer == "json":
-        return SoundsAnswer(model=model, sounds=[_told(*one, format) for one in zip(made, files, strict=True)])
-    names = [f"{_name(sound, model)}.{format}" for sound in made]
+        told = [_told(*one, format, painting) for one in zip(made, names, files, strict=True)]
+        return SoundsAnswer(model=model, sounds=told)
     if answer == "file":
         return _file(files[0], names[0], MEDIA[format], made[0].seed)
     return _file(_zip(names, files), f"{model}_{made[0].seed}.zip", "application/zip", made[0].seed)
 
 
-def _told(sound: Sound, file: bytes, format: Format) -> SoundAnswer:
+def _told(sound: Sound, name: str, file: bytes, format: Format, painting: bool) -> SoundAnswer:
     return SoundAnswer(
-        label=sound.label, seed=sound.seed, sample_rate=sound.sample_rate, duration=sound.duration, format=format,
-        audio=base64.b64encode(file).decode(),
+        name=name, label=sound.label, seed=sound.seed, sample_rate=sound.sample_rate, duration=sound.duration,
+        format=format, audio=_base64(file), painting=_base64(_png(sound)) if painting else None,
     )  # fmt: skip
 
 
-def _name(sound: Sound, model: str) -> str:
-    return f"{model if sound.label is None else sound.label}_{sound.seed}"
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _png(sound: Sound, zoom: int = 1) -> bytes:
+    file = io.BytesIO()
+    sound.picture(zoom=zoom).save(file, format="PNG")
+    return file.getvalue()
 
 
 def _file(content: bytes, name: str, media: str, seed: int) -> Response:

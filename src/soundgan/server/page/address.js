@@ -1,0 +1,56 @@
+// What is on the page, as the fragment of its address, and back:
+//   #model=digits&label=3&truncation=0.8&pad=7&pad=8,locked&pad=9,locked,model=drums,label=kick
+// A pad says only in what it differs from the controls.
+
+export const PADS = 8;
+
+/** The fragment of a state `{model, label, truncation, pads}`; a label of null is any. */
+export function write({ model, label, truncation, pads }) {
+  const controls = { model, label: label ?? "", truncation };
+  const parts = Object.entries(controls).map(([key, value]) => `${key}=${encodeURIComponent(value)}`);
+  for (const pad of pads) {
+    const own = { model: pad.model, label: pad.label ?? "", truncation: pad.truncation };
+    const differs = Object.keys(own).filter((key) => own[key] !== controls[key]);
+    const told = differs.map((key) => `,${key}=${encodeURIComponent(own[key])}`).join("");
+    parts.push(`pad=${pad.seed}${pad.locked ? ",locked" : ""}${told}`);
+  }
+  return `#${parts.join("&")}`;
+}
+
+/** The state in a fragment. What is missing, or not what these models know, is as `fresh` has it. */
+export function read(fragment, models, fresh) {
+  const pairs = fragment.replace(/^#/, "").split("&").map((part) => split(part, "="));
+  const controls = checked(Object.fromEntries(pairs.filter(([key]) => key !== "pad").map(decoded)), models, fresh);
+  const pads = pairs.filter(([key]) => key === "pad").map(([, text]) => readPad(text, models, controls));
+  const all = pads.filter(Boolean).concat(fresh.pads.map((pad) => ({ ...pad, ...controls })));
+  return { ...controls, pads: all.slice(0, PADS) };
+}
+
+function readPad(text, models, controls) {
+  const [seed, ...rest] = text.split(",");
+  if (!/^\d{1,10}$/.test(seed) || Number(seed) >= 2 ** 32) return null;
+  const own = Object.fromEntries(rest.map((part) => decoded(split(part, "="))));
+  return { seed: Number(seed), locked: rest.includes("locked"), ...checked(own, models, controls) };
+}
+
+/** Model, label and truncation, each as told or else as in `otherwise`. */
+function checked(told, models, otherwise) {
+  const model = models.find(({ name }) => name === told.model) ?? models.find(({ name }) => name === otherwise.model);
+  const label = [told.label, otherwise.label].find((one) => one === "" || one === null || model.labels.includes(one));
+  const number = told.truncation ? Number(told.truncation) : NaN;
+  const truncation = number >= 0 && number <= 2 ? number : otherwise.truncation;
+  return { model: model.name, label: label || null, truncation };
+}
+
+function split(text, at) {
+  const place = text.indexOf(at);
+  return place < 0 ? [text, ""] : [text.slice(0, place), text.slice(place + 1)];
+}
+
+function decoded([key, value]) {
+  try {
+    return [key, decodeURIComponent(value)];
+  } catch {
+    return [key, undefined]; // cut in the middle of a letter
+  }
+}
