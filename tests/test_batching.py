@@ -135,6 +135,23 @@ def test_what_waits_is_told_when_the_making_is_broken_off() -> None:
     run(work())
 
 
+def test_makers_share_what_waits() -> None:
+    one, other = Studio(), Studio()
+
+    async def work() -> list[Sound]:
+        house = batcher(one, at_once=3, makers=[one.make, other.make])
+        asked = asyncio.ensure_future(house.make(orders(*range(9))))
+        await asyncio.sleep(0)
+        house.close()
+        await house.run()
+        return await asked
+
+    assert [sound.seed for sound in run(work())] == list(range(9))
+    batches = one.batches + other.batches
+    assert sorted(seed for batch in batches for seed in batch) == list(range(9))
+    assert one.batches and other.batches and max(map(len, batches)) == 3
+
+
 def test_a_bad_order_harms_no_other_and_a_failed_batch_not_the_next() -> None:
     studio = Studio()
 

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import soundgan
 from soundgan.errors import ModelError, TrainingError
+from soundgan.grain import Grain
 from soundgan.model import SoundGAN
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, read_config
 from soundgan.settings import Settings
@@ -112,7 +113,8 @@ def test_the_player_paints_what_the_exported_graphs_paint(folder: Path) -> None:
     inputs = {"z": z, "label": np.array([label]), "truncation": np.ones(1, np.float32)}
     painted_from = {"w": mapping.run(["w"], inputs)[0]}
     if len(painter.get_inputs()) > 1:
-        painted_from["grain"] = player._cut_grain(3)
+        (drawn,) = player._drawn([3])
+        painted_from["grain"] = Grain(player.representation).cut(drawn.place)
     (painting,) = painter.run(["painting"], painted_from)
     # The first channel, clipped: tanh of ONNX Runtime oversteps 1 by a rounding.
     np.testing.assert_array_equal(player.paint(3, label), np.clip(np.asarray(painting)[0, 0], -1, 1))

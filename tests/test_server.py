@@ -328,7 +328,7 @@ def test_a_server_that_makes_a_long_batch_is_ready_and_one_that_hangs_is_not(
             problem(client.get("/readyz"), 503)
             pool.submit(client.post, SOUNDS, json={"n": 8}).result()
             making = pool.submit(client.post, SOUNDS, json={"n": 8})
-            while not batcher._making[0]:
+            while not batcher._making:
                 time.sleep(0.01)
             assert client.get("/readyz").status_code == 200, "eight sounds may take 1.6 s"
             making.result()

@@ -7,6 +7,7 @@ SoundGAN.load("digits").generate(label="3", seed=7)[0].save("three.wav")
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from soundgan.sound import Sound
 
 __version__ = "0.1.0"
+
+# ONNX Runtime reports its use to its maker, on Linux too, unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _ROOMS = {
     "SoundGAN": "model",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import operator
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -18,7 +19,7 @@ from soundgan import __version__
 from soundgan.errors import ModelError
 from soundgan.grain import Grain
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, find, read_config
-from soundgan.phase import QUALITIES, Quality
+from soundgan.phase import QUALITIES, Quality, cores
 from soundgan.sound import Sound, within_full_scale
 from soundgan.spectrogram import Representation, synthesise
 
@@ -46,19 +47,36 @@ class Order:
     quality: Quality = "balanced"
 
 
+class Drawn(NamedTuple):
+    """What a seed decides, in the order in which it is drawn, whether it is needed or not."""
+
+    z: NDArray[np.float32]
+    """(1, nz)"""
+    label: int
+    """The place of a label, for orders without one; 0 in a model without labels."""
+    place: int
+    """Where the grain is cut from its tape; 0 in a model without grain."""
+
+
 class SoundGAN:
     """A trained Generator that turns noise into sounds; see `SoundGAN.load`."""
 
     def __init__(
-        self, config: ModelConfig, mapping: onnxruntime.InferenceSession, generator: onnxruntime.InferenceSession
+        self,
+        config: ModelConfig,
+        mapping: onnxruntime.InferenceSession,
+        generator: onnxruntime.InferenceSession,
+        threads: int = 1,
     ) -> None:
         self.config = config
         self._mapping = mapping
         self._generator = generator
+        self._threads = threads
+        self._grainy = any(one.name == "grain" for one in generator.get_inputs())
         self._grain: Grain | None = None  # made for the first painting that takes some
 
     @classmethod
-    def load(cls, path_or_name: str | Path, *, device: object = "cpu") -> SoundGAN:
+    def load(cls, path_or_name: str | Path, *, device: object = "cpu", threads: int | None = None) -> SoundGAN:
         """Load a model folder or a bundled model.
 
         Args:
@@ -66,23 +84,25 @@ class SoundGAN:
             device: `cuda`, `mps` or `cpu`, where the next one plays if it is missing, or anything whose text is so,
                 such as a `torch.device`; `cuda:1` is the second GPU. The sound of a seed is the same on the same
                 device, and nearly the same on another.
+            threads: that make the sounds; one for each core, but no more than 16, if left out. They change no sound.
 
         Raises:
             ModelError: there is no such model or device, or the model is damaged.
         """
-        providers = _providers(str(device))
+        providers, threads = _providers(str(device)), threads or min(cores(), 16)
         folder = find(path_or_name)
         config = read_config(folder)
         for name in (MAPPING, GENERATOR, WEIGHTS):
             if not (folder / name).is_file():
                 raise ModelError(f"{folder / name}: is missing; copy or export the model again")
-        mapping, generator = (_session(folder / name, providers) for name in (MAPPING, GENERATOR))
+        mapping, generator = (_session(folder / name, providers, threads) for name in (MAPPING, GENERATOR))
         z, painting = mapping.get_inputs()[0], generator.get_outputs()[0]
         if z.shape[1:] != [config.nz] or tuple(painting.shape[2:]) != config.representation.shape:
             raise ModelError(f"{folder}: {CONFIG} and the ONNX files are of different models; copy or export it again")
-        model = cls(config, mapping, generator)
+        model = cls(config, mapping, generator, threads)
         try:
-            model._map(0, max(len(config.labels) - 1, 0), 1.0)  # how many labels a graph knows shows when it is asked
+            # How many labels a graph knows shows when it is asked.
+            model._map(np.zeros((1, config.nz), np.float32), max(len(config.labels) - 1, 0), 1.0)
         except Exception as error:  # ONNX Runtime raises a class of its own for every kind of damage
             told = f"the Generator does not know all of its {len(config.labels)} labels"
             raise ModelError(f"{folder / CONFIG}: {told}; copy or export the model again") from error
@@ -127,13 +147,25 @@ class SoundGAN:
         Raises:
             ModelError: as `check` does; no sound is made then.
         """
-        indices = [self._checked(order) for order in orders]
-        paintings = [self.paint(one.seed, index, one.truncation) for one, index in zip(orders, indices, strict=True)]
+        for order in orders:
+            self.check(order)
+        drawn = self._drawn(order.seed for order in orders)
+        indices = [
+            one.label if order.label is None else self.labels.index(str(order.label))
+            for one, order in zip(drawn, orders, strict=True)
+        ]
+        truncations = [order.truncation for order in orders]
+        if len(orders) < 2 or self._threads == 1:
+            paintings = list(map(self._paint, drawn, indices, truncations))
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                paintings = list(pool.map(self._paint, drawn, indices, truncations))
         waves: dict[int, NDArray[np.float32]] = {}
         qualities: set[Quality] = {order.quality for order in orders}
         for quality in qualities:
             places = [place for place, order in enumerate(orders) if order.quality == quality]
-            made = synthesise(np.stack([paintings[i] for i in places]), self.representation, quality=quality)
+            chosen = np.stack([paintings[i] for i in places])
+            made = synthesise(chosen, self.representation, quality=quality, threads=self._threads)
             waves |= zip(places, made, strict=True)
         return [
             self._sound(waves[place], paintings[place], self.labels[index] if self.labels else None, order)
@@ -142,15 +174,13 @@ class SoundGAN:
 
     def check(self, order: Order) -> None:
         """Raise `ModelError` if the model does not know the label, or another part of an order is out of range."""
-        self._checked(order)
-
-    def _checked(self, order: Order) -> int:
-        """The index of the label of an order, of which all else is checked as well."""
-        index = self._label_index(order.label, _whole("seed", order.seed, range(SEEDS)))
+        _whole("seed", order.seed, range(SEEDS))
+        if order.label is not None and str(order.label) not in self.labels:
+            known = f"it knows {', '.join(self.labels)}" if self.labels else "it has no labels"
+            raise ModelError(f"label = {order.label!r}: not a label of the model {self.config.name}; {known}")
         _check_truncation(order.truncation)
         if order.quality not in QUALITIES:
             raise ModelError(f"quality = {order.quality!r}: must be one of {', '.join(QUALITIES)}")
-        return index
 
     def paint(self, seed: int, label_index: int = 0, truncation: float = 1.0) -> NDArray[np.float32]:
         """The painting of a seed: (bands, frames), float32 in [-1, 1].
@@ -168,38 +198,33 @@ class SoundGAN:
         seed = _whole("seed", seed, range(SEEDS))
         label_index = _whole("label_index", label_index, range(max(len(self.labels), 1)))
         _check_truncation(truncation)
-        inputs = {"w": self._map(seed, label_index, truncation)}
-        if any(one.name == "grain" for one in self._generator.get_inputs()):
-            inputs["grain"] = self._cut_grain(seed)
+        (drawn,) = self._drawn([seed])
+        return self._paint(drawn, label_index, truncation)
+
+    def _paint(self, drawn: Drawn, label_index: int, truncation: float) -> NDArray[np.float32]:
+        inputs = {"w": self._map(drawn.z, label_index, truncation)}
+        if self._grain:
+            inputs["grain"] = self._grain.cut(drawn.place)
         (painting,) = self._generator.run(["painting"], inputs)
         return np.clip(np.asarray(painting)[0, 0], -1, 1)
 
-    def _map(self, seed: int, label_index: int, truncation: float) -> Any:
-        """The mapped latent w of a seed, (1, …), as the graph gives it."""
-        z = _stream(seed).standard_normal(self.config.nz).astype(np.float32)[None]
+    def _map(self, z: NDArray[np.float32], label_index: int, truncation: float) -> Any:
+        """The mapped latent w, (1, …), as the graph gives it."""
         inputs = {"z": z, "label": np.array([label_index]), "truncation": np.array([truncation], np.float32)}
         return self._mapping.run(["w"], inputs)[0]
 
-    def _cut_grain(self, seed: int) -> Any:
-        """The grain of a seed, (1, 1, bands, frames)."""
-        if self._grain is None:
+    def _drawn(self, seeds: Iterable[int]) -> list[Drawn]:
+        """What some seeds decide. NumPy promises that the stream of its old generator never changes."""
+        if self._grainy and self._grain is None:
             self._grain = Grain(self.representation)
-        stream = _stream(seed)
-        stream.standard_normal(self.config.nz)
-        stream.randint(max(len(self.labels), 1))  # after the latent and the label of this seed
-        return self._grain.cut(stream.randint(self._grain.places))
-
-    def _label_index(self, label: str | int | None, seed: int) -> int:
-        if label is not None and str(label) not in self.labels:
-            known = f"it knows {', '.join(self.labels)}" if self.labels else "it has no labels"
-            raise ModelError(f"label = {label!r}: not a label of the model {self.config.name}; {known}")
-        if label is not None:
-            return self.labels.index(str(label))
-        if not self.labels:
-            return 0
-        stream = _stream(seed)
-        stream.standard_normal(self.config.nz)  # the latent of this seed comes first, with and without a label
-        return int(stream.randint(len(self.labels)))
+        stream = np.random.RandomState(0)  # to make one takes longer than all that is drawn from it
+        drawn = []
+        for seed in seeds:
+            stream.seed(seed)
+            z = stream.standard_normal(self.config.nz).astype(np.float32)[None]
+            label = int(stream.randint(max(len(self.labels), 1)))
+            drawn.append(Drawn(z, label, int(stream.randint(self._grain.places)) if self._grain else 0))
+        return drawn
 
     def _sound(
         self, wave: NDArray[np.float32], painting: NDArray[np.float32], label: str | None, order: Order
@@ -232,11 +257,6 @@ def _check_truncation(truncation: float) -> None:
         raise ModelError(f"truncation = {truncation}: must be from 0 to 2")
 
 
-def _stream(seed: int) -> np.random.RandomState:
-    """The random numbers of a seed. NumPy promises that this old generator's stream never changes."""
-    return np.random.RandomState(seed)
-
-
 def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
     """The execution providers to try for a device, in order: cuda, mps, cpu, from the wished-for one on."""
     wished = re.fullmatch(rf"({'|'.join(_PROVIDERS)})(?::(\d+))?", device, re.ASCII)
@@ -248,9 +268,14 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
     return [(_PROVIDERS[kind], number) if kind == "cuda" else _PROVIDERS[kind] for kind in usable]
 
 
-def _session(path: Path, providers: list[str | tuple[str, dict[str, str]]]) -> onnxruntime.InferenceSession:
+def _session(
+    path: Path, providers: list[str | tuple[str, dict[str, str]]], threads: int
+) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised; the log would tell it once more
+    options.intra_op_num_threads = threads
+    # Threads that wait in a loop for the next graph would keep their cores from the search for phases.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # ONNX Runtime raises a class of its own for every kind of damage

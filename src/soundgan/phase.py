@@ -7,6 +7,7 @@ iterations that take turns between "has these magnitudes" and "is the STFT of a 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
@@ -41,6 +42,13 @@ _MOMENTUM = np.float32(0.99)  # of fast Griffin-Lim
 _TAPE = 3 << 16  # numbers in the spectrum of a tape: few enough for the cache, enough to keep threads from waiting
 
 
+def cores() -> int:
+    """Processor cores that this process may use: a container, or `taskset`, may leave it a few of the machine's."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def retrieve(
     magnitudes: Magnitudes, stft: STFT, search: Search = QUALITIES["balanced"], *, threads: int | None = None
 ) -> NDArray[np.float32]:
@@ -51,7 +59,7 @@ def retrieve(
 
     Args:
         search: start and iterations; `QUALITIES` has those called "fast", "balanced" and "best".
-        threads: how many work at a time; all cores, but no more than 16, if left out.
+        threads: how many work at a time; one for each of `cores`, but no more than 16, if left out.
 
     Shape:
         magnitudes (n, frames, bins) or (frames, bins) → waves (n, frames * hop) or (frames * hop,).
@@ -70,7 +78,7 @@ def retrieve(
     sounds = magnitudes if magnitudes.ndim == 3 else magnitudes[None]
     waves = np.zeros((len(sounds), sounds.shape[1] * stft.hop), np.float32)
     spans = [_sounding(sound, stft.frames_of_padding) for sound in sounds]
-    threads = threads or min(os.cpu_count() or 1, 16)
+    threads = threads or min(cores(), 16)
 
     def work(group: Sequence[int]) -> None:
         tape = _Tape([sounds[i, spans[i]] for i in group], stft)

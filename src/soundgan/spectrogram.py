@@ -185,13 +185,16 @@ def analyse(waves: Wave, representation: Representation) -> Painting:
     return normalise(levels_db(waves, representation), representation)
 
 
-def synthesise(paintings: Painting, representation: Representation, *, quality: Quality = "balanced") -> Wave:
+def synthesise(
+    paintings: Painting, representation: Representation, *, quality: Quality = "balanced", threads: int | None = None
+) -> Wave:
     """Make sounds of paintings: bands to linear bins, phase retrieval, inverse STFT.
 
     Neither the other paintings of a batch nor their order change a sound. Memory grows by the waves alone.
 
     Args:
         quality: "fast", "balanced" or "best"; docs/benchmarks/synthesis.md has what they cost and bring.
+        threads: as for `retrieve`.
 
     Shape:
         (n, 1, bands, frames), (n, bands, frames) or (bands, frames), in [-1, 1] → waves (n, samples), float32.
@@ -217,7 +220,7 @@ def synthesise(paintings: Painting, representation: Representation, *, quality: 
         magnitudes = np.empty((len(paintings[some]), representation.frames, representation.stft.bins), np.float32)
         for there, painting in zip(magnitudes, paintings[some], strict=True):
             there[:] = _bin_magnitudes(painting, representation)
-        waves[some] = retrieve(magnitudes, representation.stft, QUALITIES[quality])
+        waves[some] = retrieve(magnitudes, representation.stft, QUALITIES[quality], threads=threads)
     return waves
 
 

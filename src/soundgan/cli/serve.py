@@ -17,6 +17,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = PORT,
     output_folder: Annotated[Path, typer.Option(help="Folder into which POST /infer writes.")] = Path("."),
+    processes: Annotated[
+        int | None, typer.Option(help="Processes that make sounds; one a core if left out.", min=1, max=16)
+    ] = None,
     token: Annotated[
         str | None, typer.Option(envvar="SOUNDGAN_TOKEN", help="What clients must send as bearer token.")
     ] = None,
@@ -44,5 +47,6 @@ def serve(
 
     # "" is as good as none: an empty variable of the environment asks for nothing.
     told = {"output_folder": output_folder, "token": token or None, "most_per_minute": most_per_minute}
-    settings = ServerSettings.model_validate({**told, "hosts": allow_host or None, "origins": allow_origin or ()})
+    told |= {"hosts": allow_host or None, "origins": allow_origin or (), "processes": processes}
+    settings = ServerSettings.model_validate(told)
     run(models or list(bundled()), settings, host=host, port=port)

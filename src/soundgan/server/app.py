@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -14,11 +15,13 @@ from soundgan import __version__
 from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
 from soundgan.model_folder import find
+from soundgan.phase import cores
 from soundgan.server import classic, health, openapi, page, problems, sounds
 from soundgan.server.batching import Batcher
 from soundgan.server.gate import Gate
+from soundgan.server.makers import Maker
 from soundgan.server.rate import Rate
-from soundgan.server.settings import ServerSettings
+from soundgan.server.settings import MOST_PROCESSES, ServerSettings
 from soundgan.server.state import State
 
 
@@ -52,13 +55,16 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        house.batchers = {player.config.name: _batcher(player, house) for player in players}
-        async with asyncio.TaskGroup() as tasks:
-            for batcher in house.batchers.values():
-                tasks.create_task(batcher.run())
-            yield
-            for batcher in house.batchers.values():
-                batcher.close()
+        processes = house.settings.processes or min(cores(), MOST_PROCESSES)
+        with ExitStack() as ending:
+            makers = [ending.enter_context(closing(Maker(folders))) for _ in range(processes if processes > 1 else 0)]
+            house.batchers = {player.config.name: _batcher(player, makers, house) for player in players}
+            async with asyncio.TaskGroup() as tasks:
+                for batcher in house.batchers.values():
+                    tasks.create_task(batcher.run())
+                yield
+                for batcher in house.batchers.values():
+                    batcher.close()
 
     app = FastAPI(
         title="SoundGAN",
@@ -88,7 +94,7 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
     return app
 
 
-def _batcher(player: SoundGAN, house: State) -> Batcher:
+def _batcher(player: SoundGAN, makers: Sequence[Maker], house: State) -> Batcher:
     name = player.config.name
 
     def made(count: int) -> None:
@@ -97,4 +103,10 @@ def _batcher(player: SoundGAN, house: State) -> Batcher:
         house.metrics.batch.labels(name).observe(count)
 
     limits = house.settings
-    return Batcher(player, most_waiting=limits.most_waiting, most_at_once=limits.most_at_once, made=made)
+    return Batcher(
+        player,
+        most_waiting=limits.most_waiting,
+        most_at_once=limits.most_at_once,
+        makers=[partial(maker.make, name) for maker in makers],
+        made=made,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from soundgan.model import Order, SoundGAN
 from soundgan.sound import Sound
@@ -14,32 +15,44 @@ class Busy(Exception):
     """No more orders are taken for now."""
 
 
+Make = Callable[[Sequence[Order]], list[Sound]]
+
+
 class Batcher:
-    """Makes the sounds of one model, a batch at a time, in a thread.
+    """Makes the sounds of one model in batches, as many at a time as there are makers.
 
     A sound is the same whatever it is made together with, see `SoundGAN.make`; so nobody can tell that it was.
 
     Args:
         most_waiting: sounds that may wait; beyond, `make` raises `Busy` at once.
         most_at_once: sounds in a batch.
+        makers: each makes a batch at a time, and is called in a thread; the model itself if left out.
         made: called with the number of sounds in every batch that is done.
     """
 
     def __init__(
-        self, model: SoundGAN, *, most_waiting: int, most_at_once: int, made: Callable[[int], None] = lambda count: None
+        self,
+        model: SoundGAN,
+        *,
+        most_waiting: int,
+        most_at_once: int,
+        makers: Sequence[Make] = (),
+        made: Callable[[int], None] = lambda count: None,
     ) -> None:
         self.model = model
+        self._makers = makers or [lambda orders: self.model.make(orders)]
+        self._threads = ThreadPoolExecutor(len(self._makers))  # its own: makers that wait must not keep others waiting
         self._most_waiting, self._most_at_once, self._made = most_waiting, most_at_once, made
         self._waiting: deque[tuple[Order, asyncio.Future[Sound]]] = deque()
         self._changed = asyncio.Event()
         self._closed = False
-        self._making = (0, 0.0)  # sounds in the batch that is being made, and when that began
+        self._making: list[tuple[int, float]] = []  # sounds in each batch that is being made, and when that began
 
     @property
-    def making(self) -> tuple[int, float]:
-        """How many sounds are being made now, and for how long already, in s."""
-        count, since = self._making
-        return count, asyncio.get_running_loop().time() - since if count else 0.0
+    def making(self) -> list[tuple[int, float]]:
+        """Of every batch that is being made now: how many sounds, and for how long already, in s."""
+        now = asyncio.get_running_loop().time()
+        return [(count, now - since) for count, since in self._making]
 
     @property
     def waiting(self) -> int:
@@ -75,13 +88,12 @@ class Batcher:
     async def run(self) -> None:
         """Make what is ordered, until `close` was called and nothing waits any more."""
         try:
-            while not (self._closed and not self._waiting):
-                await self._changed.wait()
-                batch = self._next_batch()
-                if batch:
-                    await self._make(batch)
+            async with asyncio.TaskGroup() as tasks:
+                for make in self._makers:
+                    tasks.create_task(self._work(make))
         finally:  # if it is broken off, nobody must wait for ever
             self._closed = True
+            self._threads.shutdown(wait=False)
             for _, future in self._waiting:
                 if not future.done():
                     future.set_exception(Busy())
@@ -91,9 +103,18 @@ class Batcher:
         self._closed = True
         self._changed.set()
 
+    async def _work(self, make: Make) -> None:
+        while not (self._closed and not self._waiting):
+            await self._changed.wait()
+            batch = self._next_batch()
+            if batch:
+                await self._make(batch, make)
+
     def _next_batch(self) -> list[tuple[Order, asyncio.Future[Sound]]]:
+        """What one maker makes next: its share of what waits, so that the others are not left without."""
+        share = min(-(-len(self._waiting) // len(self._makers)), self._most_at_once)
         batch = []
-        while self._waiting and len(batch) < self._most_at_once:
+        while self._waiting and len(batch) < share:
             order, future = self._waiting.popleft()
             if not future.done():  # nobody waits for it any more
                 batch.append((order, future))
@@ -101,11 +122,12 @@ class Batcher:
             self._changed.clear()
         return batch
 
-    async def _make(self, batch: list[tuple[Order, asyncio.Future[Sound]]]) -> None:
+    async def _make(self, batch: list[tuple[Order, asyncio.Future[Sound]]], make: Make) -> None:
         orders, futures = zip(*batch, strict=True)
-        self._making = (len(batch), asyncio.get_running_loop().time())
+        begun = (len(batch), asyncio.get_running_loop().time())
+        self._making.append(begun)
         try:
-            sounds = await asyncio.to_thread(self.model.make, orders)
+            sounds = await asyncio.get_running_loop().run_in_executor(self._threads, make, orders)
             self._made(len(sounds))
         except Exception as error:  # whatever it is, it must not end the batches to come
             for future in futures:
@@ -113,7 +135,7 @@ class Batcher:
                     future.set_exception(error)
             return
         finally:
-            self._making = (0, 0.0)
+            self._making.remove(begun)
         for future, sound in zip(futures, sounds, strict=True):
             if not future.done():
                 future.set_result(sound)

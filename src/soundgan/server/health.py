@@ -54,7 +54,8 @@ def _at_work(house: State) -> bool:
     """Whether several sounds are being made together, and for no longer than so many may take."""
     return any(
         count > 1 and seconds <= PATIENCE * count
-        for count, seconds in (batcher.making for batcher in house.batchers.values())
+        for batcher in house.batchers.values()
+        for count, seconds in batcher.making
     )
 
 

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         model, size = model_and_size(load_settings(options.config))
         token = os.environ.get("SOUNDGAN_TOKEN") or None
-        settings = ServerSettings.model_validate({"token": token, "image_size": size})
+        settings = ServerSettings.model_validate({"token": token, "image_size": size, "processes": None})
         run([model], settings, host=options.host, port=options.port)
     except (SoundGANError, OSError) as error:
         print(f"app.py: {one_line(error)}", file=sys.stderr)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+MOST_PROCESSES = 16  # that make sounds: the one that answers does not keep up with more
+
 
 class ServerSettings(BaseModel):
     """Limits and places of a server; unknown keys are refused."""
@@ -29,6 +31,12 @@ class ServerSettings(BaseModel):
         default=256, ge=1, description="Sounds that may wait for one model; beyond, requests are answered with 503."
     )
     most_at_once: int = Field(default=16, ge=1, description="Sounds made together, whoever asked for them.")
+    processes: int | None = Field(
+        default=1,
+        ge=1,
+        le=MOST_PROCESSES,
+        description="That make sounds, beside the one that answers; 1: that one makes them itself; null: one a core.",
+    )
     most_bytes: int = Field(default=65_536, ge=1, description="Size of the body of a request.")
     most_connections: int = Field(default=512, ge=1, description="Connections at a time.")
     head_seconds: float = Field(default=10.0, gt=0, description="Time in which the head of a request must be there.")

@@ -38,15 +38,15 @@ def state(request: Request) -> State:
     return request.app.state.soundgan
 
 
-def server_settings(request: Request) -> ServerSettings:
+async def server_settings(request: Request) -> ServerSettings:
     return state(request).settings
 
 
-def first_batcher(request: Request) -> Batcher:
+async def first_batcher(request: Request) -> Batcher:
     return next(iter(state(request).batchers.values()))
 
 
-def named_batcher(name: str, request: Request) -> Batcher:
+async def named_batcher(name: str, request: Request) -> Batcher:
     """That of the model in the path."""
     batchers = state(request).batchers
     if name not in batchers:

@@ -1,0 +1,159 @@
+"""How many sounds a second the server makes, beside a plain FastAPI endpoint that goes the original's way.
+
+    python benchmarks/serving.py
+
+Needs the extras `serve`, `train` and `bench`. Writes `serving.json`, and from it `serving.md`; `--render` makes that
+again without measuring, `--quick` measures for a moment only, which says nothing but that all of it works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import serving_page
+from clients import Server, drive, request, serving
+
+from soundgan.files import write_text
+
+PLAIN = str(Path(__file__).with_name("plain.py"))
+SERVE = ("-c", "from soundgan.cli import main; main()", "serve")
+CLIENTS = (1, 8, 64)
+MANY = 64  # clients that rivals meet in the first round only, and the slowest not at all: it would need minutes
+
+
+class Party(NamedTuple):
+    """A server that is compared."""
+
+    name: str
+    server: Server
+    path: str
+
+
+def parties(model: str, cores: set[int], ending: ExitStack, *, quick: bool) -> list[Party]:
+    """All servers, started and warm; they take nothing while they are not asked."""
+    ways = serving_page.WAYS if not quick else dict(itertools.islice(serving_page.WAYS.items(), 1))
+    found = []
+    for name in (serving_page.OURS, *ways):
+        command = (*SERVE, model) if name == serving_page.OURS else (PLAIN, "--model", model, "--way", name)
+        path = f"/v1/models/{model}/sounds" if name == serving_page.OURS else "/sounds"
+        server = ending.enter_context(serving(command, "/readyz", cores=cores))
+        party = Party(name, server, path)
+        asyncio.run(drive(server.port, requests(party), 8, 0.1 if quick else 1.0))
+        found.append(party)
+    return found
+
+
+def requests(party: Party) -> Any:
+    """Every request for another sound."""
+    first = time.monotonic_ns() % 2**31
+    return (request(party.path, {"seed": seed}) for seed in itertools.count(first))
+
+
+def measure_one(party: Party, clients: int, seconds: float) -> dict[str, Any]:
+    """One round of one server."""
+    used, own, start = party.server.cpu(), time.process_time(), time.perf_counter()
+    taken = asyncio.run(drive(party.server.port, requests(party), clients, seconds))
+    elapsed = time.perf_counter() - start
+    return {
+        "sounds": len(taken), "seconds": elapsed, "taken": [round(1000 * one, 1) for one in sorted(taken)],
+        "cpu": party.server.cpu() - used, "client_cpu": time.process_time() - own, "load": os.getloadavg()[0],
+    }  # fmt: skip
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    allowed = os.sched_getaffinity(0)
+    first, *others = sorted(allowed)
+    sets: dict[str, Any] = {}
+    for model, cores in itertools.product(options.models, ({first}, allowed)):
+        if options.quick and len(cores) > 1:
+            continue
+        title = f"{model}, {len(cores)} {'core' if len(cores) == 1 else 'cores'}"
+        rounds: dict[str, dict[str, list[Any]]] = {}
+        with ExitStack() as ending:
+            found = parties(model, cores, ending, quick=options.quick)
+            if len(cores) == 1 and others:
+                os.sched_setaffinity(0, others)
+            turns = [(turn, clients) for turn in range(options.rounds) for clients in options.clients]
+            for (turn, clients), party in itertools.product(turns, found):
+                slow = party.name != serving_page.OURS and (turn or party.name == serving_page.SLOWEST)
+                if slow and clients >= MANY:
+                    continue
+                say(f"{title}, round {turn + 1}, {clients} clients: {party.name}")
+                one = measure_one(party, clients, options.seconds)
+                rounds.setdefault(party.name, {}).setdefault(str(clients), []).append(one)
+            memory = {party.name: party.server.memory() for party in found}
+        os.sched_setaffinity(0, allowed)
+        sets[title] = {"model": model, "cores": len(cores), "memory": memory, "rows": summaries(rounds)}
+    return {"machine": machine(), "seconds": options.seconds, "rounds": options.rounds, "sets": sets}
+
+
+def summaries(rounds: dict[str, dict[str, list[Any]]]) -> list[dict[str, Any]]:
+    """A row for each server and number of clients; medians over rounds, and latencies of all of them together."""
+    rows = []
+    for name, found in rounds.items():
+        for clients, turns in found.items():
+            taken = sorted(itertools.chain.from_iterable(turn["taken"] for turn in turns))
+            ours = rounds[serving_page.OURS][clients]
+            ratios = [rate(mine) / rate(turn) for mine, turn in zip(ours, turns, strict=False)]
+            rows.append({
+                "server": name, "clients": int(clients), "sounds": sum(turn["sounds"] for turn in turns),
+                "rate": statistics.median(map(rate, turns)), "faster": statistics.median(ratios),
+                "p50": taken[len(taken) // 2], "p99": taken[min(int(len(taken) * 0.99), len(taken) - 1)],
+                "cpu": statistics.median(turn["cpu"] / turn["seconds"] for turn in turns),
+                "client_cpu": statistics.median(turn["client_cpu"] / turn["seconds"] for turn in turns),
+                "load": statistics.median(turn["load"] for turn in turns),
+            })  # fmt: skip
+    return rows
+
+
+def rate(turn: dict[str, Any]) -> float:
+    """Sounds a second."""
+    return turn["sounds"] / turn["seconds"]
+
+
+def machine() -> dict[str, Any]:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    packages = ("numpy", "scipy", "onnxruntime", "fastapi", "uvicorn", "torch", "librosa")
+    versions = {"Python": platform.python_version()} | {name: version(name) for name in packages}
+    return {"processor": (names or ["?"])[0], "cores": len(os.sched_getaffinity(0)), "versions": versions}
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("docs/benchmarks"), help="folder of the page (%(default)s)")
+    add("--models", nargs="+", default=["digits", "drums"])
+    add("--clients", nargs="+", type=int, default=CLIENTS)
+    add("--seconds", type=float, default=2.5, help="for which clients go on asking, in a round (%(default)s)")
+    add("--rounds", type=int, default=2)
+    add("--quick", action="store_true", help="one model, one core, one rival, one round of a moment")
+    add("--render", action="store_true", help="do not measure, make the page of serving.json again")
+    options = parser.parse_args()
+    if options.quick:
+        options.models, options.clients, options.seconds, options.rounds = options.models[:1], (1, 8), 0.3, 1
+    record = options.out / "serving.json"
+    if not options.render:
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_text(record, json.dumps(measure(options), indent=1) + "\n")
+    serving_page.render(json.loads(record.read_text(encoding="utf-8")), options.out)
+
+
+if __name__ == "__main__":
+    main()

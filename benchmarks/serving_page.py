@@ -1,0 +1,117 @@
+"""The page of `serving.py`, made from its figures alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from page import number, table
+
+from soundgan.files import write_text
+
+OURS = "soundgan serve"
+# The ways of `plain.py`, and what they are called.
+WAYS = {
+    "ours": "our Generator in PyTorch, librosa Griffin-Lim",
+    "dcgan": "the original's DCGAN, librosa Griffin-Lim",
+    "original": "the same, and mel bands to linear ones by NNLS",
+}
+PLAINLY = WAYS | {"original": "the original's DCGAN, NNLS and Griffin-Lim"}
+ORIGINAL, SLOWEST = "dcgan", "original"
+FASTER, PATIENCE, CROWD = 20.0, 100.0, 8  # times; ms; clients
+
+
+def render(figures: dict[str, Any], folder: Path) -> None:
+    """Write `serving.md`."""
+    parts = [introduction(figures), goals(figures["sets"])]
+    parts += [one_set(title, found) for title, found in figures["sets"].items()]
+    write_text(folder / "serving.md", "\n\n".join(parts) + "\n")
+
+
+def introduction(figures: dict[str, Any]) -> str:
+    machine = figures["machine"]
+    versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
+    clients = max(row["client_cpu"] for found in figures["sets"].values() for row in found["rows"])
+    loads = [row["load"] for found in figures["sets"].values() for row in found["rows"]]
+    return f"""# The server
+
+Sounds a second, and how long a client waits for one, beside a plain FastAPI endpoint that goes the original's way.
+Measured on {machine["cores"]} cores ({machine["processor"]}) with
+{versions}.
+All of this page is written by
+
+    python benchmarks/serving.py
+
+and none of it by hand. All servers are real ones behind Uvicorn, asked over loopback; each sound is another one, as a
+WAV file. Every client has one connection, and asks again as soon as it is answered, for {figures["seconds"]:g} s in a
+round. In every round the servers take turns, so that a busy moment hits them all; there are {figures["rounds"]} rounds,
+but rivals meet 64 clients in the first one only, and the slowest never. Rates are medians over rounds, times are of all
+answers together, and "ours is faster by" is the median of the ratios within a round.
+
+The rival is `benchmarks/plain.py`: PyTorch without gradients, eager, a request at a time in each thread of FastAPI's
+pool, then `librosa.griffinlim` with 32 iterations, or `librosa.feature.inverse.mel_to_audio` as the original had it,
+whose first step is a non-negative least squares fit (NNLS). Its DCGAN has the original's width (ngf 128) at the size of
+our paintings, smaller than the original's 256 × 256. Its weights are random ones, which cost the same. The clients are
+one process of raw sockets, which took at most {clients:.2f} of a core; where the server has one core, they run on
+another, otherwise they share its cores. "Its cores" are those that the server got, with all of its threads and
+processes, and "ms of a core" is what a sound took of them.
+
+Other work shared the machine meanwhile: the load average, these servers included, was {min(loads):.1f} to
+{max(loads):.1f} on {machine["cores"]} cores. Rates and times suffer from that, ratios less; processor time for a sound
+hardly at all."""
+
+
+def goals(sets: dict[str, Any]) -> str:
+    rows = []
+    for title, found in sets.items():
+        ours = at(found, OURS, CROWD)
+        for way in WAYS:
+            rival = at(found, way, CROWD)
+            if ours and rival:
+                goal = f"{title}, {CROWD} clients: {FASTER:g} × as many sounds as {PLAINLY[way]}"
+                if way != ORIGINAL:
+                    goal = f"({goal})"
+                rows.append([goal, f"{number(rival['faster'])} ×", met(rival["faster"] >= FASTER)])
+                cheaper = cost(rival) / cost(ours)
+                rows.append([f"{goal}, for the same processor time", f"{number(cheaper)} ×", met(cheaper >= FASTER)])
+        if ours:
+            goal = f"{title}, {CROWD} clients: 99 of 100 within {PATIENCE:g} ms"
+            if found["model"] != "digits":
+                goal = f"({goal})"
+            rows.append([goal, f"{number(ours['p99'])} ms", met(ours["p99"] < PATIENCE)])
+    return f"""## Goals
+
+A sound of digits is 1.02 s at 8 kHz, one of drums 0.75 s at 44.1 kHz. What is in brackets was not asked for, but tells
+more.
+
+{table(["Goal", "Measured", ""], rows)}"""
+
+
+def one_set(title: str, found: dict[str, Any]) -> str:
+    head = ["Server", "Clients", "Sounds/s", "p50, ms", "p99, ms", "Ours is faster by", "Its cores", "ms of a core"]
+    cells = [
+        [
+            f"**{OURS}**" if row["server"] == OURS else WAYS[row["server"]], str(row["clients"]), number(row["rate"]),
+            number(row["p50"]), number(row["p99"]), "" if row["server"] == OURS else f"{number(row['faster'])} ×",
+            f"{row['cpu']:.2f}", number(cost(row)),
+        ]
+        for row in found["rows"]
+    ]  # fmt: skip
+    memory = ", ".join(
+        f"{OURS if name == OURS else WAYS[name]} {amount:,.0f}" for name, amount in found["memory"].items()
+    )
+    return f"## {title[0].upper()}{title[1:]}\n\n{table(head, cells)}\n\nMemory at the end, in MiB: {memory}."
+
+
+def at(found: dict[str, Any], server: str, clients: int) -> dict[str, Any] | None:
+    """The row of a server with so many clients, if it was measured."""
+    return next((row for row in found["rows"] if (row["server"], row["clients"]) == (server, clients)), None)
+
+
+def cost(row: dict[str, Any]) -> float:
+    """Processor time of a sound, in ms: of the server with all of its threads and processes."""
+    return 1000 * row["cpu"] / row["rate"]
+
+
+def met(reached: bool) -> str:
+    return "met" if reached else "**not met**"

@@ -1,0 +1,90 @@
+"""Processes that make sounds, one a core: threads of one process would wait for each other in the interpreter."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Sequence
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from soundgan.errors import ModelError
+from soundgan.model import Order, SoundGAN
+from soundgan.sound import Sound
+
+LOG = logging.getLogger("soundgan.server")
+
+
+class Maker:
+    """A process that plays some models on one thread, and that is started anew when it dies.
+
+    Args:
+        folders: of the models.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = tuple(folders)
+        self._lock = Lock()
+        self._start()
+
+    def make(self, model: str, orders: Sequence[Order]) -> list[Sound]:
+        """The sounds of some orders to a model, by its name. Others who ask meanwhile wait for their turn.
+
+        Raises:
+            ModelError: as `SoundGAN.make`.
+            RuntimeError: another error, in its words; or the process died over it, and so did the next one.
+        """
+        with self._lock:
+            try:
+                answer = self._asked(model, orders)
+            except (EOFError, OSError):
+                self._process.join()
+                LOG.error("a process that makes sounds died (exit code %s); another starts", self._process.exitcode)
+                self._connection.close()
+                self._start()
+                try:
+                    answer = self._asked(model, orders)
+                except (EOFError, OSError) as error:
+                    raise RuntimeError(f"two processes died over {len(orders)} sounds of {model}") from error
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """End the process, after what it makes now."""
+        with self._lock:
+            self._connection.close()
+            self._process.join()
+
+    def _asked(self, model: str, orders: Sequence[Order]) -> Any:
+        self._connection.send((model, orders))
+        return self._connection.recv()
+
+    def _start(self) -> None:
+        context = get_context("spawn")  # a fork would copy locks that other threads hold
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, self._folders), daemon=True)
+        self._process.start()
+        theirs.close()
+
+
+def _work(connection: Connection, folders: Sequence[Path]) -> None:
+    """Make sounds until the other end is closed, as it also is when the server was killed."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a group; the server answers first
+        signal.signal(number, signal.SIG_IGN)
+    players = [SoundGAN.load(folder, threads=1) for folder in folders]
+    models = {player.config.name: player for player in players}
+    while True:
+        try:
+            model, orders = connection.recv()
+        except EOFError:
+            return
+        try:
+            connection.send(models[model].make(orders))
+        except ModelError as error:
+            connection.send(error)
+        except Exception as error:  # of any class, which need not be one that can be sent
+            connection.send(RuntimeError(f"{type(error).__name__}: {error}"))

@@ -1,0 +1,37 @@
+"""A small version of `benchmarks/hard_use.py`: many clients, spoilt requests, clients that leave, an end under load."""
+
+# pyright: reportMissingImports=false
+# The benchmarks are scripts of their own folder, not a package.
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
+
+from soundgan.model import SoundGAN
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+import hard_use
+from clients import serving
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+
+
+def test_hard_use(model_folder: Path, model: SoundGAN, tmp_path: Path) -> None:
+    wishes = hard_use.menu({"tiny": model.labels}, random.Random(0), 40)
+    digests = hard_use.reference({"tiny": str(model_folder)}, wishes)
+    command = [*hard_use.SERVE, str(model_folder), "--processes", "2"]
+    with serving(command, "/readyz", folder=tmp_path) as server:
+        found = asyncio.run(hard_use.storm(server, wishes, digests, count=200, clients=16, share=0.1))
+        end = asyncio.run(hard_use.stop(server, wishes, digests, clients=16, after=0.7))
+    assert found.wrong == [] and end.wrong == []
+    assert end.code in (0, -15) and end.answered
+    assert sum(found.done.values()) >= 200
+    assert len([what for what in found.done if what.startswith(("left", "refused"))]) > 5

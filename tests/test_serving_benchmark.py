@@ -1,0 +1,48 @@
+"""`benchmarks/serving.py`: it runs, and its page tells what was measured, losses included."""
+
+# pyright: reportMissingImports=false
+# The benchmarks are scripts of their own folder, not a package.
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+import serving_page
+
+PROGRAM = Path(str(serving_page.__file__)).with_name("serving.py")
+
+
+def row(server: str, clients: int, rate: float, faster: float = 1.0, p99: float = 50.0) -> dict[str, Any]:
+    return {
+        "server": server, "clients": clients, "sounds": 9, "rate": rate, "faster": faster, "p50": 9.0, "p99": p99,
+        "cpu": 1.0, "client_cpu": 0.02, "load": 1.5,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("faster, p99, told", [(40.0, 99.0, "met"), (19.0, 101.0, "**not met**")])
+def test_goals_are_met_or_said_not_to_be(tmp_path: Path, faster: float, p99: float, told: str) -> None:
+    rows = [row(serving_page.OURS, 8, 160.0, p99=p99), row("dcgan", 8, 160.0 / faster, faster)]
+    found = {"model": "digits", "cores": 2, "memory": {serving_page.OURS: 300.0, "dcgan": 700.0}, "rows": rows}
+    machine = {"processor": "x", "cores": 2, "versions": {"Python": "3"}}
+    serving_page.render({"machine": machine, "seconds": 3.0, "rounds": 2, "sets": {"digits, 2 cores": found}}, tmp_path)
+    page = (tmp_path / "serving.md").read_text(encoding="utf-8")
+    goals = [line for line in page.splitlines() if line.startswith("| digits, 2 cores, 8 clients")]
+    assert len(goals) == 3 and all(line.endswith(f"| {told} |") for line in goals)
+    assert f"| **{serving_page.OURS}** | 8 | 160 |" in page
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processor time is read from /proc")
+def test_it_runs(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
+    pytest.importorskip("librosa", reason="the rival needs the extra `bench`")
+    command = [sys.executable, str(PROGRAM), "--quick", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "× as many sounds as our Generator in PyTorch" in (tmp_path / "serving.md").read_text(encoding="utf-8")
