@@ -33,13 +33,14 @@ TOLD: dict[str, Any] = {
     "model": "digits",
     "sounds": [
         {
+            "name": "3_7.wav",
             "label": "3",
             "seed": 7,
             "sample_rate": 8000,
             "duration": 1.024,
             "format": "wav",
             "audio": "UklGRiRAAABXQVZF",
-            "painting": None,
+            "painting": "iVBORw0KGgo=",
         }
     ],
 }
