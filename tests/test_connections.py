@@ -113,14 +113,14 @@ def test_a_head_in_drops_is_not_waited_for_either(api: Any) -> None:
             while time.monotonic() - started < SOON:
                 slow.sendall(b"X-A: b\r\n")
                 time.sleep(0.05)
-    assert time.monotonic() - started < 0.5 + 2 + 1
+    assert time.monotonic() - started < SOON
 
 
 def test_so_it_is_with_the_second_request_of_a_connection(api: Any) -> None:
-    connect = api(head_seconds=0.5)
+    connect = api(head_seconds=2)
     with closing(connect()) as connection:
         for _ in range(2):
-            time.sleep(0.3)  # in time every time
+            time.sleep(1.2)  # in time every time
             connection.sendall(REQUEST)
             told = b""
             while b"alive" not in told:
@@ -159,7 +159,7 @@ def test_two_hundred_slow_clients_hold_up_nobody(api: Any) -> None:
                 continue  # it had to make room already
         for _ in range(10):
             told, seconds = ask(connect)
-            assert b"200 OK" in told and seconds < 2
+            assert b"200 OK" in told and seconds < SOON / 2
         body = json.dumps({"seed": 7}).encode()
         told, seconds = ask(
             connect,
@@ -188,7 +188,7 @@ def test_who_waits_for_an_answer_does_not_have_to_make_room(api: Any) -> None:
                 connection.sendall(REQUEST)
                 told = heard(connection)
                 assert problem(told)["title"] == "Busy" and b"retry-after: 1" in told.lower()
-                assert time.monotonic() - started < 1
+                assert time.monotonic() - started < SOON / 2
         assert all(open_still(connection) for connection in at_work)
 
 
@@ -264,7 +264,7 @@ class Talker:
 def test_an_answer_that_nobody_reads_is_given_up() -> None:
     app = Talker()
     with ExitStack() as stack:
-        connect = stack.enter_context(serving(app, ServerSettings(answer_seconds=0.5)))
+        connect = stack.enter_context(serving(app, ServerSettings(answer_seconds=1)))
         never, slow = (stack.enter_context(closing(connect())) for _ in range(2))
         for connection in (never, slow):
             connection.sendall(REQUEST)
@@ -281,7 +281,7 @@ def test_an_answer_that_nobody_reads_is_given_up() -> None:
 def test_clients_that_sleep_do_not_keep_a_server_from_ending() -> None:
     app = Talker()
     with ExitStack() as stack:
-        with serving(app, ServerSettings(answer_seconds=0.5)) as connect:
+        with serving(app, ServerSettings(answer_seconds=1)) as connect:
             silent, slow, deaf = (stack.enter_context(closing(connect())) for _ in range(3))
             slow.sendall(REQUEST[:-2])
             deaf.sendall(REQUEST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -39,6 +40,19 @@ class Slow:
 
     def make(self, orders: Any) -> Any:
         time.sleep(0.5)
+        return self._make(orders)
+
+
+class Held:
+    """A model that makes nothing until it is let go, once for a batch."""
+
+    def __init__(self, model: SoundGAN) -> None:
+        self.config, self.check, self._make = model.config, model.check, model.make
+        self._free = threading.Semaphore(0)
+        self.let_go = self._free.release
+
+    def make(self, orders: Any) -> Any:
+        assert self._free.acquire(timeout=60)
         return self._make(orders)
 
 
@@ -319,21 +333,31 @@ def test_the_description_is_of_this_server(client: TestClient) -> None:
 def test_a_server_that_makes_a_long_batch_is_ready_and_one_that_hangs_is_not(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "LATELY", 0.0)
+    monkeypatch.setattr(health, "LATELY", -1.0)
     monkeypatch.setattr(health, "PATIENCE", 0.2)
     with TestClient(create_app([model_folder])) as client, ThreadPoolExecutor(8) as pool:
         batcher = client.app.state.soundgan.batchers["tiny"]  # type: ignore[attr-defined]
-        makes, batcher.model = batcher.model, Slow(batcher.model)  # half a second, whatever it makes
+        makes, batcher.model = batcher.model, Held(batcher.model)
+
+        def at_work() -> int:
+            return sum(count for count, _ in batcher._making)
+
         try:
-            problem(client.get("/readyz"), 503)
-            pool.submit(client.post, SOUNDS, json={"n": 8}).result()
-            making = pool.submit(client.post, SOUNDS, json={"n": 8})
-            while not batcher._making:
-                time.sleep(0.01)
-            assert client.get("/readyz").status_code == 200, "eight sounds may take 1.6 s"
-            making.result()
             asked = [pool.submit(client.get, "/readyz") for _ in range(8)]
             assert {one.result().status_code for one in asked} == {503}
-            assert batcher.waiting <= 1, "one sound is tried, however many ask"
+            assert batcher.waiting + at_work() == 1, "one sound is tried, however many ask"
+            making = pool.submit(client.post, SOUNDS, json={"n": 8})
+            while batcher.waiting < 8:
+                time.sleep(0.01)
+            batcher.model.let_go(1)  # the one that was tried; the eight come next
+            while at_work() < 8:
+                time.sleep(0.01)
+            monkeypatch.setattr(health, "PATIENCE", 60.0)
+            assert client.get("/readyz").status_code == 200, "eight sounds may take eight minutes"
+            monkeypatch.setattr(health, "PATIENCE", 0.01)
+            time.sleep(0.1)
+            problem(client.get("/readyz"), 503)
         finally:
+            batcher.model.let_go(9)
             batcher.model = makes
+        assert making.result().status_code == 200
