@@ -18,7 +18,7 @@ from soundgan.training.diversity import CELL, Candidates
 from soundgan.training.networks import build_discriminator, build_generator
 
 NEW_TAPE = 8192  # sounds seen after which there is another tape of grain, so that no network learns it by heart
-CONSTANT_RATES = 8_000  # sounds seen until which learning rates stay as they are set
+CONSTANT_RATES = 1_000  # steps until which learning rates stay as they are set
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Players:
 
         (Karras et al. 2024, EDM2.) It needs no end to be known, and so stays the same for a longer budget.
         """
-        share = min(1.0, (CONSTANT_RATES / max(seen, 1)) ** 0.5)
+        share = min(1.0, (CONSTANT_RATES * settings.batch_size / max(seen, 1)) ** 0.5)
         rates = (self.generator_optimizer, settings.lr_G), (self.discriminator_optimizer, settings.lr_D)
         for optimizer, rate in rates:
             for group in optimizer.param_groups:
