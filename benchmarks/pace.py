@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,22 +17,62 @@ from torch.utils.flop_counter import FlopCounterMode
 from soundgan.dataset import Dataset
 from soundgan.settings import Settings
 from soundgan.training.chance import Chance
-from soundgan.training.device import pick_device, pick_precision
-from soundgan.training.loop import train
+from soundgan.training.checkpoint import Clock
+from soundgan.training.device import pick_device, pick_precision, processor
 from soundgan.training.networks import build_discriminator, build_generator
 from soundgan.training.objective import discriminator_loss, generator_loss, logits_of
-from soundgan.training.players import Painter, new_candidates
+from soundgan.training.players import Painter, new_candidates, new_players
+from soundgan.training.recorded import FIRST
+from soundgan.training.step import Step
 from soundgan.training.supervision import Supervision
 from soundgan.training.world import ALONE
 
 # Batch, channels, rows and columns of 3 × 3 convolutions: as the networks have them, and larger ones.
 SHAPES = ((8, 24, 32, 16), (32, 24, 32, 16), (32, 48, 16, 8), (64, 64, 32, 16), (8, 128, 64, 64), (16, 256, 16, 16))
+SHAPES_OF_A_GPU = (*SHAPES, (128, 256, 64, 64), (64, 512, 32, 32))
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 OURS = "ours"
+WARM_UP = FIRST + 2  # steps, after which a GPU has them recorded
 PLAIN = {
     "plain, exact penalties": True,
     "plain, finite differences": False,
 }
+
+
+class Ours:
+    """Steps as `soundgan.training.loop` makes them, without the checks, logs and snapshots between them."""
+
+    def __init__(self, dataset: Dataset, settings: Settings) -> None:
+        self.settings, self.device, self.clock = settings, pick_device(settings), Clock()
+        self.players = new_players(dataset, settings, self.device)
+        painter, precision = Painter(settings, dataset.representation), pick_precision(settings, self.device)
+        self.step = Step(dataset, settings, self.players, painter, self.clock, self.device, precision, ALONE)
+
+    def train(self, steps: int) -> float:
+        """Make some steps; returns real sounds seen a second."""
+        start = time.perf_counter()
+        with processor(self.settings):
+            for _ in range(steps - 1):
+                self._step()
+            loss = self._step()
+        assert loss.isfinite(), "a benchmark of a broken training says nothing"  # and waits for a GPU
+        return steps * self.settings.batch_size / (time.perf_counter() - start)
+
+    def flops(self) -> int:
+        """Floating-point operations in a step: those of convolutions and matrix products, a product and a sum are two.
+
+        Counted in a first step, which is recorded nowhere yet.
+        """
+        with FlopCounterMode(display=False) as counter:
+            self._step()
+        return counter.get_total_flops()
+
+    def _step(self) -> Tensor:
+        told = self.step(self.clock)
+        self.clock.seen += self.settings.batch_size
+        self.clock.steps += 1
+        self.players.take_average(0.999)
+        return told.loss_G
 
 
 class Plain:
@@ -54,6 +92,7 @@ class Plain:
         self.labels = torch.from_numpy(np.array(dataset.labels, np.int64)).to(self.device)
         candidates = new_candidates(settings, dataset.representation, len(dataset.label_names)).to(self.device)
         self.supervision = Supervision(dataset, settings, self.device, candidates, ALONE)
+        self.lately = torch.tensor(0.5, device=self.device)
         self.painter = Painter(settings, dataset.representation)
         about = dataset.representation, len(dataset.label_names)
         self.generator = build_generator(settings, *about).to(self.device)
@@ -98,7 +137,7 @@ class Plain:
         z = self.painter.latents(size, chance)
         z[::2] = self.supervision.nearest(rows[::2], z[::2])
         made = self.painter.paint(self.generator, twice, chance, z=z)
-        taught = self.supervision.compare(self.generator, made, z, rows[::2], 0.5)
+        taught = self.supervision.compare(self.generator, made, z, rows[::2], self.lately)
         loss = generator_loss(self.discriminator, real[::2], made, twice)
         (loss + taught.loss).backward()
         self.discriminator.requires_grad_(True)
@@ -137,22 +176,6 @@ def exact_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels: Ten
     return loss + settings.recognition * label_loss
 
 
-def flops_of_step(dataset: Dataset, settings: Settings) -> int:
-    """Floating-point operations in a step of our loop: those of convolutions and matrix products.
-
-    A product and a sum are two. Counted in the loop itself: what two steps and all around them need, less what one
-    does.
-    """
-
-    def counted(steps: int) -> int:
-        with tempfile.TemporaryDirectory() as folder, FlopCounterMode(display=False) as counter:
-            train(dataset, _for_sounds(settings, steps * settings.batch_size), Path(folder))
-        return counter.get_total_flops()
-
-    settings = settings.model_copy(update={"precision": "float32"})  # the count is the same, and "auto" makes trials
-    return counted(2) - counted(1)
-
-
 def convolution_pace(shape: tuple[int, int, int, int], precision: torch.dtype, device: torch.device) -> float:
     """FLOP/s of a 3 × 3 convolution forward and backward, channels-last, at the best of its runs."""
     batch, channels, rows, columns = shape
@@ -163,7 +186,7 @@ def convolution_pace(shape: tuple[int, int, int, int], precision: torch.dtype, d
     x.requires_grad_()
     weight.requires_grad_()
     best, spent, runs = float("inf"), 0.0, 0
-    while runs < 2 or (spent < 0.5 and runs < 100):
+    while runs < 2 or (spent < (0.1 if device.type == "cuda" else 0.5) and runs < 100):
         start = time.perf_counter()
         torch.autograd.grad(F.conv2d(x, weight, padding=1), (x, weight), gradient)
         if device.type == "cuda":
@@ -185,28 +208,25 @@ def measure(
     device = pick_device(settings)
     precision = str(pick_precision(settings, device)).removeprefix("torch.")
     settings = settings.model_copy(update={"precision": precision})
-    plain = {name: Plain(dataset, settings, exact=exact) for name, exact in PLAIN.items()}
-    pace: dict[str, list[float]] = {name: [] for name in (OURS, *PLAIN)}
-    peaks = {name: {_named(shape): 0.0 for shape in SHAPES} for name in PRECISIONS}
-    with tempfile.TemporaryDirectory() as name:
-        folder, seen, seconds = Path(name), 0, 0.0
-        for turn in range(rounds + 1):  # the first one only warms up
-            say(f"round {turn} of {rounds}")
-            made = steps if turn else 2
-            outcome = train(dataset, _for_sounds(settings, seen + made * settings.batch_size), folder)
-            ours = (outcome.clock.seen - seen) / (outcome.clock.seconds - seconds)
-            seen, seconds = outcome.clock.seen, outcome.clock.seconds
-            found = {OURS: ours} | {name: party.train(made) for name, party in plain.items()}
-            for party, value in found.items() if turn else ():
-                pace[party].append(value)
-            for kind, dtype in PRECISIONS.items() if turn else ():
-                for shape in SHAPES:
-                    reached = convolution_pace(shape, dtype, device)
-                    peaks[kind][_named(shape)] = max(peaks[kind][_named(shape)], reached)
+    flops = Ours(dataset, settings).flops()
+    parties: dict[str, Ours | Plain] = {OURS: Ours(dataset, settings)}
+    parties |= {name: Plain(dataset, settings, exact=exact) for name, exact in PLAIN.items()}
+    pace: dict[str, list[float]] = {name: [] for name in parties}
+    shapes = SHAPES_OF_A_GPU if device.type == "cuda" else SHAPES
+    peaks = {name: {_named(shape): 0.0 for shape in shapes} for name in PRECISIONS}
+    for turn in range(rounds + 1):  # the first one only warms up
+        say(f"round {turn} of {rounds}")
+        for name, party in parties.items():
+            found = party.train(steps if turn else WARM_UP)
+            pace[name] += [found] if turn else []
+        for kind, dtype in PRECISIONS.items() if turn else ():
+            for shape in shapes:
+                reached = convolution_pace(shape, dtype, device)
+                peaks[kind][_named(shape)] = max(peaks[kind][_named(shape)], reached)
     return {
         "device": device.type, "threads": torch.get_num_threads(), "precision": precision, "steps": steps,
         "batch_size": settings.batch_size, "size": settings.size, "shape": dataset.representation.shape,
-        "pace": pace, "flops": flops_of_step(dataset, settings), "peaks": peaks,
+        "pace": pace, "flops": flops, "peaks": peaks,
     }  # fmt: skip
 
 
@@ -220,10 +240,6 @@ def summary(figures: dict[str, Any]) -> dict[str, float]:
     reached = statistics.median(ours) / figures["batch_size"] * figures["flops"]
     told |= {f"share of {name}": float(reached / max(peak.values())) for name, peak in figures["peaks"].items()}
     return told | {"flops a second": float(reached)}
-
-
-def _for_sounds(settings: Settings, sounds: int) -> Settings:
-    return settings.model_copy(update={"sounds": sounds, "minutes": None, "num_epochs": None, "snapshot_minutes": 1e6})
 
 
 def _named(shape: tuple[int, ...]) -> str:

@@ -78,7 +78,7 @@ def our_settings(options: argparse.Namespace, rate: int, folder: Path) -> Settin
     values = {
         "dataroot": str(options.data), "saveroot": str(folder), "exclude": (options.test_pattern,),
         "sample_rate": rate, "duration": samples_of(rate) / rate, "size": options.size, "seed": options.seed,
-        "minutes": options.minutes, "ngpu": int(options.gpu),
+        "batch_size": options.batch, "minutes": options.minutes, "ngpu": int(options.gpu),
     }  # fmt: skip
     return check_settings(values, source="command line")
 
@@ -120,7 +120,7 @@ def train_baseline(name: str, options: argparse.Namespace, real: Real, folder: P
     return Made(Sounds(waves, rate, seconds, names=[file.name for file in files]), facts)
 
 
-def machine() -> str:
+def machine(gpu: bool) -> str:
     """What the pace depends on."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.exists() else []
@@ -128,7 +128,8 @@ def machine() -> str:
     processor = (names or [platform.processor() or platform.machine()])[0]
     threads = torch.get_num_threads()
     used = f"{threads} {'thread' if threads == 1 else 'threads'} on {os.cpu_count()} cores"
-    return f"{used} ({processor}), PyTorch {torch.__version__}"
+    card = f"{torch.cuda.get_device_name()} and " if gpu and torch.cuda.is_available() else ""
+    return f"{card}{used} ({processor}), PyTorch {torch.__version__}"
 
 
 def figures_of(row: Row | None) -> dict[str, Any]:
@@ -159,7 +160,7 @@ def compete(options: argparse.Namespace, record: Path) -> None:
         judged = judge(made.sounds, real.training, real.test, classifier=listener, seed=options.seed)
         row = {
             "name": name, "minutes": options.minutes, "seed": options.seed, "n": len(made.sounds),
-            "machine": machine(), **made.facts, "figures": figures_of(judged.row(GENERATED)),
+            "machine": machine(options.gpu), **made.facts, "figures": figures_of(judged.row(GENERATED)),
         }  # fmt: skip
         judges = {"embedding": judged.embedding, "ceiling": figures_of(judged.row(CEILING))}
         add_row(record, conditions, judges, key, row)
@@ -173,8 +174,11 @@ def row_name(name: str, options: argparse.Namespace) -> str:
 
 
 def sized_name(name: str, options: argparse.Namespace) -> str:
-    """A name, and the size of our networks where it is not the usual one."""
-    return name if options.size == Settings().size else f"{name}, size {options.size}"
+    """A name, and size and batch of our networks where they are not the usual ones, and a GPU where one is used."""
+    usual = Settings()
+    size = f", size {options.size}" if options.size != usual.size else ""
+    batch = f", batch {options.batch}" if options.batch != usual.batch_size else ""
+    return f"{name}{size}{batch}{', on a GPU' if options.gpu else ''}"
 
 
 def judged_rate(data: Path, asked: int | None) -> int:
@@ -218,7 +222,10 @@ def speed(options: argparse.Namespace, record: Path) -> None:
     dataset = prepare(options.data, settings, options.work / "pace" / "cache")
     measured = pace.measure(dataset, settings, rounds=options.rounds, steps=options.steps, say=say)
     figures = read_record(record)
-    figures.setdefault("speed", {})[sized_name(options.data.name, options)] = {"machine": machine(), **measured}
+    figures.setdefault("speed", {})[sized_name(options.data.name, options)] = {
+        "machine": machine(options.gpu),
+        **measured,
+    }
     save(record, figures)
 
 
@@ -232,6 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--only", action="append", choices=(OURS, *NAMES), help="train this one; may be given several times")
     add("--width", type=int, help="of the baselines; those of their papers if left out")
     add("--size", type=int, default=Settings().size, help="of our networks (%(default)s)")
+    add("--batch", type=int, default=Settings().batch_size, help="sounds in a step of ours (%(default)s)")
     add("--rate", type=int, help="Hz at which all compete; 16000 if left out, or less where the data has less")
     add("--seed", type=int, default=0)
     add("--gpu", action="store_true", help="train on a GPU if there is one; otherwise on the processor")

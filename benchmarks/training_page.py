@@ -144,12 +144,13 @@ def speed(measured: dict[str, Any]) -> str:
     return "\n\n".join([
         """## Pace
 
-Real sounds seen a second by our loop, and by the same networks with the same optimizer in plain PyTorch: float32,
-eager, channels first. "Exact penalties" plays as R3GAN is published: R1 and R2 by differentiating twice, on every pair,
-and the real paintings judged anew for the Generator. "Finite differences" plays the very game of our loop. All parties
-take turns in every round; medians over rounds, then the median of the ratios within a round. Operations are counted in
-the loop itself (convolutions and matrix products, a product and a sum are two), and set against the fastest of several
-3 × 3 convolutions, forward and backward, channels-last.""",
+Real sounds seen a second by the steps of our loop, and by the same networks with the same optimizer in plain PyTorch:
+float32, eager, channels first. "Exact penalties" plays as R3GAN is published: R1 and R2 by differentiating twice, on
+every pair, and the real paintings judged anew for the Generator. "Finite differences" plays the very game of our loop.
+All parties take turns in every round; medians over rounds, then the median of the ratios within a round. Operations are
+counted in the loop itself (convolutions and matrix products, a product and a sum are two), and set against the fastest
+of several 3 × 3 convolutions, forward and backward, channels-last. On a GPU float32 is what PyTorch makes of it
+unasked: its convolutions round to TF32 first.""",
         *(one_pace(name, found) for name, found in sorted(measured.items())),
     ])  # fmt: skip
 
@@ -174,7 +175,7 @@ def one_pace(name: str, found: dict[str, Any]) -> str:
         [f"at least {FASTER:g} × the sounds/s of plain float32 PyTorch", f"{number(faster)} ×", met(faster >= FASTER)],
         [
             f"at least {SHARE:.0%} of the bfloat16 peak",
-            f"{share:.0%}",
+            f"{share:.1%}",
             "says nothing" if emulated else met(share >= SHARE),
         ],
     ]
@@ -194,10 +195,10 @@ def one_pace(name: str, found: dict[str, Any]) -> str:
     )
     work = wrapped(
         f"A step is {found['flops'] / 1e9:.1f} GFLOP, so that the loop computes {told['flops a second'] / 1e9:.0f} "
-        f"GFLOP/s: {own:.0%} of the {fastest / 1e9:.0f} GFLOP/s that the fastest convolution reaches in "
+        f"GFLOP/s: {own:.1%} of the {fastest / 1e9:.0f} GFLOP/s that the fastest convolution reaches in "
         f"{found['precision']}."
     )
-    return f"""### {name.capitalize()}
+    return f"""### {name[:1].upper()}{name[1:]}
 
 {ran}
 

@@ -149,17 +149,17 @@ def test_processes_change_their_shares_as_one_changes_all(paintings: Tensor) -> 
 
 @given(probability=st.floats(0, MOST), right=st.floats(0, 1), sounds=st.integers(1, 4096))
 def test_it_adapts_against_what_the_discriminator_knows(probability: float, right: float, sounds: int) -> None:
-    after = adapted(probability, right, sounds)
-    assert 0 <= after <= MOST
+    after = adapted(torch.tensor(probability), torch.tensor(right), sounds).item()
+    assert 0 <= after <= MOST + 1e-6
     if right > TARGET:
-        assert after > probability or after == MOST
+        assert after > probability or after == pytest.approx(MOST)
     else:
         assert after < probability or after == 0
-    assert abs(after - probability) <= sounds / PACE + 1e-12
+    assert abs(after - probability) <= sounds / PACE + 1e-6
 
 
 def test_a_sure_discriminator_sees_changes_as_often_as_can_be_in_the_end() -> None:
-    probability = 0.0
+    probability = torch.tensor(0.0)
     for _ in range(PACE // 16):
-        probability = adapted(probability, 1.0, 16)
-    assert probability == MOST
+        probability = adapted(probability, torch.tensor(1.0), 16)
+    assert probability.item() == pytest.approx(MOST)

@@ -195,7 +195,7 @@ def test_pace_counts_what_it_measures(tiny_dataset: Dataset, tiny_settings: Any,
     found = pace.measure(tiny_dataset, settings, rounds=1, steps=2)
     assert all(len(values) == 1 and values[0] > 0 for values in found["pace"].values())
     # Twice the batch is twice the work, but for the mapping of labels, which is no product.
-    twice = pace.flops_of_step(tiny_dataset, settings.model_copy(update={"batch_size": 8}))
+    twice = pace.Ours(tiny_dataset, settings.model_copy(update={"batch_size": 8})).flops()
     assert found["flops"] > 0 and twice == 2 * found["flops"]
     told = pace.summary({**found, "pace": {pace.OURS: [8.0, 10.0], **{name: [2.0, 5.0] for name in pace.PLAIN}}})
     assert [told[f"faster than {name}"] for name in pace.PLAIN] == [3.0, 3.0]

@@ -24,7 +24,7 @@ from soundgan import audio
 from soundgan.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
-from soundgan.training import loop
+from soundgan.training import loop, step
 from soundgan.training.chance import Chance, order
 from soundgan.training.checkpoint import Clock, load_checkpoint, save_checkpoint
 from soundgan.training.loop import Outcome, train
@@ -74,13 +74,13 @@ def test_the_loop_shows_every_sound_once_in_a_pass(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[bytes] = []
-    original = loop.discriminator_loss
+    original = step.discriminator_loss
 
     def watching(discriminator: Any, real: torch.Tensor, *others: Any, **kwargs: Any) -> Any:
         shown.extend(np.ascontiguousarray(painting).tobytes() for painting in real.numpy())
         return original(discriminator, real, *others, **kwargs)
 
-    monkeypatch.setattr(loop, "discriminator_loss", watching)
+    monkeypatch.setattr(step, "discriminator_loss", watching)
     every = sorted(np.array(painting).tobytes() for painting in tiny_dataset.paintings)
     train(tiny_dataset, tiny_settings(sounds=20), tmp_path)
     train(tiny_dataset, tiny_settings(sounds=48), tmp_path)
@@ -92,23 +92,23 @@ def test_instance_noise_decays_to_nothing(
 ) -> None:
     settings = tiny_settings(initial_noise_std=0.4, noise_decay_rate=0.5)
     measured: list[float] = []
-    original = loop.discriminator_loss
+    original = step.discriminator_loss
 
     def watching(discriminator: Any, real: torch.Tensor, *others: Any, **kwargs: Any) -> Any:
         index = order(settings.seed, 4 * len(measured), 4, len(tiny_dataset))
         measured.append((real - torch.tensor(tiny_dataset.paintings[index.numpy()])).std().item())
         return original(discriminator, real, *others, **kwargs)
 
-    monkeypatch.setattr(loop, "discriminator_loss", watching)
+    monkeypatch.setattr(step, "discriminator_loss", watching)
     train(tiny_dataset, settings, tmp_path)
-    assert measured[:8] == pytest.approx([0.4 * 0.5**step for step in range(8)], rel=0.05)
+    assert measured[:8] == pytest.approx([0.4 * 0.5**k for k in range(8)], rel=0.05)
     assert measured[-2:] == [0, 0]
 
 
 def test_no_network_learns_from_the_loss_of_the_other(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    losses = {"discriminator": loop.discriminator_loss, "generator": loop.generator_loss}
+    losses = {"discriminator": step.discriminator_loss, "generator": step.generator_loss}
     judges: list[torch.nn.Module] = []
     states: list[tuple[list[torch.Tensor], list[torch.Tensor | None]]] = []
 
@@ -142,8 +142,8 @@ def test_no_network_learns_from_the_loss_of_the_other(
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in players.generator.parameters())
         average(players, decay)
 
-    monkeypatch.setattr(loop, "discriminator_loss", for_discriminator)
-    monkeypatch.setattr(loop, "generator_loss", for_generator)
+    monkeypatch.setattr(step, "discriminator_loss", for_discriminator)
+    monkeypatch.setattr(step, "generator_loss", for_generator)
     monkeypatch.setattr(Players, "take_average", after_the_step)
     train(tiny_dataset, tiny_settings(sounds=12), tmp_path)
     assert len(states) == 3

@@ -26,12 +26,13 @@ def test_learning_rates_stay_and_then_fall_with_the_square_root_of_the_sounds_se
     players: Players, tiny_settings: TinySettings
 ) -> None:
     settings = tiny_settings(lr_G=2e-3, lr_D=1e-3)
-    for seen in (0, 8, CONSTANT_RATES):
+    constant = CONSTANT_RATES * settings.batch_size
+    for seen in (0, 8, constant):
         players.set_rates(settings, seen)
         assert rates(players) == [2e-3, 1e-3]
-    players.set_rates(settings, 4 * CONSTANT_RATES)
+    players.set_rates(settings, 4 * constant)
     assert rates(players) == pytest.approx([1e-3, 5e-4])
-    players.set_rates(settings, 400 * CONSTANT_RATES)
+    players.set_rates(settings, 400 * constant)
     assert rates(players) == pytest.approx([1e-4, 5e-5])
     players.set_rates(settings, 0)  # they follow from the sounds seen, not from what they were
     assert rates(players) == [2e-3, 1e-3]

@@ -19,7 +19,7 @@ from training_folder import NAME, assert_same_best, assert_same_bits, clock_of, 
 
 from soundgan.dataset import Dataset, prepare
 from soundgan.errors import TrainingError
-from soundgan.training import augment, loop, quality
+from soundgan.training import augment, loop, quality, step
 from soundgan.training.best import BEST, read_check
 from soundgan.training.loop import train
 from soundgan.training.page import REPORT
@@ -70,14 +70,14 @@ def started(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) 
 
 def at_sounds(monkeypatch: pytest.MonkeyPatch, seen: int, act: Any) -> None:
     """Let `act` happen in the step that begins when `seen` sounds have been seen."""
-    original = loop.order
+    original = step.order
 
     def acting(seed: int, position: int, size: int, recordings: int) -> torch.Tensor:
         if position == seen:
             act()
         return original(seed, position, size, recordings)
 
-    monkeypatch.setattr(loop, "order", acting)
+    monkeypatch.setattr(step, "order", acting)
 
 
 def test_what_is_reproduced_holds_changes_and_checks(uninterrupted: Path) -> None:
@@ -204,15 +204,15 @@ def test_a_second_signal_interrupts_at_once(
     assert not (tmp_path / NAME).exists()
 
 
-def nan_from(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+def nan_from(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
     """Let the Discriminator's loss be NaN from a step on."""
-    original, calls = loop.discriminator_loss, count()
+    original, calls = step.discriminator_loss, count()
 
     def broken(*args: Any, **kwargs: Any) -> Any:
         judged = original(*args, **kwargs)
-        return judged._replace(loss=judged.loss * float("nan")) if next(calls) >= step else judged
+        return judged._replace(loss=judged.loss * float("nan")) if next(calls) >= first else judged
 
-    monkeypatch.setattr(loop, "discriminator_loss", broken)
+    monkeypatch.setattr(step, "discriminator_loss", broken)
 
 
 @pytest.mark.parametrize("log_every", [1, 25])

@@ -89,13 +89,13 @@ def test_a_perfect_pupil_has_nothing_to_learn_but_pitch(
     index = torch.tensor([3, 20])
     made = paintings[index].repeat_interleave(2, dim=0)
     frames = tiny_dataset.representation.frames
-    taught = supervision.compare(Singer(OCTAVES, frames), made, torch.randn(4, NZ), index, 1.0)
+    taught = supervision.compare(Singer(OCTAVES, frames), made, torch.randn(4, NZ), index, torch.tensor(1.0))
     assert taught.missed == taught.texture_error == taught.variety == 0
     weights = pitch_weights(torch.from_numpy(np.array(tiny_dataset.pitch.periodicity)))[index]
     assert weights.sum() > 0
     off = (OCTAVES - torch.from_numpy(np.log2(tiny_dataset.pitch.hz / LOWEST))[index]).abs()
     assert taught.pitch_error.item() == pytest.approx((weights * off).mean().item(), rel=1e-5)
-    mute = supervision.compare(Mute(), made, torch.randn(4, NZ), index, 1.0)
+    mute = supervision.compare(Mute(), made, torch.randn(4, NZ), index, torch.tensor(1.0))
     assert mute.pitch_error == mute.loss == 0
 
 
@@ -109,7 +109,7 @@ def test_each_strength_is_that_of_its_part(
     index = torch.tensor([3, 20])
     rep = tiny_dataset.representation
     made = torch.randn(4, 1, *rep.shape).clamp(-1, 1)
-    taught = supervision.compare(Singer(OCTAVES, rep.frames), made, torch.randn(4, NZ), index, 0.4)
+    taught = supervision.compare(Singer(OCTAVES, rep.frames), made, torch.randn(4, NZ), index, torch.tensor(0.4))
     of_part = {
         "imle": taught.missed,
         "texture": taught.texture_error,
@@ -126,7 +126,7 @@ def test_enough_variety_is_not_raised_further(
 ) -> None:
     supervision = guide(tiny_dataset, tiny_settings, candidates, imle=0.0, texture=0.0, pitch=0.0)
     made, index = torch.randn(4, 1, *tiny_dataset.representation.shape), torch.tensor([3, 20])
-    taught = supervision.compare(Mute(), made, torch.randn(4, NZ), index, 1.3)
+    taught = supervision.compare(Mute(), made, torch.randn(4, NZ), index, torch.tensor(1.3))
     assert taught.loss == 0
 
 
@@ -140,8 +140,8 @@ def test_all_channels_are_taught(
     made = paintings[index].expand(2, 3, -1, -1)
     supervision.keep(torch.randn(2, NZ), made, labels[index].repeat(2))
     assert supervision.nearest(index, torch.randn(1, NZ)).shape == (1, NZ)
-    assert supervision.compare(Mute(), made, torch.randn(2, NZ), index, 1.0).loss == 0
+    assert supervision.compare(Mute(), made, torch.randn(2, NZ), index, torch.tensor(1.0)).loss == 0
     wrong = torch.stack([made[:, 0], made[:, 1], -made[:, 2]], dim=1)
-    taught = supervision.compare(Mute(), wrong, torch.randn(2, NZ), index, 1.0)
+    taught = supervision.compare(Mute(), wrong, torch.randn(2, NZ), index, torch.tensor(1.0))
     assert taught.missed > 0
     assert cells(wrong).shape[1] == three.paintings.shape[2]

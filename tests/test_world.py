@@ -44,14 +44,14 @@ import torch
 from soundgan.dataset import prepare
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
-from soundgan.training import augment, loop
+from soundgan.training import augment, loop, step
 from soundgan.training.world import join
 
 torch.set_default_dtype(torch.float64)
 torch.Tensor.float = torch.Tensor.double
 loop.LOG_EVERY, loop.save_snapshot, augment.PACE = 1, lambda *args: None, 20
 settings, place = Settings.model_validate_json(sys.argv[1]), Path(sys.argv[2])
-batch, told, written, reports = loop.order, {}, [], []
+batch, told, written, reports = step.order, {}, [], []
 
 def watch(event, details):
     if event == "open" and (details[2] or 0) & (os.O_WRONLY | os.O_RDWR):
@@ -64,7 +64,7 @@ def at(seen, act):
         if position == seen:
             act()
         return batch(seed, position, size, recordings)
-    loop.order = acting
+    step.order = acting
 
 def error_of(act):
     try:
@@ -258,12 +258,12 @@ def test_alone_nothing_is_gathered() -> None:
 
 @pytest.mark.parametrize("shape", [(64,), (1, 16, 32)])
 def test_chance_is_shared_without_changing_it(shape: tuple[int, ...]) -> None:
-    cpu, grain = torch.device("cpu"), Grain(preset(8000, 0.25))
+    cpu, tape = torch.device("cpu"), torch.from_numpy(Grain(preset(8000, 0.25)).tape)
     whole, shares = Chance(3, 40, cpu), [Chance(3, 40, cpu, World(k, 4)) for k in range(4)]
     for _ in range(2):
         assert torch.equal(torch.cat([share.normal(2, *shape) for share in shares]), whole.normal(8, *shape))
         assert torch.equal(torch.cat([share.uniform(2, *shape) for share in shares]), whole.uniform(8, *shape))
-        assert torch.equal(torch.cat([share.pieces(grain, 2) for share in shares]), whole.pieces(grain, 8))
+        assert torch.equal(torch.cat([share.pieces(tape, 16, 2) for share in shares]), whole.pieces(tape, 16, 8))
 
 
 def test_a_process_without_a_launcher_is_alone(tiny_settings: TinySettings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,8 +98,8 @@ class Settings(BaseModel):
         default=1e-3,
         gt=0,
         le=1,
-        description="Learning rate of the Generator (Adam) at the start; from 8,000 sounds seen on it falls with their "
-        "square root.",
+        description="Learning rate of the Generator (Adam) at the start; from 1,000 steps on it falls with the square "
+        "root of the sounds seen.",
     )
     lr_D: float = Field(
         default=1e-3, gt=0, le=1, description="Learning rate of the Discriminator (Adam), in the same way."

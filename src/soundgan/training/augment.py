@@ -23,15 +23,13 @@ TARGET = 0.7  # share of pairs that the Discriminator should judge right
 PACE = 20_000  # sounds seen in which the probability goes from 0 to 1
 
 
-def augment(paintings: Tensor, probability: float, chance: Chance) -> Tensor:
+def augment(paintings: Tensor, probability: float | Tensor, chance: Chance) -> Tensor:
     """Each painting with each of four changes, at this probability, in its own way; differentiable.
 
     Silence is the floor of -1: what a shift uncovers and a blank covers is silent.
 
     Shape: (n, nc, bands, frames) → the same.
     """
-    if probability <= 0:
-        return paintings
     n, _, bands, frames = paintings.shape
     draw = chance.uniform(n, 9)
     often = (draw[:, :4] < probability).unbind(1)
@@ -58,11 +56,11 @@ def augment(paintings: Tensor, probability: float, chance: Chance) -> Tensor:
     there &= ~(blank & often[3][:, None, None])
 
     moved = torch.where(moved > -1, bounded(moved + louder[:, None, None, None]), moved)
-    changed = torch.where(there[:, None], moved, -1.0)
+    changed = moved.masked_fill(~there[:, None], -1.0)
     return changed.contiguous(memory_format=torch.channels_last)
 
 
-def adapted(probability: float, judged_right: float, sounds: int) -> float:
+def adapted(probability: Tensor, judged_right: Tensor, sounds: int) -> Tensor:
     """The probability after a step of so many sounds: up if the Discriminator was right too often, else down."""
-    direction = 1 if judged_right > TARGET else -1
-    return min(MOST, max(0.0, probability + direction * sounds / PACE))
+    direction = 2.0 * (judged_right > TARGET) - 1
+    return (probability + direction * sounds / PACE).clamp(0, MOST)

@@ -44,14 +44,17 @@ def arithmetic(device: torch.device, precision: torch.dtype) -> AbstractContextM
 def processor(settings: Settings) -> Iterator[None]:
     """Set PyTorch's threads, and flush denormal numbers to zero, which cost a processor a hundred times the usual.
 
-    Both belong to the whole process, and are as before afterwards.
+    A GPU is held to convolutions that have the same bits every time. All belongs to the whole process, and is as before
+    afterwards.
     """
-    threads = torch.get_num_threads()
+    threads, reproducible = torch.get_num_threads(), torch.backends.cudnn.deterministic
     torch.set_num_threads(settings.threads or threads)
     torch.set_flush_denormal(True)
+    torch.backends.cudnn.deterministic = True
     try:
         yield
     finally:
+        torch.backends.cudnn.deterministic = reproducible
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
 

@@ -123,11 +123,12 @@ class Candidates(nn.Module):
         same = labels[:, None] == labels
         place = (self.place[labels] + same.tril(-1).sum(1)) % self.each
         self.place.index_add_(0, labels, torch.ones_like(labels))
-        last = same.triu(1).sum(1) < self.each  # a place is written once: which of two would stay is not defined
-        labels, place = labels[last], place[last]
+        # Where two share a place, both write the later one: which of two would stay is not defined.
+        shared = same & (place[:, None] == place)
+        last = (shared * torch.arange(len(labels), device=labels.device)).amax(1)
         self.latents[labels, place] = latents[last]
         self.paintings[labels, place] = painted[last]
-        self.there[labels, place] = True
+        self.there[labels, place] = torch.ones_like(labels, dtype=torch.bool)  # a mere True would come from the CPU
 
     @torch.no_grad()
     def nearest(self, near: Tensor, labels: Tensor) -> Tensor:
@@ -137,11 +138,9 @@ class Candidates(nn.Module):
 
         Shape: cells of recordings (n, width), (n,) → latents (n, nz).
         """
-        place = torch.empty_like(labels)
-        for label in labels.unique():
-            apart = torch.cdist(near[labels == label].to(self.paintings), self.paintings[label], p=1)
-            place[labels == label] = apart.masked_fill(~self.there[label], math.inf).argmin(1)
-        self.there[labels, place] = False
+        apart = torch.cdist(near.to(self.paintings)[:, None], self.paintings[labels], p=1)[:, 0]
+        place = apart.masked_fill(~self.there[labels], math.inf).argmin(1)
+        self.there[labels, place] = torch.zeros_like(labels, dtype=torch.bool)
         return self.latents[labels, place]
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from soundgan.pitch import HIGHEST, LOWEST
 from soundgan.spectrogram import Representation
+from soundgan.training.enlarged import Enlarged
 
 STEP = 4  # frames from one number of the pitch to the next
 QUICK = 3.0  # times that the pitch learns faster than the rest
@@ -39,6 +40,7 @@ class Harmonics(nn.Module):
         self.to_pitch = nn.Linear(width, 1 + representation.frames // STEP)
         bin_width = representation.sample_rate / representation.n_fft
         blurs = 2 * np.maximum(np.gradient(representation.centres), bin_width)
+        self.to_frames = Enlarged(representation.frames // STEP, factor=STEP)
         self.register_buffer("centres", torch.tensor(representation.centres, dtype=torch.float32), persistent=False)
         self.register_buffer("blurs", torch.tensor(blurs, dtype=torch.float32), persistent=False)
 
@@ -51,8 +53,8 @@ class Harmonics(nn.Module):
         """The pitch of every frame, in octaves above the lowest (`soundgan.pitch`): (n, width) → (n, frames)."""
         with torch.autocast(w.device.type, enabled=False):
             numbers = QUICK * self.to_pitch(w.float())
-            moved = F.interpolate(numbers[:, None, 1:], scale_factor=float(STEP), mode="linear", align_corners=False)
-            return math.log2(HIGHEST / LOWEST) * torch.sigmoid(numbers[:, :1] + moved[:, 0])
+            moved = self.to_frames(numbers[:, None, 1:])[:, 0]
+            return math.log2(HIGHEST / LOWEST) * torch.sigmoid(numbers[:, :1] + moved)
 
     def stripes(self, pitch: Tensor) -> Tensor:
         """Stripes from -1 to 1, high at every harmonic and low between and below: (n, frames) → (n, 1, bands, frames).

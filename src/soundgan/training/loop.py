@@ -12,33 +12,27 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from soundgan.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
-from soundgan.training.augment import adapted, augment
 from soundgan.training.best import Best, load_best
 from soundgan.training.budget import Budget
-from soundgan.training.chance import Chance, order
 from soundgan.training.checkpoint import CHECKPOINT, Clock, load_checkpoint, save_checkpoint
-from soundgan.training.device import arithmetic, pick_device, pick_precision, processor
+from soundgan.training.device import pick_device, pick_precision, processor
 from soundgan.training.health import check_finite, check_health
 from soundgan.training.log import Log
-from soundgan.training.objective import discriminator_loss, generator_loss
 from soundgan.training.page import failures_told, write_report
 from soundgan.training.players import Painter, new_players
 from soundgan.training.quality import Check, Examiner, due
 from soundgan.training.resume import read_before
 from soundgan.training.snapshot import save_snapshot
+from soundgan.training.step import Step, Told
 from soundgan.training.stopping import stop_signal
-from soundgan.training.supervision import Supervision
 from soundgan.training.world import ALONE, World
 
 LOG_EVERY = 25  # steps
-VARIETY_HALF_LIFE = 256  # sounds over which the variety of paintings is averaged
 
 
 class Progress(NamedTuple):
@@ -95,11 +89,6 @@ def train(
         raise TrainingError(f"{told}: make it a multiple of {2 * world.size}, or start another number of them")
     device, budget = pick_device(settings), Budget(settings, len(dataset.labels))
     players, painter = new_players(dataset, settings, device), Painter(settings, dataset.representation)
-    paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
-    labels = torch.from_numpy(np.array(dataset.labels, np.int64))
-    supervision = Supervision(dataset, settings, device, players.candidates, world)
-    if device.type == "cuda":
-        paintings, labels = paintings.to(device), labels.to(device)
 
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / CHECKPOINT
@@ -130,6 +119,7 @@ def train(
     if world.first:
         announce(f"Training on {machine}")
 
+    step = Step(dataset, settings, players, painter, clock, device, precision, world)
     log = Log(folder, clock.seen) if world.first else None
     examiner = Examiner(dataset, settings, painter) if world.first else None
     best = Best(folder, anew=clock.seen == 0) if world.first else None
@@ -140,7 +130,7 @@ def train(
         nonlocal check, warned
         if examiner is None or best is None or log is None:
             return
-        check_health(players, painter, paintings, labels, clock, settings)
+        check_health(players, painter, step.paintings, step.labels, clock, settings)
         check = examiner.check(players.average, clock.seen)
         best.offer(check, players.average)
         log.write(clock, {name: value for name, value in check._asdict().items() if name != "seen"})
@@ -151,105 +141,39 @@ def train(
                 "the networks begin to learn the recordings by heart; more recordings would help"
             )
 
-    def strength() -> float:
-        """How often paintings are changed now."""
-        return clock.augment if settings.augment is None else settings.augment
-
-    def shown(sounds: Tensor, chance: Chance) -> Tensor:
-        """What the Discriminator sees of paintings, real or made."""
-        sounds = augment(sounds, strength(), chance)
-        noise_std = settings.initial_noise_std * settings.noise_decay_rate**clock.steps
-        return sounds + noise_std * chance.normal(*sounds.shape) if noise_std > 1e-4 else sounds
-
     def save() -> None:
-        check_health(players, painter, paintings, labels, clock, settings)
+        check_health(players, painter, step.paintings, step.labels, clock, settings)
+        step.tell(clock)
         save_checkpoint(checkpoint, players, clock, made_with)
         save_snapshot(folder / "snapshots", players.average, dataset, settings, painter, clock.seen)
         write_report(folder, dataset, settings)
 
-    told = failures_told(folder, dataset, settings) if world.first else nullcontext()
-    with stop_signal() as stop, log or nullcontext(), processor(settings), told:
+    failing = failures_told(folder, dataset, settings) if world.first else nullcontext()
+    with stop_signal() as stop, log or nullcontext(), processor(settings), failing:
         if best and best.check:
             budget.found_best(best.check.seen)
         # One clock decides, that of the first process; every one may be asked to stop.
         while not world.agree((world.first and budget.spent(clock)) or stop.is_set()):
-            batch = order(settings.seed, clock.seen, settings.batch_size, len(labels))
-            index = world.shard(batch).to(labels.device)
-            label = labels[index].to(device)
-            chance = Chance(settings.seed, clock.seen, device, world)
-            players.set_rates(settings, clock.seen)
-
-            # The Discriminator learns to tell them from paintings made for the same labels.
-            real = paintings[index].to(device, memory_format=torch.channels_last).expand(-1, settings.nc, -1, -1)
-            real = shown(real, chance)
-            with arithmetic(device, precision), torch.no_grad():
-                z = painter.latents(len(label), chance)
-                made = painter.paint(players.generator, label, chance, z=z)
-                supervision.keep(z, made, label)
-                made = shown(made, chance)
-            steps = torch.cat([chance.normal(*half.shape) for half in (real, made)])
-            players.discriminator_optimizer.zero_grad()
-            with arithmetic(device, precision):
-                judged = discriminator_loss(
-                    players.discriminator,
-                    real,
-                    made,
-                    label,
-                    steps,
-                    gamma=settings.penalty,
-                    sigma=settings.penalty_sigma,
-                    recognition=settings.recognition,
-                )
-            judged.loss.backward()
-            world.average_gradients(players.discriminator)
-            players.discriminator_optimizer.step()
-
-            # The Generator learns to make them harder to tell, two of each label: one from new noise, and one from
-            # that which came nearest to the recording.
-            players.generator_optimizer.zero_grad()
-            players.discriminator.requires_grad_(False)
-            with arithmetic(device, precision):
-                twice = label[::2].repeat_interleave(2)
-                z = painter.latents(len(twice), chance)
-                z[::2] = supervision.nearest(batch[::2], z[::2])
-                made = painter.paint(players.generator, twice, chance, z=z)
-                taught = supervision.compare(players.generator, made, z, index[::2], clock.variety)
-                made_loss = generator_loss(players.discriminator, real[::2], shown(made, chance), twice)
-            (made_loss + taught.loss).backward()
-            players.discriminator.requires_grad_(True)
-            world.average_gradients(players.generator)
-            players.generator_optimizer.step()
-
+            told = step(clock)
             before_step = clock.seen
             clock.seen += settings.batch_size
             clock.steps += 1
-            lately = world.mean({"right": judged.correct.item(), "variety": taught.variety.item()})
-            clock.augment = adapted(clock.augment, lately["right"], settings.batch_size)
-            forgotten = 1 - 0.5 ** (settings.batch_size / VARIETY_HALF_LIFE)
-            clock.variety += forgotten * (lately["variety"] - clock.variety)
             players.take_average(0.5 ** (settings.batch_size / max(settings.ema * clock.seen, settings.batch_size)))
             if due(before_step, clock.seen):
                 examine()
                 if best and best.check:
                     budget.found_best(best.check.seen)
+            losses = None
+            if clock.steps % LOG_EVERY == 0:  # before the time is taken, as it waits for the device
+                losses = world.mean(dict(zip(Told._fields, torch.stack(told).tolist(), strict=True)))
+                step.tell(clock)
             now = time.monotonic()
             clock.seconds = seconds_before + now - started
 
-            if clock.steps % LOG_EVERY == 0:
-                shares = {
-                    "loss_D": judged.loss.item(),
-                    "loss_G": made_loss.item(),
-                    "judged_right": judged.correct.item(),
-                    "penalty": judged.penalty.item(),
-                    "label_loss": judged.label_loss.item(),
-                    "missed": taught.missed.item(),
-                    "texture_error": taught.texture_error.item(),
-                    "pitch_error": taught.pitch_error.item(),
-                }
-                losses = world.mean(shares)
+            if losses is not None:
                 check_finite(losses, clock)
                 speed = (clock.seen - seen_before) / (now - started)
-                adapting = {"augment": strength(), "variety": clock.variety}
+                adapting = {"augment": float(step.strength), "variety": clock.variety}
                 if log is not None:
                     log.write(clock, {**losses, **adapting, "sounds_per_second": speed})
                     left = budget.seconds_left(clock, speed)
@@ -263,6 +187,7 @@ def train(
                 examine()
             save()
         interrupted = world.agree(stop.is_set())
+        step.tell(clock)
     found = None
     if best is not None and best.check is not None:
         found = load_best(best.path, players.average)

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from soundgan.settings import Settings
 from soundgan.spectrogram import Representation
 from soundgan.training.dcgan import DCGANDiscriminator, DCGANGenerator
+from soundgan.training.enlarged import Enlarged
 from soundgan.training.harmonics import Harmonics
 from soundgan.training.patches import PATCH, Patches
 
@@ -49,6 +50,8 @@ class Generator(nn.Module):
         self.dense = nn.Linear(STYLE, self.grid[0] * self.grid[1] * self.grid[2])
         self.stages = nn.ModuleList(StyledBlock(width) for width in widths)
         self.widenings = nn.ModuleList(nn.Conv2d(wide, narrow, 1) for wide, narrow in pairwise(widths))
+        self.doublings = nn.ModuleList(Enlarged(rows // side, columns // side, factor=2) for side in (16, 8))
+        self.to_full_size = Enlarged(rows // PATCH, columns // PATCH, factor=PATCH)
         self.to_patches = Patches(size, nc)
         self.to_graininess = nn.Conv2d(size, nc, 1)
         self.to_harmonicity = nn.Conv2d(size, nc, 1)
@@ -80,17 +83,21 @@ class Generator(nn.Module):
         x = self.dense(w).view(-1, *self.grid)
         for index, stage in enumerate(self.stages):
             if index:
-                x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-                x = self.widenings[index - 1](x)
+                x = self.widenings[index - 1](self.doublings[index - 1](x))
             x = stage(x, w)
         x = F.leaky_relu(x, 0.2)
-        grained = MOST_GRAIN * _strength(self.to_graininess(x)) * grain
+        grained = MOST_GRAIN * self._strength(self.to_graininess(x)) * grain
         # Recordings teach the pitch: what would make one painting pass for real moves every stripe elsewhere.
         stripes = self.harmonics.stripes(self.harmonics.pitch(w).detach())
-        return bounded(self.to_patches(x) + grained + MOST_HARMONIC * _strength(self.to_harmonicity(x)) * stripes)
+        return bounded(self.to_patches(x) + grained + MOST_HARMONIC * self._strength(self.to_harmonicity(x)) * stripes)
 
     def forward(self, z: Tensor, labels: Tensor, grain: Tensor) -> Tensor:
         return self.paint(self.mapping(z, labels), grain)
+
+    def _strength(self, x: Tensor) -> Tensor:
+        """From 0 to 1, at full size: (n, nc, rows / 4, columns / 4) → (n, nc, rows, columns)."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.to_full_size(torch.sigmoid(x.float()))
 
 
 class Discriminator(nn.Module):
@@ -208,11 +215,6 @@ def _draw_weights(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, a=0.2)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-
-
-def _strength(x: Tensor) -> Tensor:
-    """From 0 to 1, at full size: (n, nc, rows / 4, columns / 4) → (n, nc, rows, columns)."""
-    return F.interpolate(torch.sigmoid(x.float()), scale_factor=float(PATCH), mode="bilinear", align_corners=False)
 
 
 def _unit_variance(x: Tensor) -> Tensor:

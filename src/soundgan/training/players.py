@@ -18,7 +18,7 @@ from soundgan.training.diversity import CELL, Candidates
 from soundgan.training.networks import build_discriminator, build_generator
 
 NEW_TAPE = 8192  # sounds seen after which there is another tape of grain, so that no network learns it by heart
-CONSTANT_RATES = 8_000  # sounds seen until which learning rates stay as they are set
+CONSTANT_RATES = 1_000  # steps until which learning rates stay as they are set
 
 
 @dataclass
@@ -50,17 +50,20 @@ class Players:
 
         (Karras et al. 2024, EDM2.) It needs no end to be known, and so stays the same for a longer budget.
         """
-        share = min(1.0, (CONSTANT_RATES / max(seen, 1)) ** 0.5)
+        share = min(1.0, (CONSTANT_RATES * settings.batch_size / max(seen, 1)) ** 0.5)
         rates = (self.generator_optimizer, settings.lr_G), (self.discriminator_optimizer, settings.lr_D)
         for optimizer, rate in rates:
             for group in optimizer.param_groups:
-                group["lr"] = rate * share
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate * share)  # where it lies: what is recorded looks there
+                else:
+                    group["lr"] = rate * share
 
     @torch.no_grad()
     def take_average(self, decay: float) -> None:
         """Move the averaged Generator towards the present one, by 1 - `decay` of the way."""
-        for mine, theirs in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            mine.lerp_(theirs, 1 - decay)
+        mine, theirs = (list[Tensor](network.parameters()) for network in (self.average, self.generator))
+        torch._foreach_lerp_(mine, theirs, 1 - decay)  # pyright: ignore[reportPrivateImportUsage] - one kernel on a GPU
 
 
 def new_players(dataset: Dataset, settings: Settings, device: torch.device) -> Players:
@@ -69,14 +72,20 @@ def new_players(dataset: Dataset, settings: Settings, device: torch.device) -> P
     count = len(dataset.label_names)
     networks = [build(settings, dataset.representation, count) for build in (build_generator, build_discriminator)]
     generator, discriminator = (net.to(device, memory_format=torch.channels_last) for net in networks)  # type: ignore[call-overload]
-    betas = (settings.beta1, settings.beta2)
-    fused = device.type in ("cpu", "cuda")
+
+    def adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
+        """On CUDA one whose steps can be recorded, see `soundgan.training.recorded`."""
+        cuda, betas = device.type == "cuda", (settings.beta1, settings.beta2)
+        given = torch.tensor(rate, device=device) if cuda else rate
+        fused = device.type in ("cpu", "cuda")
+        return torch.optim.Adam(network.parameters(), given, betas, fused=fused, capturable=cuda)
+
     return Players(
         generator,
         discriminator,
         copy.deepcopy(generator).eval().requires_grad_(False),
-        torch.optim.Adam(generator.parameters(), settings.lr_G, betas, fused=fused),
-        torch.optim.Adam(discriminator.parameters(), settings.lr_D, betas, fused=fused),
+        adam(generator, settings.lr_G),
+        adam(discriminator, settings.lr_D),
         new_candidates(settings, dataset.representation, count).to(device),
     )
 
@@ -91,9 +100,10 @@ class Painter:
     """Hands a Generator what it paints from: new latents, and grain if it takes some."""
 
     def __init__(self, settings: Settings, representation: Representation) -> None:
-        self._nz = settings.nz
+        self._nz, self._frames = settings.nz, representation.frames
         # The tape of the step and that of the checks, which draw their chance from 0 sounds seen.
-        self._tape = lru_cache(2)(partial(Grain, representation))
+        self._grain = lru_cache(2)(partial(Grain, representation))
+        self._tape, self._number = torch.empty(0), -1
 
     def latents(self, count: int, chance: Chance) -> Tensor:
         """So many latents z (count, nz)."""
@@ -115,5 +125,15 @@ class Painter:
         z = self.latents(len(labels), chance) if z is None else z
         if not generator.grainy:
             return generator(z, labels)
-        grain = chance.pieces(self._tape(seed=chance.seen // NEW_TAPE), 1 if one_grain else len(labels))
+        self.lay_out(chance)
+        grain = chance.pieces(self._tape, self._frames, 1 if one_grain else len(labels))
         return generator(z, labels, grain.expand(len(labels), -1, -1, -1))
+
+    def lay_out(self, chance: Chance) -> None:
+        """Bring the tape of grain that belongs to the sounds seen to the device, always to the same place in memory."""
+        if self._number != (number := chance.seen // NEW_TAPE):
+            tape = torch.from_numpy(self._grain(seed=number).tape)
+            if self._number < 0:
+                self._tape = torch.empty_like(tape, device=chance.device)
+            self._tape.copy_(tape)
+            self._number = number

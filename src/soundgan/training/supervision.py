@@ -75,7 +75,7 @@ class Supervision:
         index = index.to(self._device)
         return self._world.shard(self._candidates.nearest(self._recorded(index), self._labels[index]))
 
-    def compare(self, generator: nn.Module, made: Tensor, z: Tensor, index: Tensor, lately: float) -> Supervised:
+    def compare(self, generator: nn.Module, made: Tensor, z: Tensor, index: Tensor, lately: Tensor) -> Supervised:
         """What is to be learnt from pairs of paintings.
 
         Args:
@@ -95,7 +95,7 @@ class Supervision:
             off_pitch = pitch_error(pitch, self._pitch[index], self._weights[index])
         settings = self._settings
         loss = settings.imle * missed + settings.texture * off_texture + settings.pitch * off_pitch
-        loss = loss - settings.variety * max(0.0, 1 - lately) * varied
+        loss = loss - settings.variety * (1 - lately).clamp_min(0) * varied
         return Supervised(loss, *(part.detach() for part in (varied, missed, off_texture, off_pitch)))
 
     def _recorded(self, index: Tensor) -> Tensor:

@@ -75,6 +75,10 @@ class World:
         sums = self._sum(torch.tensor(list(values.values()), dtype=torch.float64), self.talk)
         return dict(zip(values, (sums / self.size).tolist(), strict=True))
 
+    def average(self, values: Tensor) -> Tensor:
+        """The mean over all processes, on the device of the values."""
+        return values if self.size == 1 else (self._sum(values.double(), None) / self.size).to(values)
+
     def agree(self, wish: bool) -> bool:
         """Whether any process wishes it: all get the same answer, so that all do the same next."""
         return wish if self.size == 1 else self._sum(torch.tensor(int(wish)), self.talk).item() > 0

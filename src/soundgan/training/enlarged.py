@@ -1,0 +1,40 @@
+"""Enlarging by linear interpolation, as products with matrices.
+
+`torch.nn.functional.interpolate` does the same. But on a GPU it adds gradients up in an order that may change from one
+time to the next, and a picture of one channel takes it longer than the convolutions around it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Enlarged(nn.Module):
+    """(n, nc, columns) or (n, nc, rows, columns) → the same, with every side `factor` times as long.
+
+    Args:
+        sides: (columns,) or (rows, columns).
+    """
+
+    rows: Tensor | None
+    columns: Tensor
+
+    def __init__(self, *sides: int, factor: int) -> None:
+        super().__init__()
+        self.factor, self.mode = float(factor), "linear" if len(sides) == 1 else "bilinear"
+        *rows, columns = (spreading(side, factor) for side in sides)
+        self.register_buffer("rows", rows[0].T.contiguous() if rows else None, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export():  # ONNX Runtime interpolates faster than it multiplies
+            return F.interpolate(x, scale_factor=self.factor, mode=self.mode, align_corners=False)
+        x = x @ self.columns
+        return x if self.rows is None else self.rows @ x
+
+
+def spreading(count: int, factor: int) -> Tensor:
+    """The matrix that interpolates linearly between so many numbers, and keeps the ends: (count, factor · count)."""
+    return F.interpolate(torch.eye(count)[None], scale_factor=float(factor), mode="linear", align_corners=False)[0]

@@ -1,0 +1,165 @@
+"""One step of the training: both networks learn from a batch.
+
+On a GPU it is recorded, see `soundgan.training.recorded`. So nothing in it waits for the device, and what adapts from
+step to step is kept there too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from soundgan.dataset import Dataset
+from soundgan.settings import Settings
+from soundgan.training.augment import adapted, augment
+from soundgan.training.chance import Chance, order
+from soundgan.training.checkpoint import Clock
+from soundgan.training.device import arithmetic
+from soundgan.training.objective import discriminator_loss, generator_loss
+from soundgan.training.players import Painter, Players
+from soundgan.training.recorded import Recorded
+from soundgan.training.supervision import Supervision
+from soundgan.training.world import World
+
+VARIETY_HALF_LIFE = 256  # sounds over which the variety of paintings is averaged
+LEAST_NOISE = 1e-4  # standard deviation below which there is none
+
+
+class Told(NamedTuple):
+    """What a step tells for the log, all scalars."""
+
+    loss_D: Tensor
+    loss_G: Tensor
+    judged_right: Tensor
+    penalty: Tensor
+    label_loss: Tensor
+    missed: Tensor
+    texture_error: Tensor
+    pitch_error: Tensor
+
+
+class Step:
+    """Makes one step after another.
+
+    Args:
+        clock: how often paintings are changed, and how varied they are; `tell` brings it up to date.
+        world: the processes that train together, each with its share of every batch.
+
+    Attributes:
+        paintings, labels: of all recordings.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        settings: Settings,
+        players: Players,
+        painter: Painter,
+        clock: Clock,
+        device: torch.device,
+        precision: torch.dtype,
+        world: World,
+    ) -> None:
+        self._settings, self._players, self._painter, self._world = settings, players, painter, world
+        self._device, self._precision = device, precision
+        self.paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
+        self.labels = torch.from_numpy(np.array(dataset.labels, np.int64))
+        if device.type == "cuda":
+            self.paintings, self.labels = self.paintings.to(device), self.labels.to(device)
+        self._supervision = Supervision(dataset, settings, device, players.candidates, world)
+        self._chance = Chance(settings.seed, clock.seen, device, world)
+        self._batch = torch.zeros(settings.batch_size, dtype=torch.int64, device=self.labels.device)
+        self._noise = torch.zeros((), device=device)
+        self._augment, self._variety = (torch.tensor(value, device=device) for value in (clock.augment, clock.variety))
+        recorded = device.type == "cuda" and world.size == 1  # what processes tell each other is not recorded
+        self._go = Recorded(self._learn, self._chance.generator) if recorded else self._learn
+
+    def __call__(self, clock: Clock) -> Told:
+        """Make the step that comes after what `clock` has seen. What is told is overwritten by the next one."""
+        settings = self._settings
+        self._chance.move_to(clock.seen)
+        self._painter.lay_out(self._chance)
+        self._players.set_rates(settings, clock.seen)
+        self._batch.copy_(order(settings.seed, clock.seen, settings.batch_size, len(self.labels)), non_blocking=True)
+        noise = settings.initial_noise_std * settings.noise_decay_rate**clock.steps
+        self._noise.fill_(noise if noise > LEAST_NOISE else 0.0)
+        return self._go()
+
+    @property
+    def strength(self) -> Tensor | float:
+        """How often paintings are changed now."""
+        return self._augment if self._settings.augment is None else self._settings.augment
+
+    def tell(self, clock: Clock) -> None:
+        """Bring what adapts into the clock; waits for the device."""
+        clock.augment, clock.variety = torch.stack([self._augment, self._variety]).tolist()
+
+    def _shown(self, sounds: Tensor) -> Tensor:
+        """What the Discriminator sees of paintings, real or made."""
+        if self._settings.augment != 0:
+            sounds = augment(sounds, self.strength, self._chance)
+        return sounds + self._noise * self._chance.normal(*sounds.shape) if self._settings.initial_noise_std else sounds
+
+    def _learn(self) -> Told:
+        settings, players, painter, supervision = self._settings, self._players, self._painter, self._supervision
+        chance, world, device = self._chance, self._world, self._device
+        index = world.shard(self._batch)
+        label = self.labels[index].to(device)
+
+        # The Discriminator learns to tell them from paintings made for the same labels.
+        real = self.paintings[index].to(device, memory_format=torch.channels_last).expand(-1, settings.nc, -1, -1)
+        real = self._shown(real)
+        with arithmetic(device, self._precision), torch.no_grad():
+            z = painter.latents(len(label), chance)
+            made = painter.paint(players.generator, label, chance, z=z)
+            supervision.keep(z, made, label)
+            made = self._shown(made)
+        steps = torch.cat([chance.normal(*half.shape) for half in (real, made)])
+        players.discriminator_optimizer.zero_grad()
+        with arithmetic(device, self._precision):
+            judged = discriminator_loss(
+                players.discriminator,
+                real,
+                made,
+                label,
+                steps,
+                gamma=settings.penalty,
+                sigma=settings.penalty_sigma,
+                recognition=settings.recognition,
+            )
+        judged.loss.backward()
+        world.average_gradients(players.discriminator)
+        players.discriminator_optimizer.step()
+
+        # The Generator learns to make them harder to tell, two of each label: one from new noise, and one from that
+        # which came nearest to the recording.
+        players.generator_optimizer.zero_grad()
+        players.discriminator.requires_grad_(False)
+        with arithmetic(device, self._precision):
+            twice = label[::2].repeat_interleave(2)
+            z = painter.latents(len(twice), chance)
+            z[::2] = supervision.nearest(self._batch[::2], z[::2])
+            made = painter.paint(players.generator, twice, chance, z=z)
+            taught = supervision.compare(players.generator, made, z, index[::2], self._variety)
+            made_loss = generator_loss(players.discriminator, real[::2], self._shown(made), twice)
+        (made_loss + taught.loss).backward()
+        players.discriminator.requires_grad_(True)
+        world.average_gradients(players.generator)
+        players.generator_optimizer.step()
+
+        right, varied = world.average(torch.stack([judged.correct, taught.variety])).unbind()
+        self._augment.copy_(adapted(self._augment, right, settings.batch_size))
+        self._variety.lerp_(varied, 1 - 0.5 ** (settings.batch_size / VARIETY_HALF_LIFE))
+        return Told(
+            judged.loss.detach(),
+            made_loss.detach(),
+            judged.correct,
+            judged.penalty,
+            judged.label_loss,
+            taught.missed,
+            taught.texture_error,
+            taught.pitch_error,
+        )

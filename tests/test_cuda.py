@@ -1,0 +1,104 @@
+"""Training on a GPU of NVIDIA: recorded steps do what unrecorded ones do, and what comes out plays anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import TinySettings
+from training_folder import assert_same_bits, tensors
+
+from soundgan.dataset import Dataset
+from soundgan.model import SoundGAN
+from soundgan.training import loop, recorded
+from soundgan.training.chance import Chance
+from soundgan.training.loop import train
+from soundgan.training.recorded import FIRST, Recorded
+from soundgan.training.run import run
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU of NVIDIA here")
+
+ON_GPU = {"ngpu": 1, "sounds": 64}
+KINDS = [{}, {"precision": "bfloat16"}, {"nc": 3}, {"network": "dcgan"}, {"initial_noise_std": 0.2}, {"augment": 0.5}]
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A line of the log every step; no pictures and sounds."""
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    monkeypatch.setattr(loop, "save_snapshot", lambda *args: None)
+    yield
+
+
+def test_what_is_recorded_goes_on_with_new_chance_and_new_values() -> None:
+    chance = Chance(1, 0, torch.device("cuda"))
+    value, sums = torch.zeros((), device="cuda"), torch.zeros(4, device="cuda")
+
+    def add() -> torch.Tensor:
+        drawn = chance.normal(4) + value
+        sums.add_(drawn)
+        return drawn
+
+    go, expected = Recorded(add, chance.generator), torch.zeros(4, device="cuda")
+    for seen in range(FIRST + 5):
+        chance.move_to(seen)
+        value.fill_(seen)
+        found = go().clone()
+        alone = Chance(1, seen, torch.device("cuda")).normal(4) + seen
+        assert torch.equal(found, alone)
+        expected += alone
+    assert torch.equal(sums, expected)
+
+
+@pytest.mark.parametrize("changes", KINDS)
+def test_recorded_steps_are_those_that_are_not(
+    changes: dict[str, Any],
+    tiny_dataset: Dataset,
+    tiny_settings: TinySettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = tiny_settings(**ON_GPU, **changes)
+    train(tiny_dataset, settings, tmp_path / "recorded")
+    monkeypatch.setattr(recorded, "FIRST", 1000)
+    train(tiny_dataset, settings, tmp_path / "not")
+    assert_same_bits(tmp_path / "recorded", tmp_path / "not")
+
+
+@pytest.mark.parametrize("changes", KINDS)
+def test_sittings_end_with_the_bits_of_one(
+    changes: dict[str, Any], tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    for sounds in (4, 36, 64):
+        train(tiny_dataset, tiny_settings(**{**ON_GPU, "sounds": sounds}, **changes), tmp_path / "sittings")
+    train(tiny_dataset, tiny_settings(**ON_GPU, **changes), tmp_path / "one")
+    assert_same_bits(tmp_path / "sittings", tmp_path / "one")
+
+
+def test_a_training_of_a_processor_goes_on_on_a_gpu_and_back(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    for sounds, ngpu in ((8, 0), (16, 1), (24, 0)):
+        train(tiny_dataset, tiny_settings(sounds=sounds, ngpu=ngpu), tmp_path)
+    assert all(value.isfinite().all() for value in tensors(tmp_path).values())
+
+
+def test_the_first_step_is_that_of_a_processor_but_for_chance(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    start = [train(tiny_dataset, tiny_settings(sounds=4, ngpu=ngpu), tmp_path / str(ngpu)) for ngpu in (0, 1)]
+    for one, other in zip(*(outcome.generator.parameters() for outcome in start), strict=True):
+        assert (one - other.cpu()).abs().max() < 5e-3  # a step of Adam moves a weight by its rate
+
+
+def test_a_model_from_a_gpu_plays(tiny_settings: TinySettings, tmp_path: Path) -> None:
+    result = run(tiny_settings(**ON_GPU, precision="auto", saveroot=str(tmp_path / "model")))
+    model = SoundGAN.load(result.folder)
+    assert "cuda, bfloat16" in model.config.training["machine"]
+    assert model.config.onnx_difference < 1e-4
+    sound = model.generate(seed=3)[0]
+    assert np.isfinite(sound.samples).all() and np.abs(sound.samples).max() > 0

@@ -1,0 +1,31 @@
+"""Enlarging by products: the same as PyTorch's interpolation, forwards and backwards."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from soundgan.training.enlarged import Enlarged
+
+
+@pytest.mark.parametrize(("rows", "columns", "factor"), [(8, 4, 2), (1, 1, 4), (2, 5, 4), (3, 1, 2)])
+def test_it_is_bilinear_interpolation(rows: int, columns: int, factor: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, rows, columns, requires_grad=True)
+    found = Enlarged(rows, columns, factor=factor)(x)
+    expected = F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(found, expected)
+    gradient = torch.randn_like(found)
+    both = [torch.autograd.grad(enlarged, x, gradient)[0] for enlarged in (found, expected)]
+    torch.testing.assert_close(*both)
+
+
+def test_a_row_of_numbers_is_enlarged_along_its_only_side() -> None:
+    x = torch.tensor([[[0.0, 1.0, -1.0]]])
+    expected = F.interpolate(x, scale_factor=4.0, mode="linear", align_corners=False)
+    torch.testing.assert_close(Enlarged(3, factor=4)(x), expected)
+
+
+def test_it_holds_nothing_that_is_stored() -> None:
+    assert not Enlarged(2, 2, factor=2).state_dict()
