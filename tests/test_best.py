@@ -14,8 +14,8 @@ from soundgan.training.best import BEST, Best, load_best, read_check
 from soundgan.training.quality import Check
 
 
-def check(frechet: float, seen: int = 2000) -> Check:
-    return Check(seen, frechet, precision=0.7, recall=0.6, coverage=0.5, copies=0.1)
+def check(frechet: float, seen: int = 2000, *, recall: float = 0.6, coverage: float = 0.5) -> Check:
+    return Check(seen, frechet, precision=0.7, recall=recall, coverage=coverage, copies=0.1)
 
 
 def network(value: float) -> nn.Module:
@@ -42,6 +42,21 @@ def test_the_lowest_distance_is_kept(tmp_path: Path) -> None:
     assert kept(tmp_path) == 3
     assert best.check == read_check(tmp_path / BEST) == check(3, 4)
     assert [path.name for path in tmp_path.iterdir()] == [BEST]
+
+
+def test_variety_counts_as_well(tmp_path: Path) -> None:
+    """As in a training on drums whose distance was lowest early, and went up by a tenth while recall went on rising."""
+    best = Best(tmp_path, anew=True)
+    assert best.offer(check(3.97, recall=0.66, coverage=0.90), network(1))
+    assert best.offer(check(4.39, recall=0.87, coverage=0.93), network(2))
+    assert not best.offer(check(4.30, recall=0.66, coverage=0.90), network(3))
+    assert not best.offer(check(7.00, recall=0.95, coverage=0.95), network(4)) and kept(tmp_path) == 2
+
+
+def test_where_nothing_is_reached_yet_the_distance_tells(tmp_path: Path) -> None:
+    best = Best(tmp_path, anew=True)
+    taken = [best.offer(check(frechet, recall=0, coverage=0), network(frechet)) for frechet in (9, 8, 8.5)]
+    assert taken == [True, True, False]
 
 
 def test_it_outlives_the_process(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ BEST = "best.safetensors"
 
 
 class Best:
-    """Keeps the weights with the lowest Fréchet distance in a file of `folder`.
+    """Keeps the weights with the best `Check.score` in a file of `folder`.
 
     Attributes:
         check: what was found of those weights; None while there are none.
@@ -32,7 +32,7 @@ class Best:
 
     def offer(self, check: Check, generator: nn.Module) -> bool:
         """Keep the weights of `generator` if they are the best so far; returns whether they are."""
-        if not math.isfinite(check.frechet) or (self.check is not None and check.frechet >= self.check.frechet):
+        if not math.isfinite(check.score) or (self.check is not None and check.score >= self.check.score):
             return False
         weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
         with replacing(self.path) as temporary:

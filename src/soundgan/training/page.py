@@ -60,7 +60,7 @@ def remarks(steps: Lines, checks: Sequence[Check]) -> list[str]:
     if not steps or steps[-1]["seen"] < FIRST:
         told.append(f"The sounds are compared with the recordings for the first time after {FIRST:,} sounds seen.")
     if checks:
-        best, last = min(checks, key=lambda check: check.frechet), checks[-1]
+        best, last = min(checks, key=lambda check: check.score), checks[-1]
         since = sum(check.seen > best.seen for check in checks)
         early = last.seen < LEAST_SOUNDS
         if not since:
@@ -109,9 +109,9 @@ def _tiles(lines: Lines, checks: Sequence[Check]) -> str:
     speed = next((line["sounds_per_second"] for line in reversed(lines) if "sounds_per_second" in line), None)
     shown = [("Sounds seen", f"{lines[-1]['seen']:,}", f"{speed:.0f} a second" if speed else "")] if lines else []
     if checks:
-        best, last = min(checks, key=lambda check: check.frechet), checks[-1]
+        best, last = min(checks, key=lambda check: check.score), checks[-1]
         shown += [
-            ("Fréchet distance", f"{best.frechet:.1f}", f"the best, after {best.seen:,} sounds"),
+            ("Fréchet distance", f"{best.frechet:.1f}", f"of what is kept, after {best.seen:,} sounds"),
             ("Coverage", f"{best.coverage:.0%}", f"of the recordings; last check: {last.coverage:.0%}"),
             ("Copies", f"{last.copies:.0%}", "of the sounds; 5% would be usual"),
         ]
@@ -125,11 +125,11 @@ def _curves(steps: Lines, checks: Sequence[Check]) -> str:
     def of_checks(name: str) -> Points:
         return [(check.seen, getattr(check, name)) for check in checks]
 
-    best = min(checks, key=lambda check: check.frechet).seen if checks else None
+    best = min(checks, key=lambda check: check.score).seen if checks else None
     charts = [
         chart(
             "Fréchet distance",
-            "Of the sounds from the recordings, lower is better. Dashed: the best, which is kept.",
+            "Of the sounds from the recordings, lower is better. Dashed: what is kept, where variety counts as well.",
             {"Fréchet distance": of_checks("frechet")},
             mark=best,
         ),

@@ -28,6 +28,7 @@ FIRST, GROWTH = 2_000, 1.4  # sounds seen at the first check, and how many times
 MOST = 384  # sounds compared in a check
 NEIGHBOURS = 5
 COPYING = 0.3  # share of copies that is told; of recordings themselves, a twentieth counts as a copy of another
+LEAST_REACHED = 1e-4  # product of recall and coverage below which the distance alone tells Generators apart
 AT_ONCE = 32  # sounds made in one go: more would need much memory where they are long
 
 
@@ -47,6 +48,14 @@ class Check(NamedTuple):
     recall: float
     coverage: float
     copies: float
+
+    @property
+    def score(self) -> float:
+        """The lower the better: the Fréchet distance, worse for a Generator that leaves out part of the recordings.
+
+        The distance alone hardly sees variety: it may lie lowest early, while more and more of them are reached.
+        """
+        return self.frechet / max(self.recall * self.coverage, LEAST_REACHED) ** 0.5
 
     @property
     def copying(self) -> bool:
