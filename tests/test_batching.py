@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Coroutine, Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -14,11 +16,14 @@ pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 from soundgan.errors import ModelError
 from soundgan.model import Order, SoundGAN
 from soundgan.server.batching import Batcher, Busy
+from soundgan.server.makers import Makers
 from soundgan.sound import Sound
 
 
 class Studio:
     """Stands for a model: notes what is made together, and fails on demand."""
+
+    config = SimpleNamespace(name="studio")
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -34,6 +39,10 @@ class Studio:
             raise MemoryError
         silence = np.zeros(1, np.float32)
         return [Sound(silence, 8000, None, order.seed, silence[None], {}) for order in orders]
+
+    def makes(self, name: str, orders: Sequence[Order]) -> list[Sound]:
+        assert name == "studio"
+        return self.make(orders)
 
 
 def batcher(studio: Studio | SoundGAN, waiting: int = 64, at_once: int = 4, **more: Any) -> Batcher:
@@ -139,7 +148,7 @@ def test_makers_share_what_waits() -> None:
     one, other = Studio(), Studio()
 
     async def work() -> list[Sound]:
-        house = batcher(one, at_once=3, makers=[one.make, other.make])
+        house = batcher(one, at_once=3, makers=Makers([one.makes, other.makes]))
         asked = asyncio.ensure_future(house.make(orders(*range(9))))
         await asyncio.sleep(0)
         house.close()
@@ -150,6 +159,69 @@ def test_makers_share_what_waits() -> None:
     batches = one.batches + other.batches
     assert sorted(seed for batch in batches for seed in batch) == list(range(9))
     assert one.batches and other.batches and max(map(len, batches)) == 3
+
+
+def test_a_model_that_holds_a_maker_does_not_hold_up_another_model() -> None:
+    let_go, held = threading.Event(), Studio()
+    held.config = SimpleNamespace(name="held")
+
+    def maker(name: str, orders: Sequence[Order]) -> list[Sound]:
+        assert name != "held" or let_go.wait(30)
+        return Studio().make(orders)
+
+    async def work() -> None:
+        makers = Makers([maker, maker])
+        slow, quick = batcher(held, at_once=1, makers=makers), batcher(Studio(), makers=makers)
+        async with asyncio.TaskGroup() as making:
+            making.create_task(slow.run())
+            making.create_task(quick.run())
+            first = making.create_task(slow.make(orders(0)))
+            while not slow.making:
+                await asyncio.sleep(0)
+            try:
+                for seed in range(8):  # so often that each maker would have its turn
+                    assert [sound.seed for sound in await quick.make(orders(seed))] == [seed]
+                second = making.create_task(slow.make(orders(1)))
+                while len(slow.making) < 2:
+                    await asyncio.sleep(0)
+                waits = asyncio.ensure_future(quick.make(orders(8)))
+                more = making.create_task(slow.make(orders(2, 3, 4)))
+                await asyncio.sleep(0.05)
+                assert quick.waiting == 1 and slow.waiting == 3, "no maker is free: they wait, and can be cancelled"
+                waits.cancel()
+                last = making.create_task(quick.make(orders(9)))
+            finally:
+                let_go.set()
+            assert [sound.seed for sound in await last] == [9]
+            await asyncio.gather(first, second, more)
+            slow.close()
+            quick.close()
+
+    run(work())
+
+
+def test_models_that_share_a_maker_take_turns() -> None:
+    made: list[str] = []
+
+    def maker(name: str, orders: Sequence[Order]) -> list[Sound]:
+        made.append(name)
+        return Studio().make(orders)
+
+    async def work() -> None:
+        makers, models = Makers([maker]), (Studio(), Studio())
+        for name, model in zip("ab", models, strict=True):
+            model.config = SimpleNamespace(name=name)
+        houses = [batcher(model, at_once=1, makers=makers) for model in models]
+        async with asyncio.TaskGroup() as tasks:
+            for house, count in zip(houses, (8, 3), strict=True):
+                tasks.create_task(house.make(orders(*range(count))))
+            await asyncio.sleep(0)
+            for house in houses:
+                house.close()
+                tasks.create_task(house.run())
+
+    run(work())
+    assert made == [*"aabababaaaa"]  # the first came when nobody else was there
 
 
 def test_a_bad_order_harms_no_other_and_a_failed_batch_not_the_next() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
-from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -19,7 +18,7 @@ from soundgan.phase import cores
 from soundgan.server import classic, health, openapi, page, problems, sounds
 from soundgan.server.batching import Batcher
 from soundgan.server.gate import Gate
-from soundgan.server.makers import Maker
+from soundgan.server.makers import Maker, Makers
 from soundgan.server.rate import Rate
 from soundgan.server.settings import MOST_PROCESSES, ServerSettings
 from soundgan.server.state import State
@@ -58,7 +57,8 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
         processes = house.settings.processes or min(cores(), MOST_PROCESSES)
         with ExitStack() as ending:
             makers = [ending.enter_context(closing(Maker(folders))) for _ in range(processes if processes > 1 else 0)]
-            house.batchers = {player.config.name: _batcher(player, makers, house) for player in players}
+            shared = Makers([maker.make for maker in makers]) if makers else None
+            house.batchers = {player.config.name: _batcher(player, shared, house) for player in players}
             async with asyncio.TaskGroup() as tasks:
                 for batcher in house.batchers.values():
                     tasks.create_task(batcher.run())
@@ -94,7 +94,7 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
     return app
 
 
-def _batcher(player: SoundGAN, makers: Sequence[Maker], house: State) -> Batcher:
+def _batcher(player: SoundGAN, makers: Makers | None, house: State) -> Batcher:
     name = player.config.name
 
     def made(count: int) -> None:
@@ -107,6 +107,6 @@ def _batcher(player: SoundGAN, makers: Sequence[Maker], house: State) -> Batcher
         player,
         most_waiting=limits.most_waiting,
         most_at_once=limits.most_at_once,
-        makers=[partial(maker.make, name) for maker in makers],
+        makers=makers,
         made=made,
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from soundgan.model import Order, SoundGAN
+from soundgan.server.makers import Make, Makers
 from soundgan.sound import Sound
 
 
@@ -15,18 +16,15 @@ class Busy(Exception):
     """No more orders are taken for now."""
 
 
-Make = Callable[[Sequence[Order]], list[Sound]]
-
-
 class Batcher:
-    """Makes the sounds of one model in batches, as many at a time as there are makers.
+    """Makes the sounds of one model in batches, as many at a time as it gets makers.
 
     A sound is the same whatever it is made together with, see `SoundGAN.make`; so nobody can tell that it was.
 
     Args:
         most_waiting: sounds that may wait; beyond, `make` raises `Busy` at once.
         most_at_once: sounds in a batch.
-        makers: each makes a batch at a time, and is called in a thread; the model itself if left out.
+        makers: which other models may use as well; the model itself if left out.
         made: called with the number of sounds in every batch that is done.
     """
 
@@ -36,11 +34,11 @@ class Batcher:
         *,
         most_waiting: int,
         most_at_once: int,
-        makers: Sequence[Make] = (),
+        makers: Makers | None = None,
         made: Callable[[int], None] = lambda count: None,
     ) -> None:
         self.model = model
-        self._makers = makers or [lambda orders: self.model.make(orders)]
+        self._makers = makers or Makers([lambda name, orders: self.model.make(orders)])
         self._threads = ThreadPoolExecutor(len(self._makers))  # its own: makers that wait must not keep others waiting
         self._most_waiting, self._most_at_once, self._made = most_waiting, most_at_once, made
         self._waiting: deque[tuple[Order, asyncio.Future[Sound]]] = deque()
@@ -89,8 +87,14 @@ class Batcher:
         """Make what is ordered, until `close` was called and nothing waits any more."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                for make in self._makers:
-                    tasks.create_task(self._work(make))
+                while not (self._closed and not self._waiting):
+                    await self._changed.wait()
+                    make = await self._makers.take()  # first: orders that wait for one can still be cancelled
+                    batch = self._next_batch()
+                    if batch:
+                        tasks.create_task(self._make(batch, make))
+                    else:
+                        self._makers.give_back(make)
         finally:  # if it is broken off, nobody must wait for ever
             self._closed = True
             self._threads.shutdown(wait=False)
@@ -102,13 +106,6 @@ class Batcher:
         """Take no more orders; what was taken is still made."""
         self._closed = True
         self._changed.set()
-
-    async def _work(self, make: Make) -> None:
-        while not (self._closed and not self._waiting):
-            await self._changed.wait()
-            batch = self._next_batch()
-            if batch:
-                await self._make(batch, make)
 
     def _next_batch(self) -> list[tuple[Order, asyncio.Future[Sound]]]:
         """What one maker makes next: its share of what waits, so that the others are not left without."""
@@ -127,7 +124,8 @@ class Batcher:
         begun = (len(batch), asyncio.get_running_loop().time())
         self._making.append(begun)
         try:
-            sounds = await asyncio.get_running_loop().run_in_executor(self._threads, make, orders)
+            name, loop = self.model.config.name, asyncio.get_running_loop()
+            sounds = await loop.run_in_executor(self._threads, make, name, orders)
             self._made(len(sounds))
         except Exception as error:  # whatever it is, it must not end the batches to come
             for future in futures:
@@ -136,6 +134,7 @@ class Batcher:
             return
         finally:
             self._making.remove(begun)
+            self._makers.give_back(make)
         for future, sound in zip(futures, sounds, strict=True):
             if not future.done():
                 future.set_result(sound)

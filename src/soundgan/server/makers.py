@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,6 +18,32 @@ from soundgan.model import Order, SoundGAN
 from soundgan.sound import Sound
 
 LOG = logging.getLogger("soundgan.server")
+Make = Callable[[str, Sequence[Order]], list[Sound]]
+
+
+class Makers:
+    """What makes the sounds of several models, each a batch at a time; a model that is slow leaves the others theirs.
+
+    Args:
+        makers: each is called with the name of a model and its orders, in a thread.
+    """
+
+    def __init__(self, makers: Sequence[Make]) -> None:
+        self._count, self._idle = len(makers), deque(makers)
+        self._free = asyncio.Semaphore(len(makers))  # whoever waits longest is next
+
+    def __len__(self) -> int:
+        return self._count
+
+    async def take(self) -> Make:
+        """One that makes nothing, as soon as there is one."""
+        await self._free.acquire()
+        return self._idle.popleft()
+
+    def give_back(self, make: Make) -> None:
+        """Let others have it."""
+        self._idle.append(make)
+        self._free.release()
 
 
 class Maker:
