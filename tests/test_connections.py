@@ -241,6 +241,38 @@ def test_a_body_in_drops_is_not_waited_for(api: Any) -> None:
         assert problem(told + heard(connection))["detail"] == "the body did not come within 0.5 s"
 
 
+def test_the_body_of_a_request_that_is_answered_already_is_not_waited_for() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+    with serving(app, ServerSettings(head_seconds=0.5)) as connect, closing(connect()) as connection:
+        connection.sendall(posted(b"Content-Length: 1000000"))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 204")
+        started = time.monotonic()
+        with pytest.raises(OSError):  # it was closed at last
+            while time.monotonic() - started < SOON:
+                connection.sendall(b" ")
+                time.sleep(0.05)
+
+
+PREFLIGHT = (
+    b"OPTIONS /infer HTTP/1.1\r\nHost: %s\r\nOrigin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n"
+)
+
+
+def test_a_preflight_is_held_to_the_limits_of_every_request(api: Any) -> None:
+    connect = api(body_seconds=0.5, origins=("https://app.example",))
+    told, _ = ask(connect, PREFLIGHT % b"localhost" + b"Connection: close\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 200") and b"access-control-allow-origin: https://app.example" in told.lower()
+    told, _ = ask(connect, PREFLIGHT % b"localhost" + b"Content-Length: 1000\r\n\r\n")
+    assert problem(told)["status"] == 408
+    told, _ = ask(connect, PREFLIGHT % b"evil.example" + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+    assert problem(told)["status"] == 421
+    assert b"access-control-allow-origin: https://app.example" in told.lower(), "the page can read why"
+
+
 # Slow readers
 
 

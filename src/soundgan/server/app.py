@@ -17,7 +17,7 @@ from soundgan.model_folder import find
 from soundgan.phase import cores
 from soundgan.server import classic, health, openapi, page, problems, sounds
 from soundgan.server.batching import Batcher
-from soundgan.server.gate import Gate
+from soundgan.server.gate import EXPOSED, Gate
 from soundgan.server.makers import Maker, Makers
 from soundgan.server.rate import Rate
 from soundgan.server.settings import MOST_PROCESSES, ServerSettings
@@ -82,15 +82,15 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
         app.include_router(router)
     page.install(app)
     openapi.install(app, limits)
-    app.add_middleware(Gate, settings=limits, metrics=house.metrics)
     if limits.origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=limits.origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-            expose_headers=["Content-Disposition", "Retry-After", "X-Request-ID", "X-Seed"],
+            expose_headers=EXPOSED,
         )
+    app.add_middleware(Gate, settings=limits, metrics=house.metrics)  # the last one is the first that a request meets
     return app
 
 

@@ -63,7 +63,10 @@ class Connection(H11Protocol):
         self._tell(Problem(400, "Not HTTP", f"{msg[:1].lower()}{msg[1:].rstrip('.')}", connection="close"))
 
     def _expect_head(self) -> None:
-        idle = self.conn.their_state is h11.IDLE and self._ending is None and not self.transport.is_closing()
+        """Have a limit while no request is at work; the rest of a body whose request was answered counts as none."""
+        answered = self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE
+        at_rest = answered or self.conn.their_state is h11.IDLE
+        idle = at_rest and self._ending is None and not self.transport.is_closing()
         if idle and self._waiting is None:
             self._waiting = self.loop.call_later(self._limits.head_seconds, self._end_waiting)
         elif not idle and self._waiting is not None:

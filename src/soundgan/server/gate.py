@@ -19,6 +19,7 @@ from soundgan.server.settings import ServerSettings
 
 LOG = logging.getLogger("soundgan.server")
 LINGERING, LEFTOVER = 1.0, 2**20  # s and bytes in which a body that was refused is still read and thrown away
+EXPOSED = ("Content-Disposition", "Retry-After", "X-Request-ID", "X-Seed")  # that pages of allowed sites may read
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
@@ -64,6 +65,15 @@ class Gate:
             ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
+        async def send_own(message: Message) -> None:
+            """Send what no route has answered, so that the page of an allowed site can read it as well."""
+            origin = headers.get(b"origin")
+            if message["type"] == "http.response.start" and origin in self._settings.origins:
+                readable = (b"access-control-allow-origin", origin.encode())
+                exposed = (b"access-control-expose-headers", ", ".join(EXPOSED).encode())
+                message["headers"] = [*message["headers"], readable, exposed, (b"vary", b"Origin")]
+            await send_with_id(message)
+
         try:
             if self._settings.hosts is not None and b"host" in headers:
                 check_host(headers[b"host"], self._settings.hosts)
@@ -81,14 +91,14 @@ class Gate:
                 leaving.cancel()
         except Problem as problem:
             if more:
-                await _answer_and_close(problem, receive, send_with_id)
+                await _answer_and_close(problem, receive, send_own)
             else:
-                await problem.response()(scope, receive, send_with_id)
+                await problem.response()(scope, receive, send_own)
         except Exception:
             LOG.exception("%s failed", request_id)
             if status == 499:
                 told = f"something went wrong here; the server's log has more about {request_id}"
-                await Problem(500, "Failed", told).response()(scope, receive, send_with_id)
+                await Problem(500, "Failed", told).response()(scope, receive, send_own)
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "none")
