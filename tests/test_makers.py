@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +26,11 @@ from soundgan.server.makers import Maker
 def maker(model_folder: Path) -> Iterator[Maker]:
     with closing(Maker([model_folder])) as maker:
         yield maker
+
+
+def process_of(maker: Maker) -> SpawnProcess:
+    assert maker._process is not None
+    return maker._process
 
 
 def assert_made(maker: Maker, model: SoundGAN) -> None:
@@ -47,22 +56,58 @@ def test_what_goes_wrong_there_is_told_here(maker: Maker, model: SoundGAN) -> No
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_are_for_the_server(maker: Maker, model: SoundGAN, number: int) -> None:
     assert_made(maker, model)
-    pid = maker._process.pid
+    pid = process_of(maker).pid
     assert pid is not None
     os.kill(pid, number)
     assert_made(maker, model)
-    assert maker._process.pid == pid
+    assert process_of(maker).pid == pid
 
 
 def test_one_that_died_is_followed_by_another(maker: Maker, model: SoundGAN) -> None:
-    before = maker._process
+    before = process_of(maker)
     before.kill()
     assert_made(maker, model)
-    assert not before.is_alive() and maker._process.is_alive()
+    assert not before.is_alive() and process_of(maker).is_alive()
 
 
-def test_it_ends_with_its_server(model_folder: Path) -> None:
+def test_one_that_could_not_be_started_is_started_the_next_time(
+    maker: Maker, model: SoundGAN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    process_of(maker).kill()
+    with monkeypatch.context() as patch:
+        patch.setattr(SpawnProcess, "start", no_memory)
+        for _ in range(2):
+            with pytest.raises(OSError, match="memory"):
+                maker.make("tiny", [Order(1)])
+    assert_made(maker, model)
+
+
+def test_it_ends_with_its_server(model_folder: Path, model: SoundGAN) -> None:
     maker = Maker([model_folder])
-    process = maker._process
+    assert_made(maker, model)
+    process = process_of(maker)
     maker.close()
     assert process.exitcode == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes are stopped by a signal")
+def test_one_that_hangs_is_ended_and_no_other_started(model_folder: Path, model: SoundGAN) -> None:
+    for ask in (True, False):
+        maker = Maker([model_folder])
+        assert_made(maker, model)
+        process = process_of(maker)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGSTOP)
+        if ask:
+            with ThreadPoolExecutor() as pool:
+                asked = pool.submit(maker.make, "tiny", [Order(1)])
+                while not maker._lock.locked():
+                    time.sleep(0.01)
+                maker.kill()
+                with pytest.raises(RuntimeError, match="stopping"):
+                    asked.result(timeout=60)
+        maker.close()
+        assert process.exitcode == -signal.SIGKILL

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -18,6 +19,7 @@ from soundgan.model import Order, SoundGAN
 from soundgan.sound import Sound
 
 LOG = logging.getLogger("soundgan.server")
+LINGERING = 2.0  # s in which a process that has nothing to do is to end by itself
 Make = Callable[[str, Sequence[Order]], list[Sound]]
 
 
@@ -56,6 +58,8 @@ class Maker:
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = tuple(folders)
         self._lock = Lock()
+        self._closing = False
+        self._process: SpawnProcess | None = None
         self._start()
 
     def make(self, model: str, orders: Sequence[Order]) -> list[Sound]:
@@ -64,14 +68,17 @@ class Maker:
         Raises:
             ModelError: as `SoundGAN.make`.
             RuntimeError: another error, in its words; or the process died over it, and so did the next one.
+            OSError: no process could be started; the next call tries again.
         """
         with self._lock:
+            if self._process is None:
+                self._start()
             try:
                 answer = self._asked(model, orders)
             except (EOFError, OSError):
-                self._process.join()
-                LOG.error("a process that makes sounds died (exit code %s); another starts", self._process.exitcode)
-                self._connection.close()
+                self._bury()
+                if self._closing:
+                    raise RuntimeError("the server is stopping") from None
                 self._start()
                 try:
                     answer = self._asked(model, orders)
@@ -81,11 +88,21 @@ class Maker:
             raise answer
         return answer
 
+    def kill(self) -> None:
+        """End the process at once and for good; who waits for its sounds gets a RuntimeError."""
+        self._closing = True
+        if (process := self._process) is not None:
+            process.kill()
+
     def close(self) -> None:
-        """End the process, after what it makes now."""
+        """End the process for good, after what it makes now."""
+        self._closing = True
         with self._lock:
-            self._connection.close()
-            self._process.join()
+            if self._process is not None:
+                self._connection.close()
+                self._process.join(LINGERING)
+                self._process.kill()
+                self._process.join()
 
     def _asked(self, model: str, orders: Sequence[Order]) -> Any:
         self._connection.send((model, orders))
@@ -93,10 +110,25 @@ class Maker:
 
     def _start(self) -> None:
         context = get_context("spawn")  # a fork would copy locks that other threads hold
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, self._folders), daemon=True)
-        self._process.start()
-        theirs.close()
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs, self._folders), daemon=True)
+        try:
+            process.start()
+        finally:
+            theirs.close()  # otherwise nobody would learn that there is no process at the other end
+        self._connection, self._process = ours, process
+        if self._closing:  # `kill` may have seen the one before
+            process.kill()
+
+    def _bury(self) -> None:
+        """Have no process, as the one that there was does not answer."""
+        process, self._process = self._process, None
+        self._connection.close()
+        if process is not None:
+            process.kill()
+            process.join()
+            if not self._closing:
+                LOG.error("a process that makes sounds died (exit code %s); another starts", process.exitcode)
 
 
 def _work(connection: Connection, folders: Sequence[Path]) -> None:
