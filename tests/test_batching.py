@@ -144,6 +144,27 @@ def test_what_waits_is_told_when_the_making_is_broken_off() -> None:
     run(work())
 
 
+def test_so_is_what_is_being_made_then() -> None:
+    let_go = threading.Event()
+
+    def held(name: str, orders: Sequence[Order]) -> list[Sound]:
+        assert let_go.wait(30)
+        return Studio().make(orders)
+
+    async def work() -> None:
+        house = batcher(Studio(), makers=Makers([held]))
+        making = asyncio.create_task(house.run())
+        asked = asyncio.ensure_future(house.make(orders(1)))
+        while not house.making:
+            await asyncio.sleep(0)
+        making.cancel()
+        with pytest.raises(Busy):
+            await asked
+        let_go.set()
+
+    run(work())
+
+
 def test_makers_share_what_waits() -> None:
     one, other = Studio(), Studio()
 

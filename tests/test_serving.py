@@ -81,12 +81,20 @@ def begin(address: str, path: str, length: int) -> socket.socket:
     return connection
 
 
-def end(connection: socket.socket) -> bytes:
-    """The body of its answer."""
+def everything(connection: socket.socket) -> bytes:
     told = b""
     while part := connection.recv(65536):
         told += part
-    head, _, body = told.partition(b"\r\n\r\n")
+    return told
+
+
+def children(process: int) -> list[int]:
+    return [int(one) for task in Path(f"/proc/{process}/task").glob("*/children") for one in task.read_text().split()]
+
+
+def end(connection: socket.socket) -> bytes:
+    """The body of its answer."""
+    head, _, body = everything(connection).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
     return body
 
@@ -128,6 +136,30 @@ def test_what_was_taken_is_answered_before_the_end(model_folder: Path, model: So
         answers = [end(connection) for connection in taken]
         assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
     assert answers == [model.generate(seed=seed, quality="best")[0].encode() for seed in range(8)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_processes_that_hang_do_not_keep_it_from_ending(model_folder: Path, tmp_path: Path) -> None:
+    code = "import soundgan.server.run as run; run.STOPPING = 1; from soundgan.cli import main; main()"
+    command = ["-c", code, "serve", str(model_folder), "--processes", "2"]
+    with served(command, tmp_path) as (address, process), ExitStack() as stack:
+        makers = [one for one in children(process.pid) if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+        assert len(makers) == 2
+        for maker in makers:
+            os.kill(maker, signal.SIGSTOP)
+        taken = [stack.enter_context(closing(begin(address, "/v1/models/tiny/sounds", 2))) for _ in range(3)]
+        for connection in taken:
+            connection.sendall(b"{}")
+        process.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        for connection in taken:
+            told = everything(connection)
+            head, _, body = told.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503") and b"content-type: application/problem+json" in head.lower()
+            assert b"connection: close" in head.lower() and json.loads(body)["title"] == "Stopping"
+        assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
+        assert time.monotonic() - started < PATIENCE / 2
+        assert not any(Path(f"/proc/{one}").exists() for one in makers)
 
 
 def test_the_server_never_imports_pytorch() -> None:

@@ -23,6 +23,8 @@ from soundgan.server.rate import Rate
 from soundgan.server.settings import MOST_PROCESSES, ServerSettings
 from soundgan.server.state import State
 
+ENDING = 2.0  # s in which what is being made at the end is to be there, though hardly anybody waits for it any more
+
 
 def create_app(models: Sequence[str | Path], settings: ServerSettings | None = None) -> FastAPI:
     """A web API that plays some models.
@@ -60,11 +62,18 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
             shared = Makers([maker.make for maker in makers]) if makers else None
             house.batchers = {player.config.name: _batcher(player, shared, house) for player in players}
             async with asyncio.TaskGroup() as tasks:
-                for batcher in house.batchers.values():
-                    tasks.create_task(batcher.run())
-                yield
-                for batcher in house.batchers.values():
-                    batcher.close()
+                running = [tasks.create_task(batcher.run()) for batcher in house.batchers.values()]
+                try:
+                    yield
+                    for batcher in house.batchers.values():
+                        batcher.close()
+                    await asyncio.wait(running, timeout=ENDING)
+                finally:
+                    if not all(task.done() for task in running):
+                        for maker in makers:
+                            maker.kill()
+                    for task in running:
+                        task.cancel()
 
     app = FastAPI(
         title="SoundGAN",

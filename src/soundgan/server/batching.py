@@ -127,6 +127,11 @@ class Batcher:
             name, loop = self.model.config.name, asyncio.get_running_loop()
             sounds = await loop.run_in_executor(self._threads, make, name, orders)
             self._made(len(sounds))
+        except asyncio.CancelledError:
+            for future in futures:
+                if not future.done():
+                    future.set_exception(Busy())
+            raise
         except Exception as error:  # whatever it is, it must not end the batches to come
             for future in futures:
                 if not future.done():

@@ -94,6 +94,11 @@ class Gate:
                 await _answer_and_close(problem, receive, send_own)
             else:
                 await problem.response()(scope, receive, send_own)
+        except asyncio.CancelledError:  # the server ends, and waits no longer
+            if status == 499:
+                told = "the server is stopping; ask again when it has been started anew"
+                await Problem(503, "Stopping", told, connection="close").response()(scope, receive, send_own)
+            raise
         except Exception:
             LOG.exception("%s failed", request_id)
             if status == 499:
