@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 
+from fastapi import Request
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soundgan.model import Order, SoundGAN
 from soundgan.server.app import create_app
-from soundgan.server.batching import Batcher, Busy
+from soundgan.server.batching import Batcher
+from soundgan.server.makers import Makers
 from soundgan.server.problems import Problem
 from soundgan.server.rate import Rate
 from soundgan.server.settings import ServerSettings
+from soundgan.server.state import State, make
+from soundgan.sound import Sound
 
 SOUNDS = "/v1/models/tiny/sounds"
 
@@ -134,10 +143,35 @@ def test_no_request_is_taken_that_could_never_be_answered(client: TestClient) ->
 
 
 def test_a_busy_server_charges_nothing(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def busy(*_: object) -> None:
-        raise Busy
-
+    batcher = client.app.state.soundgan.batchers["tiny"]  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
-        patch.setattr(Batcher, "make", busy)
+        patch.setattr(batcher, "_most_waiting", 5)
         assert [client.post(SOUNDS, json={"n": 6}).status_code for _ in range(3)] == [503, 503, 503]
     assert client.post(SOUNDS, json={"n": 6}).status_code == 200
+
+
+def test_who_goes_away_pays_for_what_was_begun_only(model: SoundGAN) -> None:
+    """With a batch of two being made, four of six sounds still wait, and cost nothing."""
+    let_go, rate = threading.Event(), Rate(6, clock=Clock())
+
+    def held(name: str, orders: Sequence[Order]) -> list[Sound]:
+        assert let_go.wait(60)
+        return model.make(orders)
+
+    async def work() -> None:
+        batcher = Batcher(model, most_waiting=8, most_at_once=2, makers=Makers([held]))
+        making = asyncio.create_task(batcher.run())
+        app = SimpleNamespace(state=SimpleNamespace(soundgan=State(ServerSettings(), rate=rate)))
+        request = cast(Request, SimpleNamespace(app=app, client=SimpleNamespace(host="a")))
+        asked = asyncio.create_task(make(request, batcher, [Order(seed) for seed in range(6)]))
+        while not batcher.making:
+            await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        let_go.set()
+        batcher.close()
+        await making
+
+    asyncio.run(work())
+    assert [waits(rate, "a", 4), waits(rate, "a", 1)] == [0, 10]

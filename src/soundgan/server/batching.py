@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from soundgan.model import Order, SoundGAN
 from soundgan.server.makers import Make, Makers
@@ -14,6 +15,19 @@ from soundgan.sound import Sound
 
 class Busy(Exception):
     """No more orders are taken for now."""
+
+
+@dataclass(eq=False)
+class _Asked:
+    """An order, its sound to come, and whether the making of it has begun."""
+
+    order: Order
+    sound: asyncio.Future[Sound]
+    begun: bool = False
+
+    def refuse(self, error: Exception) -> None:
+        if not self.sound.done():
+            self.sound.set_exception(error)
 
 
 class Batcher:
@@ -41,7 +55,7 @@ class Batcher:
         self._makers = makers or Makers([lambda name, orders: self.model.make(orders)])
         self._threads = ThreadPoolExecutor(len(self._makers))  # its own: makers that wait must not keep others waiting
         self._most_waiting, self._most_at_once, self._made = most_waiting, most_at_once, made
-        self._waiting: deque[tuple[Order, asyncio.Future[Sound]]] = deque()
+        self._waiting: deque[_Asked] = deque()
         self._changed = asyncio.Event()
         self._closed = False
         self._making: list[tuple[int, float]] = []  # sounds in each batch that is being made, and when that began
@@ -55,15 +69,18 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Sounds that wait for their batch, and that somebody still waits for."""
-        return sum(not future.done() for _, future in self._waiting)
+        return sum(not one.sound.done() for one in self._waiting)
 
     @property
     def closed(self) -> bool:
         """Whether no more orders are taken."""
         return self._closed
 
-    async def make(self, orders: Sequence[Order]) -> list[Sound]:
+    async def make(self, orders: Sequence[Order], unmade: Callable[[int], None] = lambda count: None) -> list[Sound]:
         """The sounds of some orders; a caller that is cancelled meanwhile takes the ones that still wait with it.
+
+        Args:
+            unmade: called with the number of orders whose making will never begin, if there are any.
 
         Raises:
             ModelError: the model cannot make one of them.
@@ -72,16 +89,19 @@ class Batcher:
         for order in orders:
             self.model.check(order)
         if self._closed or self.waiting + len(orders) > self._most_waiting:
+            unmade(len(orders))
             raise Busy
         loop = asyncio.get_running_loop()
-        futures = [loop.create_future() for _ in orders]
-        self._waiting.extend(zip(orders, futures, strict=True))
+        asked = [_Asked(order, loop.create_future()) for order in orders]
+        self._waiting.extend(asked)
         self._changed.set()
         try:
-            return list(await asyncio.gather(*futures))
+            return list(await asyncio.gather(*(one.sound for one in asked)))
         finally:
-            for future in futures:
-                future.cancel()
+            for one in asked:
+                one.sound.cancel()
+            if never := sum(not one.begun for one in asked):
+                unmade(never)
 
     async def run(self) -> None:
         """Make what is ordered, until `close` was called and nothing waits any more."""
@@ -98,48 +118,45 @@ class Batcher:
         finally:  # if it is broken off, nobody must wait for ever
             self._closed = True
             self._threads.shutdown(wait=False)
-            for _, future in self._waiting:
-                if not future.done():
-                    future.set_exception(Busy())
+            for one in self._waiting:
+                one.refuse(Busy())
 
     def close(self) -> None:
         """Take no more orders; what was taken is still made."""
         self._closed = True
         self._changed.set()
 
-    def _next_batch(self) -> list[tuple[Order, asyncio.Future[Sound]]]:
+    def _next_batch(self) -> list[_Asked]:
         """What one maker makes next: its share of what waits, so that the others are not left without."""
         share = min(-(-len(self._waiting) // len(self._makers)), self._most_at_once)
         batch = []
         while self._waiting and len(batch) < share:
-            order, future = self._waiting.popleft()
-            if not future.done():  # nobody waits for it any more
-                batch.append((order, future))
+            one = self._waiting.popleft()
+            if not one.sound.done():  # otherwise nobody waits for it any more
+                one.begun = True
+                batch.append(one)
         if not self._waiting and not self._closed:
             self._changed.clear()
         return batch
 
-    async def _make(self, batch: list[tuple[Order, asyncio.Future[Sound]]], make: Make) -> None:
-        orders, futures = zip(*batch, strict=True)
-        begun = (len(batch), asyncio.get_running_loop().time())
+    async def _make(self, batch: list[_Asked], make: Make) -> None:
+        name, loop = self.model.config.name, asyncio.get_running_loop()
+        begun = (len(batch), loop.time())
         self._making.append(begun)
         try:
-            name, loop = self.model.config.name, asyncio.get_running_loop()
-            sounds = await loop.run_in_executor(self._threads, make, name, orders)
+            sounds = await loop.run_in_executor(self._threads, make, name, [one.order for one in batch])
             self._made(len(sounds))
         except asyncio.CancelledError:
-            for future in futures:
-                if not future.done():
-                    future.set_exception(Busy())
+            for one in batch:
+                one.refuse(Busy())
             raise
         except Exception as error:  # whatever it is, it must not end the batches to come
-            for future in futures:
-                if not future.done():
-                    future.set_exception(error)
+            for one in batch:
+                one.refuse(error)
             return
         finally:
             self._making.remove(begun)
             self._makers.give_back(make)
-        for future, sound in zip(futures, sounds, strict=True):
-            if not future.done():
-                future.set_result(sound)
+        for one, sound in zip(batch, sounds, strict=True):
+            if not one.sound.done():
+                one.sound.set_result(sound)

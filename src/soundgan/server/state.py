@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from fastapi import Request
 
 from soundgan.model import Order
-from soundgan.server.batching import Batcher, Busy
+from soundgan.server.batching import Batcher
 from soundgan.server.metrics import Metrics
 from soundgan.server.problems import Problem
 from soundgan.server.rate import Rate
@@ -67,8 +68,4 @@ async def make(request: Request, batcher: Batcher, orders: Sequence[Order]) -> l
     for order in orders:
         batcher.model.check(order)
     rate.take(address, len(orders))
-    try:
-        return await batcher.make(orders)
-    except Busy:
-        rate.give_back(address, len(orders))
-        raise
+    return await batcher.make(orders, unmade=partial(rate.give_back, address))
