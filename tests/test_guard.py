@@ -56,6 +56,22 @@ def test_json_is_json_however_it_is_written(client: TestClient, kind: str) -> No
     assert answer.json() == {"output_path": "x.wav", "error": ""}
 
 
+PAINTING = "/v1/models/tiny/painting.png?seed=1"
+
+
+@pytest.mark.parametrize("whence", ["cross-site", "same-site"])
+def test_a_page_of_another_site_shows_no_painting(client: TestClient, whence: str) -> None:
+    for more in ({}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}):
+        assert is_problem(client.get(PAINTING, headers={"Sec-Fetch-Site": whence, **more}), 403)
+    assert "soundgan_sounds_total{" not in client.get("/metrics").text, "and none is made"
+    assert client.get("/", headers={"Sec-Fetch-Site": whence, "Sec-Fetch-Mode": "navigate"}).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}])
+def test_others_see_paintings(client: TestClient, headers: dict[str, str]) -> None:
+    assert client.get(PAINTING, headers=headers).status_code == 200
+
+
 def test_a_browser_that_asks_for_another_site_is_told_nothing(client: TestClient) -> None:
     asks = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     answer = client.options("/infer", headers={**asks, "Access-Control-Request-Headers": "content-type"})
@@ -136,5 +152,7 @@ def test_a_site_that_is_allowed_may_ask(model_folder: Path, tmp_path: Path) -> N
         answer = client.get("/v1/models", headers={"Origin": "https://app.example"})
         assert answer.status_code == 401, "it needs the token as well"
         assert answer.headers["access-control-allow-origin"] == "https://app.example"
+        shown = {"Origin": "https://app.example", "Sec-Fetch-Site": "cross-site", "Authorization": "Bearer sesame"}
+        assert client.get(PAINTING, headers=shown).status_code == 200
         other = client.get("/v1/models", headers={"Origin": "https://evil.example"})
         assert "access-control-allow-origin" not in other.headers

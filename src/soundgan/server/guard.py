@@ -1,9 +1,10 @@
 """What strangers may not do: come without the token, have the page of another site ask, or use another host name.
 
-A server on loopback that writes files is within reach of every page that its user's browser shows. Two doors are shut
+A server on loopback that writes files is within reach of every page that its user's browser shows. Three doors are shut
 against them. A form or script of another site may send text without being asked anything, but JSON only after the
-browser has asked the server, which says no: so bodies must be JSON. And a site may have its own name lead to this
-machine (DNS rebinding), and then passes for this server; but its requests name that site as their host.
+browser has asked the server, which says no: so bodies must be JSON. A picture may be of any site; but browsers tell
+whose page shows it. And a site may have its own name lead to this machine (DNS rebinding), and then passes for this
+server; but its requests name that site as their host.
 """
 
 from __future__ import annotations
@@ -74,6 +75,14 @@ def sends_json(request: Request) -> None:
     if kind != "application/json":
         given = f"is {kind}" if kind else "has no type"
         raise Problem(415, "Not JSON", f"the body {given}; send the header `Content-Type: application/json`")
+
+
+def of_this_site(request: Request) -> None:
+    """Let a request pass that no page of another site caused, unless that site is allowed and says who it is."""
+    whence = request.headers.get("sec-fetch-site", "none")  # of browsers only
+    if whence not in ("none", "same-origin") and request.headers.get("origin") not in state(request).settings.origins:
+        told = f"Sec-Fetch-Site: {whence}; a page of another site may only ask if --allow-origin has it"
+        raise Problem(403, "Another site", told)
 
 
 def check_host(host: str, allowed: Sequence[str]) -> None:

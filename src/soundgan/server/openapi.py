@@ -17,6 +17,7 @@ _CHALLENGE = {"description": "How to show who asks.", "schema": {"type": "string
 _PROBLEMS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "400": ("NotJSON", "The body is not JSON.", {}),
     "401": ("NotAuthorised", "The bearer token is missing or wrong.", {"WWW-Authenticate": _CHALLENGE}),
+    "403": ("AnotherSite", "A page of another site asks, and is not allowed to.", {}),
     "404": ("NoSuchModel", "This server has no model of that name.", {}),
     "408": ("TooSlow", "The request did not come in time.", {}),
     "413": ("TooLarge", "The body is larger than this server takes.", {}),

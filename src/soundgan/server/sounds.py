@@ -15,7 +15,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from soundgan.audio import Format
 from soundgan.model import SEEDS, Order, SoundGAN
 from soundgan.server.batching import Batcher
-from soundgan.server.guard import Guarded
+from soundgan.server.guard import Guarded, of_this_site
 from soundgan.server.problems import Problem, may
 from soundgan.server.schemas import ModelDetails, Models, ModelSummary, SoundAnswer, SoundsAnswer, SoundsRequest
 from soundgan.server.settings import ServerSettings
@@ -107,7 +107,7 @@ async def sounds(
 @router.get(
     "/{name}/painting.png",
     response_class=Response,
-    responses={200: {"description": "A picture.", "content": {"image/png": BINARY}}, **may(404, 422, 429, 503)},
+    responses={200: {"description": "A picture.", "content": {"image/png": BINARY}}, **may(403, 404, 422, 429, 503)},
 )
 async def painting(
     request: Request,
@@ -118,6 +118,7 @@ async def painting(
     zoom: Annotated[int, Query(ge=1, le=8)] = 2,
 ) -> Response:
     """The spectrogram of the sound of a seed, low frequencies at the bottom."""
+    of_this_site(request)
     (sound,) = await make(request, batcher, [Order(seed, label, truncation, "fast")])
     return Response(await asyncio.to_thread(_png, sound, zoom), media_type="image/png")
 
