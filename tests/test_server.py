@@ -21,12 +21,12 @@ pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from soundgan.errors import ModelError
+from soundgan.errors import ModelError, SettingsError
 from soundgan.model import SoundGAN
 from soundgan.server import health
 from soundgan.server.app import create_app
 from soundgan.server.schemas import SoundsAnswer, SoundsRequest
-from soundgan.server.settings import ServerSettings
+from soundgan.server.settings import ServerSettings, check_server_settings
 
 JSON = {"content-type": "application/json"}
 SOUNDS = "/v1/models/tiny/sounds"
@@ -276,16 +276,23 @@ def test_every_answer_has_an_id_and_a_line_in_the_log(client: TestClient, caplog
 
 
 def test_a_token_is_asked_for_where_one_is_set(model_folder: Path) -> None:
-    settings = ServerSettings.model_validate({"token": "sésame"})
+    settings = ServerSettings.model_validate({"token": "sesame!"})
     with TestClient(create_app([model_folder], settings)) as client:
-        for given in (None, b"Bearer no", "sésame".encode()):
+        for given in (None, b"Bearer no", b"sesame!", "Bearer sésame!".encode()):
             headers = {} if given is None else {b"authorization": given}
             answer = client.post(SOUNDS, json={}, headers=headers)
             problem(answer, 401)
             assert answer.headers["www-authenticate"] == "Bearer"
-        right = {b"authorization": "Bearer sésame".encode()}
+        right = {b"authorization": b"Bearer sesame!"}
         assert client.post(SOUNDS, json={}, headers=right).status_code == 200
         assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", "sésame", "sesame 1", "sesame\n", "\udc80"])
+def test_a_token_that_browsers_cannot_send_is_refused_and_not_told(token: str) -> None:
+    with pytest.raises(SettingsError, match=r"^token: .*ASCII") as refused:
+        check_server_settings({"token": token})
+    assert token == "" or token not in str(refused.value)
 
 
 def test_two_models_of_one_name_or_none_are_refused(model_folder: Path) -> None:

@@ -43,10 +43,10 @@ def serve(
 
     with needs("serve", "serve"):
         from soundgan.server.run import run
-        from soundgan.server.settings import ServerSettings
+        from soundgan.server.settings import check_server_settings
 
     # "" is as good as none: an empty variable of the environment asks for nothing.
     told = {"output_folder": output_folder, "token": token or None, "most_per_minute": most_per_minute}
     told |= {"hosts": allow_host or None, "origins": allow_origin or (), "processes": processes}
-    settings = ServerSettings.model_validate(told)
+    settings = check_server_settings(told)
     run(models or list(bundled()), settings, host=host, port=port)

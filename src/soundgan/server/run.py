@@ -21,7 +21,7 @@ from soundgan.server import PORT
 from soundgan.server.app import create_app
 from soundgan.server.connections import Connection
 from soundgan.server.guard import is_loopback
-from soundgan.server.settings import ServerSettings
+from soundgan.server.settings import ServerSettings, check_server_settings
 from soundgan.settings import load_settings
 
 STOPPING = 30  # s in which requests that were taken are answered, once the server is asked to stop
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         model, size = model_and_size(load_settings(options.config))
         token = os.environ.get("SOUNDGAN_TOKEN") or None
-        settings = ServerSettings.model_validate({"token": token, "image_size": size, "processes": None})
+        settings = check_server_settings({"token": token, "image_size": size, "processes": None})
         run([model], settings, host=options.host, port=options.port)
     except (SoundGANError, OSError) as error:
         print(f"app.py: {one_line(error)}", file=sys.stderr)

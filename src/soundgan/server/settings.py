@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from soundgan.errors import SettingsError
+
+_TOKEN = re.compile("[!-~]+")
 MOST_PROCESSES = 16  # that make sounds: the one that answers does not keep up with more
 
 
@@ -50,6 +64,13 @@ class ServerSettings(BaseModel):
         """Sounds in one request that this server ever takes."""
         return min(self.most_sounds, self.most_per_minute or self.most_sounds)
 
+    @field_validator("token")
+    @classmethod
+    def _can_be_sent(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not _TOKEN.fullmatch(token.get_secret_value()):
+            raise ValueError("it may have ASCII letters, digits and signs, but no spaces: browsers can send no other")
+        return token
+
     @field_validator("hosts")
     @classmethod
     def _as_compared(cls, hosts: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -65,3 +86,13 @@ class ServerSettings(BaseModel):
         if self.most_sounds > self.most_waiting:
             raise ValueError("most_sounds must not be above most_waiting: such a request could never be taken")
         return self
+
+
+def check_server_settings(values: Mapping[str, Any]) -> ServerSettings:
+    """Check `values` as settings. Raises `SettingsError`, which does not tell the values: one of them is a secret."""
+    try:
+        return ServerSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "settings"
+        raise SettingsError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
