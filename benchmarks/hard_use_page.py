@@ -27,8 +27,7 @@ on {figures["cores"]} cores that other work shared (load average {figures["load"
 and none of it by hand. Requests mix models, labels, truncations, qualities, formats, and one to five sounds; 1 % of the
 clients go away before they are answered, and 1 % of the requests cannot be answered. What is promised, and looked at:
 
-- every answer is whole, and every sound is the one that another process makes of its seed alone: the bytes of WAV and
-  FLAC files, the samples of OGG files;
+- every answer is whole, and every sound is the one that another process makes of its seed alone, byte for byte;
 - what cannot be answered is refused with the right status; no other error comes than 503, with Retry-After;
 - memory does not grow: {warm:.0f} MiB after the warm-up (all processes, median of the second quarter of the
   requests), {last:.0f} MiB in the end (of the last tenth): {last - warm:+.0f} MiB.
