@@ -85,7 +85,7 @@ def test_what_is_reproduced_holds_changes_and_checks(uninterrupted: Path) -> Non
     shares = {line["augment"] for line in log_of(uninterrupted)}
     assert len(shares) > 5 and max(shares) > 0.2
     assert [line["seen"] for line in log_of(uninterrupted, "frechet")] == [8, 12, 20, 28, 44, 64]
-    found = [Check(**{name: line[name] for name in Check._fields}) for line in log_of(uninterrupted, "frechet")]
+    found = [Check._make(line[name] for name in Check._fields) for line in log_of(uninterrupted, "frechet")]
     assert read_check(uninterrupted / BEST).seen == min(found, key=lambda check: check.score).seen
 
 
