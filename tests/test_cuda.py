@@ -43,11 +43,11 @@ def test_what_is_recorded_goes_on_with_new_chance_and_new_values() -> None:
         sums.add_(drawn)
         return drawn
 
-    go, expected = Recorded(add, chance.generator), torch.zeros(4, device="cuda")
+    go, expected = Recorded[torch.Tensor](chance.generator), torch.zeros(4, device="cuda")
     for seen in range(FIRST + 5):
         chance.move_to(seen)
         value.fill_(seen)
-        found = go().clone()
+        found = go(add).clone()
         alone = Chance(1, seen, torch.device("cuda")).normal(4) + seen
         assert torch.equal(found, alone)
         expected += alone
