@@ -78,7 +78,8 @@ class Ours:
 class Plain:
     """The same networks, optimizer and game as in `soundgan.training.loop`, as one would first write them.
 
-    float32, eager, channels first, PyTorch's own Adam. Paintings are not changed first, as in the loop's first steps.
+    float32, eager, channels first, PyTorch's own Adam. Paintings are not changed first; the loop does that work
+    from its first step on, even while it changes none.
 
     Args:
         exact: measure the penalties by differentiating twice, as R3GAN is published; otherwise as we do, by a finite

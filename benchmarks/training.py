@@ -175,10 +175,10 @@ def row_name(name: str, options: argparse.Namespace) -> str:
 
 def sized_name(name: str, options: argparse.Namespace) -> str:
     """A name, and size and batch of our networks where they are not the usual ones, and a GPU where one is used."""
-    usual = Settings()
+    usual, device = Settings(), pick_device(Settings(ngpu=int(options.gpu)))
     size = f", size {options.size}" if options.size != usual.size else ""
     batch = f", batch {options.batch}" if options.batch != usual.batch_size else ""
-    return f"{name}{size}{batch}{', on a GPU' if options.gpu else ''}"
+    return f"{name}{size}{batch}{', on a GPU' if device.type != 'cpu' else ''}"
 
 
 def judged_rate(data: Path, asked: int | None) -> int:

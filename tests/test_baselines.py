@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import Namespace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from waves import sine
 
 from soundgan.dataset import Dataset
 from soundgan.errors import TrainingError
+from soundgan.settings import Settings
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -202,6 +204,20 @@ def test_pace_counts_what_it_measures(tiny_dataset: Dataset, tiny_settings: Any,
     assert told["flops a second"] == pytest.approx(9 / 4 * found["flops"])
     page = training_page.speed({"digits": {"machine": "2 cores", **found}})
     assert "plain, exact penalties" in page and "bfloat16" in page
+    noted = training_page.speed({"digits": {"machine": "2 cores", **found, "note": "With another loop."}})
+    assert "2 steps a round. With another loop." in noted.replace("\n", " ")
+
+
+def test_a_row_is_called_one_of_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def name(gpu: bool) -> str:
+        usual = {"size": Settings().size, "batch": Settings().batch_size}
+        return training.sized_name("digits", Namespace(gpu=gpu, **usual))
+
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for there in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert name(True) == ("digits, on a GPU" if there else "digits")
+        assert name(False) == "digits"
 
 
 def figures(frechet: float, coverage: float, accuracy: float | None = None) -> dict[str, list[float]]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from soundgan.training import diversity
 from soundgan.training.diversity import (
     LEAST_KEPT,
     MOST_KEPT,
@@ -144,6 +147,33 @@ def test_many_recordings_of_some_labels_are_looked_up_together() -> None:
     candidates.keep(torch.arange(40.0)[:, None], painted, labels)
     asked = torch.tensor([5, 38, 0, 7, 12])
     assert candidates.nearest(painted[asked] + 1e-3, labels[asked])[:, 0].tolist() == asked.tolist()
+
+
+class Largest(TorchDispatchMode):
+    """Notes how many numbers the largest tensor has that is made in it; views are made of nothing."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = function(*args, **(kwargs or {}))
+        if isinstance(found, Tensor) and not function.is_view:
+            self.numbers = max(self.numbers, found.numel())
+        return found
+
+
+def test_candidates_are_copied_for_a_gpu_alone_and_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diversity, "ROOM", 2 * LEAST_KEPT * 100)
+    torch.manual_seed(0)
+    candidates, labels = Candidates(MANY_LABELS, 1, 100), torch.randint(MANY_LABELS, (7,))
+    candidates.paintings.normal_()
+    near = torch.randn(7, 100)
+    with Largest() as of_views:
+        looked_at = candidates._looked_at(near, labels)
+    with Largest() as of_copies:
+        copied = candidates._copied(near, labels)
+    assert torch.equal(looked_at, copied)
+    assert of_views.numbers == 7 * LEAST_KEPT  # the distances
+    assert of_copies.numbers == diversity.ROOM
 
 
 @pytest.mark.parametrize(

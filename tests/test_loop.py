@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
+import weakref
 from collections.abc import Iterator
 from itertools import count, pairwise
 from pathlib import Path
@@ -103,6 +105,29 @@ def test_instance_noise_decays_to_nothing(
     train(tiny_dataset, settings, tmp_path)
     assert measured[:8] == pytest.approx([0.4 * 0.5**k for k in range(8)], rel=0.05)
     assert measured[-2:] == [0, 0]
+
+
+def test_noise_that_is_none_any_more_is_not_drawn(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []  # noises of the form of paintings, in every step
+    original = Chance.normal
+
+    def watching(chance: Chance, rows: int, *shape: int) -> torch.Tensor:
+        drawn[-1] += len(shape) == 3
+        return original(chance, rows, *shape)
+
+    def beginning(*args: int) -> torch.Tensor:
+        drawn.append(0)
+        return order(*args)
+
+    monkeypatch.setattr(Chance, "normal", watching)
+    monkeypatch.setattr(step, "order", beginning)
+    train(tiny_dataset, tiny_settings(initial_noise_std=0.4, noise_decay_rate=0.25), tmp_path)
+    noisy = sum(0.4 * 0.25**k > step.LEAST_NOISE for k in range(16))
+    assert 0 < noisy < 16
+    # Two are steps of the penalty; what is shown, twice real or made and once more made, has its noise.
+    assert drawn == [5] * noisy + [2] * (16 - noisy)
 
 
 def test_no_network_learns_from_the_loss_of_the_other(
@@ -315,6 +340,26 @@ def test_every_kind_of_network_learns_and_resumes(
         chance = Chance(0, 0, torch.device("cpu"))
         paintings = painter.paint(outcome.generator, torch.tensor([0, 1]), chance)
     assert paintings.shape == (2, changes.get("nc", 1), *tiny_dataset.representation.shape)
+
+
+def test_what_a_training_held_is_freed_at_its_end(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[step.Step]] = []
+
+    def making(*args: Any) -> step.Step:
+        one = step.Step(*args)
+        made.append(weakref.ref(one))
+        return one
+
+    monkeypatch.setattr(loop, "Step", making)
+    gc.collect()
+    gc.disable()  # so that a circle of references would stay
+    try:
+        train(tiny_dataset, tiny_settings(sounds=8), tmp_path)
+        assert [one() for one in made] == [None]
+    finally:
+        gc.enable()
 
 
 def test_training_in_another_thread_leaves_signals_alone(

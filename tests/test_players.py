@@ -48,6 +48,15 @@ def test_the_average_moves_by_the_rest_of_the_decay(players: Players) -> None:
         torch.testing.assert_close(now, old + 0.25)
 
 
+def test_a_new_tape_of_grain_is_laid_where_the_old_one_was(tiny_dataset: Dataset, tiny_settings: TinySettings) -> None:
+    painter = Painter(tiny_settings(), tiny_dataset.representation)
+    painter.lay_out(Chance(3, 0, CPU))
+    before, place = painter._tape.clone(), painter._tape.data_ptr()
+    painter.lay_out(Chance(3, NEW_TAPE, CPU))
+    assert not torch.equal(painter._tape, before)
+    assert painter._tape.data_ptr() == place  # where a recorded step of a GPU looks
+
+
 @torch.no_grad()
 def test_paintings_follow_from_seed_and_sounds_seen(
     players: Players, tiny_dataset: Dataset, tiny_settings: TinySettings

@@ -34,7 +34,7 @@ def test_goals_are_met_or_said_not_to_be(tmp_path: Path, faster: float, p99: flo
     serving_page.render({"machine": machine, "seconds": 3.0, "rounds": 2, "sets": {"digits, 2 cores": found}}, tmp_path)
     page = (tmp_path / "serving.md").read_text(encoding="utf-8")
     goals = [line for line in page.splitlines() if line.startswith("| digits, 2 cores, 8 clients")]
-    assert len(goals) == 3 and all(line.endswith(f"| {told} |") for line in goals)
+    assert len(goals) == 2 and all(line.endswith(f"| {told} |") for line in goals)
     assert f"| **{serving_page.OURS}** | 8 | 160 |" in page
 
 
@@ -45,4 +45,4 @@ def test_it_runs(tmp_path: Path) -> None:
     command = [sys.executable, str(PROGRAM), "--quick", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "× as many sounds as our Generator in PyTorch" in (tmp_path / "serving.md").read_text(encoding="utf-8")
+    assert "| our Generator in PyTorch, librosa Griffin-Lim | " in (tmp_path / "serving.md").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 CELL = 4
 MOST_KEPT = 1280  # candidates, shared by all labels
 LEAST_KEPT = 16  # for each label, however many there are
-ROOM = 4_000_000  # numbers that the cells of all candidates should not exceed
+ROOM = 4_000_000  # numbers that the cells of all candidates, and of those copied at a time, should not exceed
 RECORDINGS = 256  # of each label that distances are measured on
 
 
@@ -138,10 +138,22 @@ class Candidates(nn.Module):
 
         Shape: cells of recordings (n, width), (n,) → latents (n, nz).
         """
-        apart = torch.cdist(near.to(self.paintings)[:, None], self.paintings[labels], p=1)[:, 0]
+        near = near.to(self.paintings)
+        apart = self._copied(near, labels) if near.is_cuda else self._looked_at(near, labels)
         place = apart.masked_fill(~self.there[labels], math.inf).argmin(1)
         self.there[labels, place] = torch.zeros_like(labels, dtype=torch.bool)
         return self.latents[labels, place]
+
+    def _looked_at(self, near: Tensor, labels: Tensor) -> Tensor:
+        """How far the candidates of their label are from recordings, (n, each): looked at where they lie."""
+        pairs = zip(near.split(1), labels.tolist(), strict=True)
+        return torch.cat([torch.cdist(one, self.paintings[label], p=1) for one, label in pairs])
+
+    def _copied(self, near: Tensor, labels: Tensor) -> Tensor:
+        """The same without waiting for a device to tell the labels: copied, for some recordings at a time."""
+        some = max(1, ROOM // self.paintings[0].numel())
+        parts = zip(near.split(some), labels.split(some), strict=True)
+        return torch.cat([torch.cdist(one[:, None], self.paintings[of], p=1)[:, 0] for one, of in parts])
 
 
 def candidates_of_each(width: int, labels: int) -> int:

@@ -75,7 +75,7 @@ class Step:
         self._noise = torch.zeros((), device=device)
         self._augment, self._variety = (torch.tensor(value, device=device) for value in (clock.augment, clock.variety))
         recorded = device.type == "cuda" and world.size == 1  # what processes tell each other is not recorded
-        self._go = Recorded(self._learn, self._chance.generator) if recorded else self._learn
+        self._recorded: Recorded[Told] | None = Recorded(self._chance.generator) if recorded else None
 
     def __call__(self, clock: Clock) -> Told:
         """Make the step that comes after what `clock` has seen. What is told is overwritten by the next one."""
@@ -86,7 +86,9 @@ class Step:
         self._batch.copy_(order(settings.seed, clock.seen, settings.batch_size, len(self.labels)), non_blocking=True)
         noise = settings.initial_noise_std * settings.noise_decay_rate**clock.steps
         self._noise.fill_(noise if noise > LEAST_NOISE else 0.0)
-        return self._go()
+        # What is recorded goes on drawing it; so do several processes on such devices, that have the chance of one.
+        self._noisy = (settings.initial_noise_std if self._device.type == "cuda" else noise) > LEAST_NOISE
+        return self._learn() if self._recorded is None else self._recorded(self._learn)
 
     @property
     def strength(self) -> Tensor | float:
@@ -101,7 +103,7 @@ class Step:
         """What the Discriminator sees of paintings, real or made."""
         if self._settings.augment != 0:
             sounds = augment(sounds, self.strength, self._chance)
-        return sounds + self._noise * self._chance.normal(*sounds.shape) if self._settings.initial_noise_std else sounds
+        return sounds + self._noise * self._chance.normal(*sounds.shape) if self._noisy else sounds
 
     def _learn(self) -> Told:
         settings, players, painter, supervision = self._settings, self._players, self._painter, self._supervision

@@ -17,25 +17,33 @@ export function write({ model, label, truncation, pads }) {
   return `#${parts.join("&")}`;
 }
 
-/** The state in a fragment. What is missing, or not what these models know, is as `fresh` has it. */
+/**
+ * The state in a fragment, and what is `unknown` of it: models and labels that these models have not. What is missing
+ * or unknown is as `fresh` has it.
+ */
 export function read(fragment, models, fresh) {
+  const unknown = new Set();
   const pairs = fragment.replace(/^#/, "").split("&").map((part) => split(part, "="));
-  const controls = checked(Object.fromEntries(pairs.filter(([key]) => key !== "pad").map(decoded)), models, fresh);
-  const pads = pairs.filter(([key]) => key === "pad").map(([, text]) => readPad(text, models, controls));
+  const told = Object.fromEntries(pairs.filter(([key]) => key !== "pad").map(decoded));
+  const controls = checked(told, models, fresh, unknown);
+  const pads = pairs.filter(([key]) => key === "pad").map(([, text]) => readPad(text, models, controls, unknown));
   const all = pads.filter(Boolean).concat(fresh.pads.map((pad) => ({ ...pad, ...controls })));
-  return { ...controls, pads: all.slice(0, PADS) };
+  return { state: { ...controls, pads: all.slice(0, PADS) }, unknown: [...unknown] };
 }
 
-function readPad(text, models, controls) {
+function readPad(text, models, controls, unknown) {
   const [seed, ...rest] = text.split(",");
   if (!/^\d{1,10}$/.test(seed) || Number(seed) >= 2 ** 32) return null;
   const own = Object.fromEntries(rest.map((part) => decoded(split(part, "="))));
-  return { seed: Number(seed), locked: rest.includes("locked"), ...checked(own, models, controls) };
+  return { seed: Number(seed), locked: rest.includes("locked"), ...checked(own, models, controls, unknown) };
 }
 
 /** Model, label and truncation, each as told or else as in `otherwise`. */
-function checked(told, models, otherwise) {
-  const model = models.find(({ name }) => name === told.model) ?? models.find(({ name }) => name === otherwise.model);
+function checked(told, models, otherwise, unknown) {
+  const named = models.find(({ name }) => name === told.model);
+  const model = named ?? models.find(({ name }) => name === otherwise.model);
+  if (told.model && !named) unknown.add(`model ${told.model}`);
+  else if (told.label && !model.labels.includes(told.label)) unknown.add(`label ${told.label} of ${model.name}`);
   const label = [told.label, otherwise.label].find((one) => one === "" || one === null || model.labels.includes(one));
   const number = told.truncation ? Number(told.truncation) : NaN;
   const truncation = number >= 0 && number <= 2 ? number : otherwise.truncation;

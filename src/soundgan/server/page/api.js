@@ -11,10 +11,15 @@ export class Refused extends Error {
 }
 
 export class Api {
-  /** @param {() => Promise<string>} askToken asks the user for the server's token; "" if the user has none. */
-  constructor(askToken) {
+  /**
+   * @param {(wrong: boolean) => Promise<string>} askToken asks the user for the server's token, once more if the last
+   *   one was wrong; "" if the user has none
+   * @param {() => void} wait is called when the server is busy, and will be asked again
+   */
+  constructor(askToken, wait) {
     this.askToken = askToken;
-    this.token = sessionStorage.getItem("token");
+    this.wait = wait;
+    this.token = remembered();
     this.asking = null;
   }
 
@@ -23,13 +28,13 @@ export class Api {
     return (await this.ask("v1/models")).models;
   }
 
-  /** The sound of a pad: `{label, name, file: Uint8Array, painting: address of a PNG, sample_rate, duration}`. */
+  /** The sound of a pad: `{label, seed, name, file: Uint8Array, painting: address of a PNG, sampleRate, duration}`. */
   async sound({ model, label, truncation, seed }, signal) {
     const body = JSON.stringify({ seed, label, truncation, answer: "json", painting: true });
     const headers = { "Content-Type": "application/json" };
     const answer = await this.ask(`v1/models/${encodeURIComponent(model)}/sounds`, { method: "POST", body, headers, signal });
-    const [sound] = answer.sounds;
-    return { ...sound, file: bytes(sound.audio), painting: `data:image/png;base64,${sound.painting}` };
+    const [{ label: made, name, audio, painting, duration, sample_rate: sampleRate }] = answer.sounds;
+    return { label: made, seed, name, file: bytes(audio), painting: `data:image/png;base64,${painting}`, sampleRate, duration };
   }
 
   /** The JSON of an answer. A busy server is asked again when it wants to be; one that wants a token gets it. */
@@ -38,10 +43,14 @@ export class Api {
       const sent = this.token;
       const token = sent && { Authorization: `Bearer ${sent}` };
       const answer = await reached(fetch(address, { ...request, signal, headers: { ...headers, ...token } }));
-      if (answer.ok) return answer.json();
       if (answer.status === 401) {
         await this.newToken(sent);
-      } else if ([429, 503].includes(answer.status) && tried < TRIES) {
+        continue;
+      }
+      if (sent) remember(sent); // it is the right one
+      if (answer.ok) return answer.json();
+      if ([429, 503].includes(answer.status) && tried < TRIES) {
+        this.wait();
         await rest(Number(answer.headers.get("Retry-After")) || 1, signal);
       } else {
         const told = await answer.json().catch(() => ({}));
@@ -53,10 +62,26 @@ export class Api {
   /** Asks once, however many requests were refused with the same old token. */
   async newToken(refused) {
     if (this.token !== refused) return;
-    this.asking ??= this.askToken().finally(() => (this.asking = null));
+    this.asking ??= this.askToken(Boolean(refused)).finally(() => (this.asking = null));
     this.token = await this.asking;
-    if (!this.token) throw new Refused(401, "This server asks for a token; load the page again to enter it.");
-    sessionStorage.setItem("token", this.token);
+    if (!this.token) throw new Refused(401, "This server asks for a token; “New sounds” asks you again.");
+  }
+}
+
+/** The token of this tab; browsers may forbid pages to keep any. */
+function remembered() {
+  try {
+    return sessionStorage.getItem("token");
+  } catch {
+    return null;
+  }
+}
+
+function remember(token) {
+  try {
+    sessionStorage.setItem("token", token);
+  } catch {
+    // It is asked for again when the page is loaded again.
   }
 }
 

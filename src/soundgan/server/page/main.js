@@ -4,16 +4,17 @@ import { PADS, read, write } from "./address.js";
 import { Api } from "./api.js";
 import { Pad } from "./pad.js";
 import { Player } from "./player.js";
+import { Sounds } from "./sounds.js";
 import { zip } from "./zip.js";
 
-const KEPT = 256; // sounds kept, so that going back is instant
 const SEEDS = 1_000_000; // of new sounds; the server takes any below 2³², but these are easier to tell one another
+const SETTLED = 250; // ms in which a slider is not moved any more
 
 const $ = (id) => document.getElementById(id);
 const controls = $("controls").elements;
-const api = new Api(askToken);
+const api = new Api(askToken, () => say("The server is busy; it is asked again."));
 const player = new Player();
-const sounds = new Map(); // what a pad asks for, as text → its sound, decoded
+const sounds = new Sounds(api, player);
 const pads = Array.from({ length: PADS }, (_, i) => new Pad(i + 1, {
   play: () => play(i),
   stop: () => player.stop(i),
@@ -21,11 +22,14 @@ const pads = Array.from({ length: PADS }, (_, i) => new Pad(i + 1, {
 }));
 
 let models = [];
-let state; // {model, label, truncation, pads: [{seed, locked, model, label, truncation}]}
-const shown = pads.map(() => null); // the sounds that the pads play
+let state = null; // {model, label, truncation, pads: [{seed, locked, model, label, truncation}]}; null: no models yet
+const shown = pads.map(() => null); // what the pads show and play: {pad, sound}, with what was asked for
 let leaving = new AbortController(); // aborts what is no longer wanted
+let settling; // timer of the slider
+let pointed = false; // whether the last thing that a user did was done by mouse or finger
 
 $("pads").append(...pads.map((pad) => pad.element));
+listen();
 start();
 
 async function start() {
@@ -36,63 +40,79 @@ async function start() {
   }
   controls.model.replaceChildren(...models.map(({ name }) => new Option(name)));
   controls.link.hidden = !navigator.clipboard;
-  listen();
   restore();
 }
 
 function listen() {
-  controls.model.addEventListener("change", change);
-  controls.label.addEventListener("change", change);
-  controls.truncation.addEventListener("change", change);
+  for (const list of [controls.model, controls.label]) {
+    list.addEventListener("change", () => {
+      change();
+      if (pointed) list.blur(); // so that the next digit plays a pad, and does not choose a label
+    });
+  }
   controls.truncation.addEventListener("input", showTruncation);
+  controls.truncation.addEventListener("change", () => {
+    clearTimeout(settling); // it moves on, and only where it stops is it worth a look
+    settling = setTimeout(change, SETTLED);
+  });
   controls.save.addEventListener("click", saveAll);
   controls.link.addEventListener("click", copyLink);
   $("controls").addEventListener("submit", (event) => {
     event.preventDefault();
     renew();
   });
+  addEventListener("pointerdown", () => (pointed = true), true);
+  addEventListener("keydown", () => (pointed = false), true);
   addEventListener("keydown", onKey);
-  addEventListener("popstate", restore); // going back, and another fragment typed into the address
+  addEventListener("popstate", () => state && restore()); // going back, and another address typed in
 }
 
 /** Take the state from the address. */
-function restore() {
-  const { name } = models[0];
-  const fresh = { model: name, label: null, truncation: 1 };
+async function restore() {
+  const fresh = { model: models[0].name, label: null, truncation: 1 };
   const unlocked = pads.map(() => ({ seed: newSeed(), locked: false }));
-  state = read(location.hash, models, { ...fresh, pads: unlocked });
-  history.replaceState(null, "", write(state));
+  const found = read(location.hash, models, { ...fresh, pads: unlocked });
+  state = found.state;
   showControls();
-  return showPads();
+  const missing = found.unknown.join(", ");
+  if (!missing) history.replaceState(null, "", write(state)); // otherwise the link stays as it is, for another server
+  if (await showPads() && missing) say(`This server has no ${missing}: these are other sounds.`);
 }
 
 /** The controls were changed: the same seeds, made otherwise, on all pads that are not locked. */
 function change() {
+  clearTimeout(settling);
+  if (!state) return;
   const label = controls.label.value || null;
   const model = models.find(({ name }) => name === controls.model.value);
-  setAll({ model: model.name, label: model.labels.includes(label) ? label : null, truncation: Number(controls.truncation.value) });
+  const truncation = Number(controls.truncation.value);
+  const asked = { model: model.name, label: model.labels.includes(label) ? label : null, truncation };
+  makeAnew(asked, ({ seed }) => seed, (count, sounds) => `${count} ${sounds} made anew.`);
 }
 
 /** New sounds on all pads that are not locked. */
 function renew() {
-  const open = state.pads.filter((pad) => !pad.locked);
-  if (!open.length) return say("All pads are locked.");
-  setAll({}, newSeed);
+  if (state) makeAnew({}, newSeed, (count, sounds) => `${count} new ${sounds}.`);
+  else start();
 }
 
-async function setAll(asked, seed = (pad) => pad.seed) {
+async function makeAnew(asked, seed, told) {
   state = { ...state, ...asked };
   const { model, label, truncation } = state;
   state.pads = state.pads.map((pad) => (pad.locked ? pad : { seed: seed(pad), locked: false, model, label, truncation }));
   history.pushState(null, "", write(state));
   showControls();
-  const count = state.pads.filter((pad) => !pad.locked).length;
-  if (await showPads()) say(count === 1 ? "1 new sound." : `${count} new sounds.`);
+  const count = state.pads.filter(({ locked }) => !locked).length;
+  if (!count) return say("All pads are locked.");
+  if (await showPads()) say(told(count, count === 1 ? "sound" : "sounds"));
 }
 
+/** Lock what a pad shows, also while another sound is on its way to it; or unlock it. */
 function lock(i) {
-  const pad = state.pads[i];
-  pad.locked = !pad.locked;
+  if (!shown[i]) return;
+  const pad = { ...shown[i].pad, locked: !state.pads[i].locked };
+  state.pads[i] = shown[i].pad = pad;
+  pads[i].settle();
   pads[i].showLock(pad.locked);
   say(`Pad ${i + 1} ${pad.locked ? "locked" : "unlocked"}.`);
   history.replaceState(null, "", write(state));
@@ -100,7 +120,7 @@ function lock(i) {
 
 function play(i) {
   if (!shown[i]) return;
-  player.play(i, shown[i].buffer);
+  player.play(i, shown[i].sound.buffer);
   pads[i].sweep();
 }
 
@@ -119,38 +139,34 @@ async function showPads() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
-  const errors = await Promise.all(state.pads.map(async (pad, i) => {
-    pads[i].wait();
-    try {
-      const sound = await decoded(pad, signal);
-      if (signal.aborted) return null;
-      shown[i] = sound;
-      pads[i].show(pad, sound);
-      return null;
-    } catch (error) {
-      if (!signal.aborted) pads[i].fail();
-      return error;
-    }
-  }));
+  const errors = await Promise.all(state.pads.map((pad, i) => showPad(pad, i, signal)));
   if (signal.aborted) return false;
   const error = errors.find(Boolean);
+  if (error) history.replaceState(null, "", write(state));
   say(error?.message ?? "");
   return !error;
 }
 
-/** The sound of a pad, ready to play; from those kept, if it is there. */
-async function decoded(pad, signal) {
-  const key = JSON.stringify([pad.model, pad.label, pad.truncation, pad.seed]);
-  if (!sounds.has(key)) {
-    const sound = await api.sound(pad, signal);
-    sounds.set(key, { ...sound, buffer: await player.decode(sound.file, sound.sample_rate) });
-    if (sounds.size > KEPT) sounds.delete(sounds.keys().next().value);
+/** Get and show the sound of one pad; the error, if none came. What the pad showed before then stays. */
+async function showPad(pad, i, signal) {
+  const wanted = () => !signal.aborted && state.pads[i] === pad;
+  pads[i].wait();
+  try {
+    const sound = await sounds.get(pad, signal);
+    if (!wanted()) return null;
+    shown[i] = { pad, sound };
+    pads[i].show(pad, sound);
+    return null;
+  } catch (error) {
+    if (!wanted()) return null;
+    if (shown[i]) state.pads[i] = shown[i].pad;
+    pads[i].fail();
+    return error;
   }
-  return sounds.get(key);
 }
 
 function saveAll() {
-  const files = shown.filter(Boolean);
+  const files = shown.filter(Boolean).map(({ sound }) => sound);
   if (!files.length) return;
   const link = document.createElement("a");
   link.href = URL.createObjectURL(zip(files));
@@ -181,11 +197,13 @@ function showTruncation() {
   $("controls").querySelector(".value").textContent = controls.truncation.value;
 }
 
-function askToken() {
+function askToken(wrong) {
   const dialog = $("token");
+  $("asks").textContent = wrong ? "That is not the token of this server." : "This server asks for a token.";
+  dialog.returnValue = ""; // which stays if it is closed with Escape
   dialog.showModal();
   const field = dialog.querySelector("[name=token]");
-  dialog.returnValue = ""; // which stays if it is closed with Escape
+  field.select();
   const entered = () => (dialog.returnValue ? field.value : "");
   return new Promise((done) => dialog.addEventListener("close", () => done(entered()), { once: true }));
 }

@@ -24,9 +24,15 @@ export class Pad {
     delete this.element.dataset.failed;
   }
 
+  /** What was on its way does not come, or is not wanted any more. */
+  settle() {
+    this.element.ariaBusy = "false";
+    delete this.element.dataset.failed;
+  }
+
   /** Show what was asked for and what came. */
   show({ locked, model, truncation }, { label, seed, painting, duration, name, file }) {
-    this.element.ariaBusy = "false";
+    this.settle();
     this.duration = duration;
     this.image.src = painting;
     this.name.textContent = label ?? model;
