@@ -17,8 +17,8 @@ import platform
 import statistics
 import sys
 import time
-from contextlib import ExitStack
-from importlib.metadata import version
+from contextlib import ExitStack, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,9 +41,9 @@ class Party(NamedTuple):
     path: str
 
 
-def parties(model: str, cores: set[int], ending: ExitStack, *, quick: bool) -> list[Party]:
+def parties(model: str, cores: set[int], ending: ExitStack, *, quick: bool, alone: bool) -> list[Party]:
     """All servers, started and warm; they take nothing while they are not asked."""
-    ways = serving_page.WAYS if not quick else dict(itertools.islice(serving_page.WAYS.items(), 1))
+    ways = list(itertools.islice(serving_page.WAYS, 0 if alone else 1 if quick else None))
     found = []
     for name in (serving_page.OURS, *ways):
         command = (*SERVE, model) if name == serving_page.OURS else (PLAIN, "--model", model, "--way", name)
@@ -82,7 +82,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         title = f"{model}, {len(cores)} {'core' if len(cores) == 1 else 'cores'}"
         rounds: dict[str, dict[str, list[Any]]] = {}
         with ExitStack() as ending:
-            found = parties(model, cores, ending, quick=options.quick)
+            found = parties(model, cores, ending, quick=options.quick, alone=options.alone)
             if len(cores) == 1 and others:
                 os.sched_setaffinity(0, others)
             turns = [(turn, clients) for turn in range(options.rounds) for clients in options.clients]
@@ -127,7 +127,10 @@ def machine() -> dict[str, Any]:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.split(":")[1].strip() for line in lines if "model name" in line]
     packages = ("numpy", "scipy", "onnxruntime", "fastapi", "uvicorn", "torch", "librosa")
-    versions = {"Python": platform.python_version()} | {name: version(name) for name in packages}
+    versions = {"Python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):  # of the rivals
+            versions[name] = version(name)
     return {"processor": (names or ["?"])[0], "cores": len(os.sched_getaffinity(0)), "versions": versions}
 
 
@@ -144,6 +147,7 @@ def main() -> None:
     add("--seconds", type=float, default=2.5, help="for which clients go on asking, in a round (%(default)s)")
     add("--rounds", type=int, default=2)
     add("--quick", action="store_true", help="one model, one core, one rival, one round of a moment")
+    add("--alone", action="store_true", help="no rivals, and so without the extras `train` and `bench`")
     add("--render", action="store_true", help="do not measure, make the page of serving.json again")
     options = parser.parse_args()
     if options.quick:
