@@ -166,3 +166,10 @@ def test_the_server_never_imports_pytorch() -> None:
     code = "import sys, soundgan.server.run; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert done.stdout == "False\n", done.stderr
+
+
+def test_processes_that_make_sounds_import_nothing_of_the_web() -> None:
+    """They import the main module, whichever it is, and `makers`."""
+    code = "import sys, app, soundgan.server.makers; print('fastapi' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr

@@ -43,7 +43,9 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
     folders = [find(one) for one in models]
     if not folders:
         raise ModelError("no model to serve: name a model folder or a bundled model")
-    players = [SoundGAN.load(folder) for folder in folders]
+    processes = limits.processes or min(cores(), MOST_PROCESSES)
+    # Where others make the sounds, these only tell of the models, and need no threads for it.
+    players = [SoundGAN.load(folder, threads=1 if processes > 1 else None) for folder in folders]
     names = [player.config.name for player in players]
     if len(set(names)) < len(names):
         raise ModelError(f"two models have the same name ({', '.join(names)}); rename one in its config.json")
@@ -56,7 +58,6 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        processes = house.settings.processes or min(cores(), MOST_PROCESSES)
         with ExitStack() as ending:
             makers = [ending.enter_context(closing(Maker(folders))) for _ in range(processes if processes > 1 else 0)]
             shared = Makers([maker.make for maker in makers]) if makers else None
