@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -26,9 +27,28 @@ REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
+class Door:
+    """Connects to a server, and has it stop."""
+
+    def __init__(self, server: uvicorn.Server) -> None:
+        self._server, self._address = server, server.servers[0].sockets[0].getsockname()
+
+    def __call__(self) -> socket.socket:
+        return socket.create_connection(self._address, timeout=SOON)
+
+    def stop(self) -> None:
+        """Returns when nobody is let in any more."""
+        self._server.should_exit = True
+        until = time.monotonic() + SOON
+        with pytest.raises(OSError):
+            while time.monotonic() < until:
+                self().close()
+                time.sleep(0.01)
+
+
 @contextmanager
-def serving(app: Any, settings: ServerSettings) -> Iterator[Callable[[], socket.socket]]:
-    """What connects to a server of an app."""
+def serving(app: Any, settings: ServerSettings) -> Iterator[Door]:
+    """A server of an app."""
     server = uvicorn.Server(configured(app, settings, host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -36,8 +56,7 @@ def serving(app: Any, settings: ServerSettings) -> Iterator[Callable[[], socket.
         while not server.started:
             assert thread.is_alive()
             time.sleep(0.01)
-        address = server.servers[0].sockets[0].getsockname()
-        yield lambda: socket.create_connection(address, timeout=SOON)
+        yield Door(server)
     finally:
         server.should_exit = True
         thread.join(SOON)
@@ -49,7 +68,7 @@ def api(model_folder: Path) -> Iterator[Callable[..., Any]]:
     """What serves the app with some limits."""
     with ExitStack() as stack:
 
-        def make(**limits: Any) -> Callable[[], socket.socket]:
+        def make(**limits: Any) -> Door:
             settings = ServerSettings(hosts=(), **limits)
             return stack.enter_context(serving(create_app([model_folder], settings), settings))
 
@@ -117,10 +136,10 @@ def test_a_head_in_drops_is_not_waited_for_either(api: Any) -> None:
 
 
 def test_so_it_is_with_the_second_request_of_a_connection(api: Any) -> None:
-    connect = api(head_seconds=2)
+    connect = api(head_seconds=4)
     with closing(connect()) as connection:
         for _ in range(2):
-            time.sleep(1.2)  # in time every time
+            time.sleep(2.1)  # in time every time, and too late if the time were for both
             connection.sendall(REQUEST)
             told = b""
             while b"alive" not in told:
@@ -171,8 +190,11 @@ def test_two_hundred_slow_clients_hold_up_nobody(api: Any) -> None:
 
 
 def test_who_waits_for_an_answer_does_not_have_to_make_room(api: Any) -> None:
+    begun = threading.Semaphore(0)
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
+            begun.release()
             while (await receive())["type"] != "http.disconnect":  # as if a sound took very long
                 pass
 
@@ -181,7 +203,7 @@ def test_who_waits_for_an_answer_does_not_have_to_make_room(api: Any) -> None:
         at_work = [stack.enter_context(closing(connect())) for _ in range(3)]
         for connection in at_work:
             connection.sendall(REQUEST)
-        time.sleep(0.2)
+            assert begun.acquire(timeout=SOON)
         for _ in range(5):
             with closing(connect()) as connection:
                 started = time.monotonic()
@@ -273,6 +295,28 @@ def test_a_preflight_is_held_to_the_limits_of_every_request(api: Any) -> None:
     assert b"access-control-allow-origin: https://app.example" in told.lower(), "the page can read why"
 
 
+# The end
+
+
+def test_an_answer_while_the_server_stops_says_that_it_is_the_last() -> None:
+    begun, let_go = threading.Event(), threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            begun.set()
+            await asyncio.to_thread(let_go.wait, SOON)
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body"})
+
+    with serving(app, ServerSettings()) as connect, closing(connect()) as connection:
+        connection.sendall(REQUEST)
+        assert begun.wait(SOON)
+        connect.stop()
+        let_go.set()
+        told = heard(connection)
+        assert told.startswith(b"HTTP/1.1 200") and b"connection: close" in told.lower()
+
+
 # Slow readers
 
 
@@ -296,7 +340,7 @@ class Talker:
 def test_an_answer_that_nobody_reads_is_given_up() -> None:
     app = Talker()
     with ExitStack() as stack:
-        connect = stack.enter_context(serving(app, ServerSettings(answer_seconds=1)))
+        connect = stack.enter_context(serving(app, ServerSettings(answer_seconds=5)))
         never, slow = (stack.enter_context(closing(connect())) for _ in range(2))
         for connection in (never, slow):
             connection.sendall(REQUEST)
@@ -306,7 +350,7 @@ def test_an_answer_that_nobody_reads_is_given_up() -> None:
             part = slow.recv(2_000_000)
             assert part
             read += len(part)
-            time.sleep(0.1)
+            time.sleep(0.6)
         assert 0 < len(heard(never)) < LENGTH, "what the network held already, and no more"
 
 

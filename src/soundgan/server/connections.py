@@ -18,6 +18,7 @@ from soundgan.server.settings import ServerSettings
 
 LOG = logging.getLogger("soundgan.server")
 LINGERING = 1.0  # s for which a connection stays open so that a last answer arrives: closed earlier, it would be lost
+CLOSE = (b"connection", b"close")
 PROGRESS = 65_536  # bytes of an answer that must be read in `answer_seconds`, unless fewer are left
 
 
@@ -58,6 +59,12 @@ class Connection(H11Protocol):
             if timer is not None:
                 timer.cancel()
         self._waiting = None
+
+    def shutdown(self) -> None:
+        """Answer what is at work, and say that no more requests are heard: Uvicorn closes, but does not say so."""
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.scope["headers"] = [*self.cycle.scope["headers"], CLOSE]  # as if the client had asked for it
+        super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         self._tell(Problem(400, "Not HTTP", f"{msg[:1].lower()}{msg[1:].rstrip('.')}", connection="close"))
