@@ -22,6 +22,7 @@ from soundgan import audio
 from soundgan.errors import ModelError
 from soundgan.grain import Grain
 from soundgan.model import SEEDS, Sound, SoundGAN
+from soundgan.sound import finished
 
 LABELS = ("kick", "noise", "tone")
 
@@ -156,6 +157,14 @@ def test_truncation_1_is_the_default(model: SoundGAN) -> None:
 
 
 # What a sound is
+
+
+def test_a_sound_that_still_rings_ends_without_a_click() -> None:
+    ringing = np.sin(2 * np.pi * 440 / 8000 * np.arange(2000)).astype(np.float32)
+    wave = finished(ringing, 8000)
+    assert wave[-1] == 0 and np.abs(np.diff(wave[-40:])).max() <= np.abs(np.diff(ringing)).max()
+    np.testing.assert_array_equal(wave[:-40], ringing[:-40])
+    assert len(finished(ringing[:10], 8000)) == 10
 
 
 @pytest.mark.parametrize("which", ["model", "flat_model"])

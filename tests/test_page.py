@@ -29,6 +29,8 @@ QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-backgro
          "--disable-component-update", "--disable-sync", "--no-sandbox"]  # fmt: skip
 COMMAND = ["-c", "from soundgan.cli import main; main()", "serve"]
 
+expect.set_options(timeout=20_000)  # ms; other work may share the machine
+
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; Debian has it in the package `chromium`")
 
 # What the page plays goes to an analyser as well, and every start is written down: delay since the key or the mouse
@@ -366,6 +368,11 @@ def test_a_link_to_what_is_not_here_says_so_and_stays(page: Page, address: str) 
         "This server has no model footsteps, label bell of tiny: these are other sounds."
     )
     assert page.url == link
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("status")).to_contain_text("Link copied")
+    assert page.evaluate("navigator.clipboard.readText()") == page.url != link
+    assert [int(seed) for seed in re.findall(r"pad=(\d+)", page.url)] == [seed for _, seed in told(page)]
     press_new(page)
     assert "model=tiny" in page.url
 

@@ -173,3 +173,14 @@ def test_processes_that_make_sounds_import_nothing_of_the_web() -> None:
     code = "import sys, app, soundgan.server.makers; print('fastapi' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_a_port_in_use_is_told_at_once(model_folder: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code = "from soundgan.cli import main; main()"
+        command = [sys.executable, "-c", code, "serve", str(model_folder), "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=PATIENCE)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"port {port}" in line and "in use" in line and "--port" in line

@@ -27,6 +27,10 @@ class TrainingError(SoundGANError):
     """Training cannot start or had to stop."""
 
 
+class ServerError(SoundGANError):
+    """A server cannot be started."""
+
+
 def one_line(error: SoundGANError | OSError) -> str:
     """The message of an error on one line, as the faces print it; a full or unwritable disk is told by its file."""
     if isinstance(error, OSError) and error.strerror:

@@ -21,7 +21,7 @@ from soundgan.model_folder import CONFIG, DEFAULT_MODEL, bundled
 from soundgan.phase import QUALITIES, Quality
 from soundgan.picture import picture, resize, save_picture
 from soundgan.settings import Settings, check_settings, load_settings
-from soundgan.sound import Sound, within_full_scale
+from soundgan.sound import Sound, finished
 from soundgan.spectrogram import Representation, synthesise
 
 N_FFTS = range(16, 65_537)  # samples; a longer window would blur whole sounds together
@@ -100,7 +100,8 @@ def spectrogram_to_wav(
     elif values.shape != representation.shape:
         raise AudioError(f"image: is of shape {values.shape}, its representation of {representation.shape}")
     else:
-        wave = within_full_scale(synthesise(values.astype(np.float32), representation, quality=quality)[0])
+        wave = synthesise(values.astype(np.float32), representation, quality=quality)[0]
+        wave = finished(wave, representation.sample_rate)
     return audio.write(output_path, wave, representation.sample_rate, tags=tags)
 
 

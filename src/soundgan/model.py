@@ -20,7 +20,7 @@ from soundgan.errors import ModelError
 from soundgan.grain import Grain
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, find, read_config
 from soundgan.phase import QUALITIES, Quality, cores
-from soundgan.sound import Sound, within_full_scale
+from soundgan.sound import Sound, finished
 from soundgan.spectrogram import Representation, synthesise
 
 SEEDS = 2**32
@@ -229,7 +229,7 @@ class SoundGAN:
     def _sound(
         self, wave: NDArray[np.float32], painting: NDArray[np.float32], label: str | None, order: Order
     ) -> Sound:
-        wave = within_full_scale(wave)
+        wave = finished(wave, self.representation.sample_rate)
         comment = {
             "model": self.config.name, "label": label, "seed": order.seed, "truncation": order.truncation,
             "quality": order.quality,

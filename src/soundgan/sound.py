@@ -14,6 +14,8 @@ from soundgan import audio
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+FADE = 0.005  # s
+
 
 @dataclass(frozen=True)
 class Sound:
@@ -56,6 +58,12 @@ class Sound:
         return picture(self.painting, zoom=zoom)
 
 
-def within_full_scale(wave: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A wave at its own level; one above full scale is turned down as a whole."""
-    return wave / max(1.0, float(np.abs(wave).max()))
+def finished(wave: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    """A wave at its own level, ready for a file: one above full scale is turned down as a whole.
+
+    Its last 5 ms fade out: what still rings at the end of its painting would end with a click.
+    """
+    wave = wave / max(1.0, float(np.abs(wave).max()))
+    fading = wave[-round(FADE * sample_rate) :]
+    fading *= (0.5 + 0.5 * np.cos(np.linspace(0, np.pi, len(fading)))).astype(np.float32)
+    return wave

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import Any, cast
 import uvicorn
 from fastapi import FastAPI
 
-from soundgan.errors import SoundGANError, one_line
+from soundgan.errors import ServerError, SoundGANError, one_line
 from soundgan.inference import model_and_size
 from soundgan.server import PORT
 from soundgan.server.app import create_app
@@ -28,13 +29,32 @@ STOPPING = 30  # s in which requests that were taken are answered, once the serv
 
 
 def run(models: Sequence[str | Path], settings: ServerSettings, *, host: str = "127.0.0.1", port: int = PORT) -> None:
-    """Serve until SIGINT or SIGTERM, and then until what was taken is answered. Raises `ModelError` as `create_app`."""
+    """Serve until SIGINT or SIGTERM, and then until what was taken is answered.
+
+    Raises:
+        ServerError: nobody can listen at this address and port.
+        ModelError: as `create_app`.
+    """
+    with listening(host, port) as door:
+        serve(models, settings, host=host, door=door)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """What listens there; before anything else, so that a port in use is told at once. Raises `ServerError`."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise ServerError(f"{host}, port {port}: {error.strerror}; choose others with --host and --port") from error
+
+
+def serve(models: Sequence[str | Path], settings: ServerSettings, *, host: str, door: socket.socket) -> None:
     if settings.hosts is None and is_loopback(host):
         settings = settings.model_copy(update={"hosts": ()})
     app = create_app(models, settings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(configured(app, settings, host=host, port=port)).run()
+        uvicorn.Server(configured(app, settings)).run(sockets=[door])
 
 
 def configured(app: FastAPI, settings: ServerSettings, **where: Any) -> uvicorn.Config:

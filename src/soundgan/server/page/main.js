@@ -176,6 +176,7 @@ function saveAll() {
 }
 
 async function copyLink() {
+  history.replaceState(null, "", write(state)); // not that of a link to what is not here
   await navigator.clipboard.writeText(location.href);
   say("Link copied: it brings these sounds back.");
 }
@@ -190,7 +191,12 @@ function showControls() {
   controls.truncation.value = state.truncation;
   showTruncation();
   $("about").textContent = `New sounds of ${model.duration.toFixed(2)} s at ${model.sample_rate / 1000} kHz, never recorded.`;
-  $("licence").textContent = [model.licence && `${model.name}: trained on data under ${model.licence}`, model.attribution].filter(Boolean).join(", ");
+  const heard = new Set([model.name, ...state.pads.map((pad) => pad.model)]);
+  $("licence").textContent = models.filter(({ name }) => heard.has(name)).map(credit).filter(Boolean).join(". ");
+}
+
+function credit({ name, licence, attribution }) {
+  return [licence && `${name}: trained on data under ${licence}`, attribution].filter(Boolean).join(", ");
 }
 
 function showTruncation() {
