@@ -42,8 +42,18 @@ def run(models: Sequence[str | Path], settings: ServerSettings, *, host: str = "
 def listening(host: str, port: int) -> socket.socket:
     """What listens there; before anything else, so that a port in use is told at once. Raises `ServerError`."""
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # With its protocol, by which asyncio sees that answers in several parts must not wait for each other (Nagle).
+        door = socket.socket(family, kind, protocol)
+        try:
+            if os.name == "posix":
+                door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.bind(address)
+            door.listen(2048)
+        except OSError:
+            door.close()
+            raise
+        return door
     except OSError as error:
         raise ServerError(f"{host}, port {port}: {error.strerror}; choose others with --host and --port") from error
 

@@ -44,7 +44,7 @@ class ServerSettings(BaseModel):
     most_waiting: int = Field(
         default=256, ge=1, description="Sounds that may wait for one model; beyond, requests are answered with 503."
     )
-    most_at_once: int = Field(default=16, ge=1, description="Sounds made together, whoever asked for them.")
+    most_at_once: int = Field(default=4, ge=1, description="Sounds made together, whoever asked for them.")
     processes: int | None = Field(
         default=1,
         ge=1,
