@@ -350,7 +350,8 @@ def test_a_server_that_makes_a_long_batch_is_ready_and_one_that_hangs_is_not(
 ) -> None:
     monkeypatch.setattr(health, "LATELY", -1.0)
     monkeypatch.setattr(health, "PATIENCE", 0.2)
-    with TestClient(create_app([model_folder], ServerSettings(most_at_once=8))) as client, ThreadPoolExecutor(8) as pool:
+    app = create_app([model_folder], ServerSettings(most_at_once=8))
+    with TestClient(app) as client, ThreadPoolExecutor(8) as pool:
         batcher = client.app.state.soundgan.batchers["tiny"]  # type: ignore[attr-defined]
         makes, batcher.model = batcher.model, Held(batcher.model)
 
