@@ -35,8 +35,12 @@ def run(models: Sequence[str | Path], settings: ServerSettings, *, host: str = "
         ServerError: nobody can listen at this address and port.
         ModelError: as `create_app`.
     """
-    with listening(host, port) as door:
-        serve(models, settings, host=host, door=door)
+    if settings.hosts is None and is_loopback(host):
+        settings = settings.model_copy(update={"hosts": ()})
+    with listening(host, port) as door, suppress(KeyboardInterrupt):
+        app = create_app(models, settings)
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+        uvicorn.Server(configured(app, settings)).run(sockets=[door])
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -56,15 +60,6 @@ def listening(host: str, port: int) -> socket.socket:
         return door
     except OSError as error:
         raise ServerError(f"{host}, port {port}: {error.strerror}; choose others with --host and --port") from error
-
-
-def serve(models: Sequence[str | Path], settings: ServerSettings, *, host: str, door: socket.socket) -> None:
-    if settings.hosts is None and is_loopback(host):
-        settings = settings.model_copy(update={"hosts": ()})
-    app = create_app(models, settings)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(configured(app, settings)).run(sockets=[door])
 
 
 def configured(app: FastAPI, settings: ServerSettings, **where: Any) -> uvicorn.Config:
