@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import serving_page
-from clients import Server, drive, request, serving
+from clients import TICK, Server, drive, request, serving
 
 from soundgan.files import write_text
 
@@ -34,41 +34,42 @@ MANY = 64  # clients that rivals meet in the first round only, and the slowest n
 
 
 class Party(NamedTuple):
-    """A server that is compared."""
+    """A server that is compared, and what it is asked for beside the seed."""
 
     name: str
     server: Server
     path: str
+    asked: dict[str, str]
 
 
 def parties(model: str, cores: set[int], ending: ExitStack, *, quick: bool, alone: bool) -> list[Party]:
     """All servers, started and warm; they take nothing while they are not asked."""
-    ways = list(itertools.islice(serving_page.WAYS, 0 if alone else 1 if quick else None))
-    found = []
-    for name in (serving_page.OURS, *ways):
-        command = (*SERVE, model) if name == serving_page.OURS else (PLAIN, "--model", model, "--way", name)
-        path = f"/v1/models/{model}/sounds" if name == serving_page.OURS else "/sounds"
-        server = ending.enter_context(serving(command, "/readyz", cores=cores))
-        party = Party(name, server, path)
-        asyncio.run(drive(server.port, requests(party), 8, 0.1 if quick else 1.0))
-        found.append(party)
+    path = f"/v1/models/{model}/sounds"
+    server = ending.enter_context(serving((*SERVE, model), "/readyz", cores=cores))
+    found = [Party(name, server, path, {"quality": quality}) for name, quality in serving_page.OURS.items()]
+    for way in itertools.islice(serving_page.WAYS, 0 if alone else 1 if quick else None):
+        command = (PLAIN, "--model", model, "--way", way)
+        found.append(Party(way, ending.enter_context(serving(command, "/readyz", cores=cores)), "/sounds", {}))
+    for party in found:
+        asyncio.run(drive(party.server.port, requests(party), 8, 0.1 if quick else 1.0))
     return found
 
 
 def requests(party: Party) -> Any:
     """Every request for another sound."""
     first = time.monotonic_ns() % 2**31
-    return (request(party.path, {"seed": seed}) for seed in itertools.count(first))
+    return (request(party.path, {"seed": seed, **party.asked}) for seed in itertools.count(first))
 
 
 def measure_one(party: Party, clients: int, seconds: float) -> dict[str, Any]:
     """One round of one server."""
-    used, own, start = party.server.cpu(), time.process_time(), time.perf_counter()
+    used, own, stolen, start = party.server.cpu(), time.process_time(), steal(), time.perf_counter()
     taken = asyncio.run(drive(party.server.port, requests(party), clients, seconds))
     elapsed = time.perf_counter() - start
     return {
         "sounds": len(taken), "seconds": elapsed, "taken": [round(1000 * one, 1) for one in sorted(taken)],
         "cpu": party.server.cpu() - used, "client_cpu": time.process_time() - own, "load": os.getloadavg()[0],
+        "stolen": steal() - stolen,
     }  # fmt: skip
 
 
@@ -87,13 +88,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 os.sched_setaffinity(0, others)
             turns = [(turn, clients) for turn in range(options.rounds) for clients in options.clients]
             for (turn, clients), party in itertools.product(turns, found):
-                slow = party.name != serving_page.OURS and (turn or party.name == serving_page.SLOWEST)
+                slow = party.name not in serving_page.OURS and (turn or party.name == serving_page.SLOWEST)
                 if slow and clients >= MANY:
                     continue
                 say(f"{title}, round {turn + 1}, {clients} clients: {party.name}")
                 one = measure_one(party, clients, options.seconds)
                 rounds.setdefault(party.name, {}).setdefault(str(clients), []).append(one)
-            memory = {party.name: party.server.memory() for party in found}
+            memory = {party.name: party.server.memory() for party in found[:1] + found[len(serving_page.OURS) :]}
         os.sched_setaffinity(0, allowed)
         sets[title] = {"model": model, "cores": len(cores), "memory": memory, "rows": summaries(rounds)}
     return {"machine": machine(), "seconds": options.seconds, "rounds": options.rounds, "sets": sets}
@@ -105,15 +106,18 @@ def summaries(rounds: dict[str, dict[str, list[Any]]]) -> list[dict[str, Any]]:
     for name, found in rounds.items():
         for clients, turns in found.items():
             taken = sorted(itertools.chain.from_iterable(turn["taken"] for turn in turns))
-            ours = rounds[serving_page.OURS][clients]
-            ratios = [rate(mine) / rate(turn) for mine, turn in zip(ours, turns, strict=False)]
+            faster = {
+                ours: statistics.median(rate(a) / rate(b) for a, b in zip(rounds[ours][clients], turns, strict=False))
+                for ours in serving_page.OURS
+            }
             rows.append({
                 "server": name, "clients": int(clients), "sounds": sum(turn["sounds"] for turn in turns),
-                "rate": statistics.median(map(rate, turns)), "faster": statistics.median(ratios),
+                "rate": statistics.median(map(rate, turns)), "faster": faster,
                 "p50": taken[len(taken) // 2], "p99": taken[min(int(len(taken) * 0.99), len(taken) - 1)],
                 "cpu": statistics.median(turn["cpu"] / turn["seconds"] for turn in turns),
                 "client_cpu": statistics.median(turn["client_cpu"] / turn["seconds"] for turn in turns),
                 "load": statistics.median(turn["load"] for turn in turns),
+                "stolen": sum(turn["stolen"] for turn in turns) / sum(turn["seconds"] for turn in turns),
             })  # fmt: skip
     return rows
 
@@ -121,6 +125,11 @@ def summaries(rounds: dict[str, dict[str, list[Any]]]) -> list[dict[str, Any]]:
 def rate(turn: dict[str, Any]) -> float:
     """Sounds a second."""
     return turn["sounds"] / turn["seconds"]
+
+
+def steal() -> float:
+    """Processor time that the host of this virtual machine gave to others while it was wanted here, in s."""
+    return int(Path("/proc/stat").read_text().split()[8]) / TICK
 
 
 def machine() -> dict[str, Any]:

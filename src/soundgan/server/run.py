@@ -22,6 +22,7 @@ from soundgan.server import PORT
 from soundgan.server.app import create_app
 from soundgan.server.connections import Connection
 from soundgan.server.guard import is_loopback
+from soundgan.server.makers import keep_all
 from soundgan.server.settings import ServerSettings, check_server_settings
 from soundgan.settings import load_settings
 
@@ -39,6 +40,7 @@ def run(models: Sequence[str | Path], settings: ServerSettings, *, host: str = "
         settings = settings.model_copy(update={"hosts": ()})
     with listening(host, port) as door, suppress(KeyboardInterrupt):
         app = create_app(models, settings)
+        keep_all()
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
         uvicorn.Server(configured(app, settings)).run(sockets=[door])
 
