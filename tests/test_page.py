@@ -284,6 +284,7 @@ def test_what_is_saved_is_the_sound_of_its_seed(page: Page, model: SoundGAN) -> 
     assert name == list(expected)[4] and file == expected[name]
     name, file = saved(page, "[name=save]")
     assert name == "sounds.zip"
+    expect(page.get_by_role("status")).to_have_text("8 sounds saved as sounds.zip.")
     with zipfile.ZipFile(io.BytesIO(file)) as archive:
         assert archive.testzip() is None
         assert {one: archive.read(one) for one in archive.namelist()} == expected
@@ -347,17 +348,25 @@ def test_addresses_are_read_as_they_were_written(page: Page) -> None:
     assert page.evaluate(code, [states, models]) == [{"state": state, "unknown": []} for state in states]
 
 
-@pytest.mark.parametrize(
-    "fragment",
-    [
-        "#", "#truncation=x", "#pad=-1&pad=4294967296&pad=x&pad=", "#truncation=3",
-        "#%E0%A4%A&=&&,=,&pad=1,label=%",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("fragment", ["#", "#pad=&pad=,locked", "#%E0%A4%A&=&&,=,&pad=1,label=%"])
 def test_a_broken_link_still_brings_a_page(page: Page, address: str, fragment: str) -> None:
     page.goto("about:blank")
     show(page, f"{address}/{fragment}")
     assert len(told(page)) == 8 and "model=tiny&label=&truncation=1&" in page.url
+
+
+@pytest.mark.parametrize(
+    "fragment, missing",
+    [
+        ("#truncation=x", "truncation x"), ("#truncation=3&pad=7", "truncation 3"),
+        ("#pad=-1&pad=4294967296&pad=x", "seed -1, seed 4294967296, seed x"),
+    ],
+)  # fmt: skip
+def test_a_link_with_numbers_that_cannot_be_says_so(page: Page, address: str, fragment: str, missing: str) -> None:
+    page.goto("about:blank")
+    show(page, f"{address}/{fragment}")
+    expect(page.get_by_role("status")).to_have_text(f"This server has no {missing}: these are other sounds.")
+    assert len(told(page)) == 8 and page.url.endswith(fragment)
 
 
 def test_a_link_to_what_is_not_here_says_so_and_stays(page: Page, address: str) -> None:

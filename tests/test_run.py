@@ -66,6 +66,7 @@ def test_a_classic_generator_becomes_a_model_but_never_in_the_place_of_one(tmp_p
     generator = DCGANGenerator(nz=12, ngf=2, nc=3, grid_rows=4, grid_cols=4, stages=6)
     torch.save(generator.state_dict(), tmp_path / "model_G.pt")
     settings = Settings(nz=12, ngf=2, nc=3)
+    (tmp_path / "save" / "training").mkdir(parents=True)  # of a training that never began
     import_legacy(tmp_path / "model_G.pt", settings, tmp_path / "save")
     model = SoundGAN.load(tmp_path / "save")
     assert model.representation.shape == (256, 256) and model.representation.sample_rate == 22050

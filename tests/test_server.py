@@ -375,3 +375,12 @@ def test_a_server_that_makes_a_long_batch_is_ready_and_one_that_hangs_is_not(
             batcher.model.let_go(9)
             batcher.model = makes
         assert making.result().status_code == 200
+
+
+def test_a_label_may_be_a_number() -> None:
+    with TestClient(create_app(["digits"])) as client:
+        path = "/v1/models/digits/sounds"
+        one, other = (client.post(path, json={"label": label, "seed": 7, "quality": "fast"}) for label in (3, "3"))
+        assert one.status_code == 200 and one.content == other.content
+        refused = client.post(path, json={"label": True})
+        assert refused.status_code == 422 and refused.json()["field"].startswith("label")

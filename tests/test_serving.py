@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 
 from soundgan import audio
 from soundgan.model import SoundGAN
+from soundgan.server.run import page_of
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0  # s for a server to start on a busy machine
@@ -191,6 +193,36 @@ def test_an_answer_is_sent_at_once(model_folder: Path, tmp_path: Path) -> None:
             taken.append(time.perf_counter() - begun)
         connection.close()
     assert min(taken[1:]) < 0.03
+
+
+def test_it_says_where_its_page_is(model_folder: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "soundgan", "serve", str(model_folder), "--processes", "1", "--port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        try:
+            assert process.stderr is not None
+            (url,) = next(found for line in process.stderr if (found := re.findall(r"Ready: open (http://\S+) ", line)))
+            assert url == f"http://localhost:{port}/" and status(url) == 200
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    "family, host, page",
+    [
+        (socket.AF_INET, "127.0.0.1", "localhost"), (socket.AF_INET, "0.0.0.0", "localhost"),
+        (socket.AF_INET, "127.0.0.2", "127.0.0.2"), (socket.AF_INET6, "::1", "[::1]"),
+    ],
+)  # fmt: skip
+def test_pages_are_named_so_that_a_browser_finds_them(family: socket.AddressFamily, host: str, page: str) -> None:
+    with socket.socket(family) as door:
+        try:
+            door.bind((host, 0))
+        except OSError:
+            pytest.skip(f"this machine has no address {host}")
+        assert page_of(door) == f"http://{page}:{door.getsockname()[1]}/"
 
 
 def test_a_port_in_use_is_told_at_once(model_folder: Path, tmp_path: Path) -> None:

@@ -125,6 +125,12 @@ def test_a_good_training_is_told_to_go_on() -> None:
     )
 
 
+def test_what_was_compared_once_is_not_told_to_get_better() -> None:
+    early = GOOD._replace(seen=FIRST - 300)  # at the end of a short training
+    assert said([early]) == "Compared with the recordings only once so far: too early to say whether it gets better."
+    assert "for the first time" in " ".join(remarks([step(FIRST - 300)], []))
+
+
 def test_a_training_that_gets_no_better_is_told_when_enough_was_tried() -> None:
     later = [GOOD._replace(seen=round(20_000 * GROWTH**k), frechet=11) for k in range(1, 5)]
     assert "better than the last one" in said([GOOD, *later[: NO_BETTER - 1]])

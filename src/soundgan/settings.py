@@ -210,20 +210,28 @@ def load_settings(path: str | Path) -> Settings:
     return check_settings(values, source=str(path))
 
 
-def check_settings(values: Mapping[str, Any], source: str = "settings") -> Settings:
-    """Check `values` as settings; `source` names their origin in the message of a `SettingsError`."""
+def check_settings(
+    values: Mapping[str, Any], source: str = "settings", names: Mapping[str, str] | None = None
+) -> Settings:
+    """Check `values` as settings.
+
+    Args:
+        source, names: where they are from, and what some of them are called there, for the message of a
+            `SettingsError`, which tells of all that is wrong.
+    """
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise SettingsError(f"{source}: {_describe(problems[0])}{more}") from None
+        told = "; ".join(_describe(problem, names or {}) for problem in problems)
+        raise SettingsError(f"{source}: {told}") from None
 
 
 def with_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
     """Settings with the options of a command line in place of theirs, where one was given (is not None), checked."""
     given = {key: value for key, value in options.items() if value is not None}
-    return check_settings({**settings.model_dump(), **given}, source="command line")
+    flags = {key: f"--{key.replace('_', '-')}" for key in given} | {"dataroot": "FOLDER", "saveroot": "--out"}
+    return check_settings({**settings.model_dump(), **given}, source="command line", names=flags)
 
 
 def settings_schema() -> dict[str, Any]:
@@ -231,7 +239,7 @@ def settings_schema() -> dict[str, Any]:
     return Settings.model_json_schema()
 
 
-def _describe(problem: Any) -> str:
+def _describe(problem: Any, names: Mapping[str, str]) -> str:
     key = ".".join(str(part) for part in problem["loc"] if isinstance(part, str) and part in Settings.model_fields)
     if problem["type"] == "extra_forbidden":
         unknown = str(problem["loc"][0])
@@ -241,4 +249,4 @@ def _describe(problem: Any) -> str:
     field = Settings.model_fields.get(key)
     meaning = f" ({field.description.rstrip('.')})" if field and field.description else ""
     allowed = problem["msg"].lower().replace("tuple", "list")
-    return f"{key} = {json.dumps(problem['input'], default=str)}: {allowed}{meaning}"
+    return f"{names.get(key, key)} = {json.dumps(problem['input'], default=str)}: {allowed}{meaning}"

@@ -69,6 +69,7 @@ class Survey:
     hidden: int
     representation: Representation
     sliced: bool
+    duration: float | None  # s, as the settings ask; None: from the recordings
 
     @property
     def labels(self) -> list[str]:
@@ -138,7 +139,7 @@ def survey(folder: Path, settings: Settings, progress: Progress | None = None) -
             else:
                 files.append(recording)
     left_out.sort(key=lambda item: item.path.as_posix())
-    return Survey(folder, files, left_out, found.hidden, representation, settings.slice)
+    return Survey(folder, files, left_out, found.hidden, representation, settings.slice, settings.duration)
 
 
 def blocks(slices: Iterable[int], representation: Representation) -> Iterator[list[int]]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from soundgan.evaluation.result import Evaluation
 
+WIDE = 100  # columns of a terminal, from which on intervals have room
+
 
 def evaluate(
     subject: Annotated[
@@ -86,16 +88,18 @@ def evaluate(
                 test_pattern=test_pattern, uniform=uniform, quick=quick, classifier=classifier, progress=progress,
             )  # fmt: skip
     console = Console(highlight=False)
-    for part in _told(found):
+    for part in _told(found, intervals=console.width >= WIDE):
         console.print(part)
+    if classifier is None and found.conditions["classifier"]:
+        console.print("The classifier of labels was trained for this alone; --classifier FOLDER keeps it.")
     if html is not None:
         typer.echo(f"Report: {write_page(found, html)}")
     if json is not None:
         typer.echo(f"Figures: {write_text(json, dumps(found.as_json(), indent=2, ensure_ascii=False) + chr(10))}")
 
 
-def _told(found: Evaluation) -> list[RenderableType]:
-    """The figures as a table, and what there is to say about them."""
+def _told(found: Evaluation, *, intervals: bool) -> list[RenderableType]:
+    """The figures as a table, with their intervals or without, and what there is to say about them."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -107,10 +111,10 @@ def _told(found: Evaluation) -> list[RenderableType]:
     unseen = "unseen" if real.unseen else "held out"
     table = Table(title=f"{escape(found.subject)}, seed {found.conditions['seed']}", title_justify="left", box=None)
     table.add_column("")
-    table.add_column(f"{len(found.made):,} generated", justify="right")
-    table.add_column("95 %", justify="right", style="dim")
-    table.add_column(f"{len(real.test):,} real, {unseen}", justify="right")
-    table.add_column("95 %", justify="right", style="dim")
+    for title in f"{len(found.made):,} generated", f"{len(real.test):,} real, {unseen}":
+        table.add_column(title, justify="right")
+        if intervals:
+            table.add_column("95 %", justify="right", style="dim")
     if many:
         table.add_column(f"{many.n:,} generated", justify="right", style="dim")
     for kind in KINDS:
@@ -120,7 +124,8 @@ def _told(found: Evaluation) -> list[RenderableType]:
         reached = ours and theirs and kind.as_good(ours, theirs)
         cells = [f"{kind.sign} {kind.title}{' [green]✓[/green]' if reached else ''}"]
         for figure in (ours, theirs):
-            cells += [kind.write(figure.value), kind.interval(figure)] if figure else ["–", ""]
+            written = [kind.write(figure.value), kind.interval(figure)] if figure else ["–", ""]
+            cells += written if intervals else written[:1]
         if many:
             cells.append(kind.write(many.figures[kind.key].value) if kind.key in many.figures else "")
         table.add_row(*cells)
@@ -129,4 +134,6 @@ def _told(found: Evaluation) -> list[RenderableType]:
         + (f"; the last column beside all {len(real.training):,}. " if many else ". ")
         + "The real sounds are what a perfect generator would reach; ✓: not outside of their interval."
     )
+    if not intervals:
+        explained += " A terminal of 100 columns, --html and --json have the intervals."
     return [table, explained, *(f"[yellow]Note[/yellow] {escape(note)}" for note in found.notes)]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 
-def export(run: Annotated[Path, typer.Argument(help="Folder of the run, the saveroot of its training.")]) -> None:
+def export(run: Annotated[Path, typer.Argument(help="Folder of the training: its --out, or saveroot.")]) -> None:
     """Make the model of a run playable as it is now."""
     from soundgan.cli.extras import needs
 

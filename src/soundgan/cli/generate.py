@@ -32,7 +32,7 @@ def generate(
     n: Annotated[int, typer.Option("-n", "--number", help="How many sounds.", min=1)] = 8,
     label: Annotated[str | None, typer.Option(help="Kind of sound; otherwise every seed chooses one.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first sound; the others follow. Otherwise new.")] = None,
-    truncation: Annotated[float, typer.Option(help="1: full variety; towards 0: closer to the typical sound.")] = 1.0,
+    truncation: Annotated[float, typer.Option(help="0 to 2; 1: full variety; towards 0: more typical.")] = 1.0,
     quality: Annotated[Quality, typer.Option(help="Of phases: best takes up to 10 times as long.")] = Quality.balanced,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the sounds; made if missing.")] = Path("."),
     format: Annotated[Format, typer.Option(help="Format of the files.")] = Format.wav,

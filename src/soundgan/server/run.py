@@ -26,6 +26,7 @@ from soundgan.server.makers import keep_all
 from soundgan.server.settings import ServerSettings, check_server_settings
 from soundgan.settings import load_settings
 
+LOG = logging.getLogger("soundgan.server")
 STOPPING = 30  # s in which requests that were taken are answered, once the server is asked to stop
 
 
@@ -42,7 +43,24 @@ def run(models: Sequence[str | Path], settings: ServerSettings, *, host: str = "
         app = create_app(models, settings)
         keep_all()
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-        uvicorn.Server(configured(app, settings)).run(sockets=[door])
+        Announced(configured(app, settings)).run(sockets=[door])
+
+
+class Announced(uvicorn.Server):
+    """Uvicorn that says where to go, as soon as somebody answers there."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for door in sockets or () if self.started else ():
+            LOG.info("Ready: open %s in a browser", page_of(door))
+
+
+def page_of(door: socket.socket) -> str:
+    """The page behind what listens; of this machine, where it listens to all its addresses."""
+    host, port = door.getsockname()[:2]
+    if host in ("0.0.0.0", "::", "127.0.0.1"):
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def listening(host: str, port: int) -> socket.socket:

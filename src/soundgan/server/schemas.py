@@ -61,7 +61,9 @@ class SoundsRequest(Request):
     model_config = ConfigDict(json_schema_extra=_TOGETHER)
 
     n: Whole = Field(default=1, ge=1, description="How many; sound number i is that of `seed + i`.", examples=[1])
-    label: str | None = Field(default=None, description="The kind of sound; null: every seed chooses.", examples=["3"])
+    label: str | Whole | None = Field(
+        default=None, description='The kind of sound, 3 as well as "3"; null: every seed chooses.', examples=["3"]
+    )
     seed: Seed | None = Field(default=None, description="Of the first sound; null: a new one.", examples=[7])
     truncation: float = Field(
         default=1.0,

@@ -56,6 +56,6 @@ def check_health(
     if clock.seen >= PATIENCE and spread < LEAST_SPREAD * real_spread:
         raise TrainingError(
             f"training collapsed: the made paintings of a label are alike after {clock.seen} sounds (spread "
-            f"{spread:.4f}, real ones {real_spread:.4f}); {_KEPT}. Start anew in another saveroot, "
+            f"{spread:.4f}, real ones {real_spread:.4f}); {_KEPT}. Start anew in another folder (--out), "
             "with double the penalty, or half of lr_G and lr_D, in a settings file (--config)"
         )

@@ -57,13 +57,15 @@ def failures_told(folder: Path, dataset: Dataset, settings: Settings) -> Iterato
 def remarks(steps: Lines, checks: Sequence[Check]) -> list[str]:
     """What is seen in the figures of the steps and the checks, in plain sentences."""
     told = []
-    if not steps or steps[-1]["seen"] < FIRST:
+    if not checks and (not steps or steps[-1]["seen"] < FIRST):
         told.append(f"The sounds are compared with the recordings for the first time after {FIRST:,} sounds seen.")
     if checks:
         best, last = min(checks, key=lambda check: check.score), checks[-1]
         since = sum(check.seen > best.seen for check in checks)
         early = last.seen < LEAST_SOUNDS
-        if not since:
+        if len(checks) == 1:
+            told.append("Compared with the recordings only once so far: too early to say whether it gets better.")
+        elif not since:
             told.append("The last check was the best so far: it still gets better.")
         elif early or since < NO_BETTER:
             told.append(f"The check after {best.seen:,} sounds was better than the last one; its Generator is kept.")

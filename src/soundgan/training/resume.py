@@ -15,6 +15,7 @@ CHANGEABLE = {
     "minutes", "sounds", "num_epochs", "snapshot_minutes", "threads", "workers", "precision", "ngpu",
     "lr_G", "lr_D", "penalty",
 }  # fmt: skip
+ANOTHER = "another folder (--out, or saveroot in the settings)"
 OF_THE_OTHER_NETWORK = {"residual": {"ngf", "ndf"}, "dcgan": {"size"}}
 
 
@@ -25,7 +26,7 @@ def read_before(checkpoint: Path, now: dict[str, Any]) -> dict[str, Any]:
         TrainingError: it was made with other data or settings, or is damaged; the message names what differs.
     """
     was = read_made_with(checkpoint)
-    way_out = f"choose another saveroot, or delete {checkpoint.parent} to start anew"
+    way_out = f"choose {ANOTHER}, or delete {checkpoint.parent} to start anew"
     for key in sorted(now["settings"].keys() - CHANGEABLE - OF_THE_OTHER_NETWORK[now["settings"]["network"]]):
         # A setting that the checkpoint does not know yet had what is now its default.
         before, after = was["settings"].get(key, Settings.model_fields[key].default), now["settings"][key]

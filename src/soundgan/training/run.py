@@ -27,6 +27,7 @@ from soundgan.training.legacy import legacy_generator
 from soundgan.training.loop import Progress, train
 from soundgan.training.networks import build_generator
 from soundgan.training.quality import Check
+from soundgan.training.resume import ANOTHER
 from soundgan.training.world import join
 
 TRAINING = "training"
@@ -68,11 +69,13 @@ def run(
     """
     folder, data = Path(settings.saveroot), Path(settings.dataroot)
     if folder.resolve().is_relative_to(data.resolve()):
-        raise TrainingError(f"saveroot {folder} lies in dataroot {data}: its sounds would be trained on; move it out")
+        told = "lies in the folder of the recordings: its sounds would be trained on"
+        raise TrainingError(f"{folder}: {told}; choose {ANOTHER}")
     try:
         check_name(folder.resolve().name)
     except ValueError as error:
-        raise TrainingError(f"saveroot {folder}: the model is named by its last part, which {error}") from None
+        told = f"the model is named by its last part, which {error}"
+        raise TrainingError(f"{folder}: {told}; choose {ANOTHER}") from None
     with join(settings) as world, _alone(folder / TRAINING) if world.first else nullcontext():
         with world.after_the_first():
             dataset = prepare(data, settings, folder / TRAINING / "cache", reading)
@@ -94,7 +97,7 @@ def export_checkpoint(folder: Path) -> Path:
     """
     checkpoint = folder / TRAINING / CHECKPOINT
     if not checkpoint.is_file():
-        raise TrainingError(f"{folder}: holds no {TRAINING}/{CHECKPOINT}; name the saveroot of a training")
+        raise TrainingError(f"{folder}: holds no {TRAINING}/{CHECKPOINT}; name the model folder of a training")
     made_with = read_made_with(checkpoint)
     settings = check_settings(made_with["settings"], source=str(checkpoint))
     representation = Representation.model_validate(made_with["representation"])
@@ -116,8 +119,8 @@ def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
     Raises:
         ModelError: the file is not such a Generator, or `folder` already holds a model or a training.
     """
-    if (folder / CONFIG).exists() or (folder / TRAINING).exists():
-        raise ModelError(f"{folder}: already holds a model; choose another folder with --out")
+    if (folder / CONFIG).exists() or (folder / TRAINING / CHECKPOINT).exists():
+        raise ModelError(f"{folder}: already holds a model, or a training; choose another folder with --out")
     generator = legacy_generator(file, settings.nz, settings.ngf, settings.nc)
     rows, columns = generator.painting_shape
     representation = Representation(
@@ -137,9 +140,9 @@ def _alone(folder: Path) -> Iterator[None]:
         lock = FileLock(folder / "lock", timeout=0)
         lock.acquire()
     except Timeout:
-        raise TrainingError(f"{folder.parent}: another process is training here; choose another saveroot") from None
+        raise TrainingError(f"{folder.parent}: another process is training here; choose {ANOTHER}") from None
     except OSError as error:
-        raise TrainingError(f"{folder}: cannot be written to ({error.strerror}); choose another saveroot") from error
+        raise TrainingError(f"{folder}: cannot be written to ({error.strerror}); choose {ANOTHER}") from error
     try:
         yield
     finally:

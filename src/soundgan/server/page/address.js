@@ -18,7 +18,7 @@ export function write({ model, label, truncation, pads }) {
 }
 
 /**
- * The state in a fragment, and what is `unknown` of it: models and labels that these models have not. What is missing
+ * The state in a fragment, and what is `unknown` of it: what these models have not, and numbers that cannot be. What is missing
  * or unknown is as `fresh` has it.
  */
 export function read(fragment, models, fresh) {
@@ -33,7 +33,10 @@ export function read(fragment, models, fresh) {
 
 function readPad(text, models, controls, unknown) {
   const [seed, ...rest] = text.split(",");
-  if (!/^\d{1,10}$/.test(seed) || Number(seed) >= 2 ** 32) return null;
+  if (!/^\d{1,10}$/.test(seed) || Number(seed) >= 2 ** 32) {
+    if (seed) unknown.add(`seed ${seed}`);
+    return null;
+  }
   const own = Object.fromEntries(rest.map((part) => decoded(split(part, "="))));
   return { seed: Number(seed), locked: rest.includes("locked"), ...checked(own, models, controls, unknown) };
 }
@@ -46,7 +49,9 @@ function checked(told, models, otherwise, unknown) {
   else if (told.label && !model.labels.includes(told.label)) unknown.add(`label ${told.label} of ${model.name}`);
   const label = [told.label, otherwise.label].find((one) => one === "" || one === null || model.labels.includes(one));
   const number = told.truncation ? Number(told.truncation) : NaN;
-  const truncation = number >= 0 && number <= 2 ? number : otherwise.truncation;
+  const possible = number >= 0 && number <= 2;
+  if (told.truncation && !possible) unknown.add(`truncation ${told.truncation}`);
+  const truncation = possible ? number : otherwise.truncation;
   return { model: model.name, label: label || null, truncation };
 }
 

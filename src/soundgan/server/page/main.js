@@ -172,6 +172,7 @@ function saveAll() {
   link.href = URL.createObjectURL(zip(files));
   link.download = "sounds.zip";
   link.click();
+  say(`${files.length} sounds saved as ${link.download}.`);
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // once it is surely saved
 }
 
