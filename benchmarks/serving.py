@@ -22,6 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import serving_page
 from clients import TICK, Server, drive, request, serving
 
@@ -77,6 +78,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     allowed = os.sched_getaffinity(0)
     first, *others = sorted(allowed)
     sets: dict[str, Any] = {}
+    even = evenness(0.1 if options.quick else 5.0)
     for model, cores in itertools.product(options.models, ({first}, allowed)):
         if options.quick and len(cores) > 1:
             continue
@@ -97,7 +99,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             memory = {party.name: party.server.memory() for party in found[:1] + found[len(serving_page.OURS) :]}
         os.sched_setaffinity(0, allowed)
         sets[title] = {"model": model, "cores": len(cores), "memory": memory, "rows": summaries(rounds)}
-    return {"machine": machine(), "seconds": options.seconds, "rounds": options.rounds, "sets": sets}
+    return {"machine": {**machine(), "even": even}, "seconds": options.seconds, "rounds": options.rounds, "sets": sets}
 
 
 def summaries(rounds: dict[str, dict[str, list[Any]]]) -> list[dict[str, Any]]:
@@ -125,6 +127,15 @@ def summaries(rounds: dict[str, dict[str, list[Any]]]) -> list[dict[str, Any]]:
 def rate(turn: dict[str, Any]) -> float:
     """Sounds a second."""
     return turn["sounds"] / turn["seconds"]
+
+
+def evenness(seconds: float) -> list[float]:
+    """How long the same arithmetic takes, again and again, in ms, while nothing else is asked of the machine."""
+    until, taken = time.perf_counter() + seconds, list[float]()
+    while (start := time.perf_counter()) < until:
+        sum(range(100_000))
+        taken.append(1000 * (time.perf_counter() - start))
+    return [float(one) for one in np.percentile(taken, (50, 99, 99.9))]
 
 
 def steal() -> float:

@@ -34,6 +34,7 @@ def introduction(figures: dict[str, Any]) -> str:
     machine = figures["machine"]
     versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
     clients = max(row["client_cpu"] for found in figures["sets"].values() for row in found["rows"])
+    usual, rare, rarest = map(number, machine["even"])
     loads, stolen = ([row[what] for found in figures["sets"].values() for row in found["rows"]] for what in WAITS)
     return f"""# The server
 
@@ -60,7 +61,9 @@ processes, and "ms of a core" is what a sound took of them.
 
 Other work shared the machine meanwhile: the load average, these servers included, was {min(loads):.1f} to
 {max(loads):.1f} on {machine["cores"]} cores. And its host gave {min(stolen):.2f} to {max(stolen):.2f} of a core
-to others that was wanted here. Rates and times suffer from that, ratios less; processor time for a sound hardly at all.
+to others that was wanted here. Before all of it, a loop of arithmetic that usually takes {usual} ms took {rare} ms or
+more in 1 of 100 cases, and {rarest} ms in 1 of 1,000: so uneven is this machine by itself. Rates and times suffer from
+that, ratios less; processor time for a sound hardly at all.
 
 "fast" is the quality of that name, which the client asks for; otherwise it is "balanced", the usual one. Both come
 nearer to the magnitudes than 32 iterations of librosa do ([synthesis.md](synthesis.md))."""

@@ -183,7 +183,7 @@ def test_a_checkpoint_exports_to_the_same_weights(model_folder: Path, copied: Pa
 
 
 def test_a_folder_without_checkpoint_is_told(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"holds no training/checkpoint\.safetensors; name the saveroot"):
+    with pytest.raises(TrainingError, match=r"holds no training/checkpoint\.safetensors; name the model folder"):
         export_checkpoint(tmp_path)
 
 

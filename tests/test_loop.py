@@ -301,7 +301,7 @@ def test_a_saveroot_inside_the_data_is_refused(inside: str, sounds_folder: Path,
     link = tmp_path / "link"
     link.symlink_to(sounds_folder)
     for saveroot in (sounds_folder / inside, link / inside):
-        with pytest.raises(TrainingError, match=r"saveroot .* lies in dataroot"):
+        with pytest.raises(TrainingError, match="lies in the folder of the recordings"):
             run(Settings(dataroot=str(sounds_folder), saveroot=str(saveroot)))
     assert sorted(path.name for path in sounds_folder.iterdir()) == ["kick", "noise", "tone"]
 

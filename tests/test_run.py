@@ -29,13 +29,13 @@ def test_a_second_training_in_the_same_folder_is_refused(tiny_settings: TinySett
 
 
 def test_a_saveroot_that_cannot_name_a_model_is_told_before_training(tiny_settings: TinySettings) -> None:
-    with pytest.raises(TrainingError, match="saveroot /: the model is named by its last part"):
+    with pytest.raises(TrainingError, match=r"^/: the model is named by its last part"):
         run(tiny_settings(saveroot="/"))
 
 
 def test_a_saveroot_that_is_a_file_is_told(tiny_settings: TinySettings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(TrainingError, match=r"file.*Not a directory.*another saveroot"):
+    with pytest.raises(TrainingError, match=r"file.*Not a directory.*another folder"):
         run(tiny_settings(saveroot=str(tmp_path / "file")))
     assert (tmp_path / "file").read_text() == "mine"
 
