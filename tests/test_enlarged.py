@@ -27,5 +27,11 @@ def test_a_row_of_numbers_is_enlarged_along_its_only_side() -> None:
     torch.testing.assert_close(Enlarged(3, factor=4)(x), expected)
 
 
+def test_channels_may_be_mixed_before_or_after() -> None:
+    torch.manual_seed(0)
+    x, mixed, enlarged = torch.randn(2, 6, 3, 4), torch.nn.Conv2d(6, 4, 1), Enlarged(3, 4, factor=2)
+    torch.testing.assert_close(enlarged(mixed(x)), mixed(enlarged(x)))
+
+
 def test_it_holds_nothing_that_is_stored() -> None:
     assert not Enlarged(2, 2, factor=2).state_dict()

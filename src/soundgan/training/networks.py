@@ -83,7 +83,7 @@ class Generator(nn.Module):
         x = self.dense(w).view(-1, *self.grid)
         for index, stage in enumerate(self.stages):
             if index:
-                x = self.widenings[index - 1](self.doublings[index - 1](x))
+                x = self.doublings[index - 1](self.widenings[index - 1](x))  # the same as the other way round, and less
             x = stage(x, w)
         x = F.leaky_relu(x, 0.2)
         grained = MOST_GRAIN * self._strength(self.to_graininess(x)) * grain
