@@ -191,8 +191,8 @@ def synthesise(
 ) -> Wave:
     """Make sounds of paintings: bands to linear bins, phase retrieval, inverse STFT.
 
-    Neither the other paintings of a batch nor their order change a sound. Memory grows by the waves alone. A frame that is
-    nowhere more than 3 dB above the floor is silence.
+    Neither the other paintings of a batch nor their order change a sound. Memory grows by the waves alone. A frame that
+    is nowhere more than 3 dB above the floor is silence.
 
     Args:
         quality: "fast", "balanced" or "best"; docs/benchmarks/synthesis.md has what they cost and bring.

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
 FEW = 4  # channels up to which ONNX Runtime, too, multiplies faster than it interpolates
 
 
