@@ -346,10 +346,15 @@ def test_the_command_prints_a_table_and_writes_report_and_figures(data: Path, tm
     assert html.read_text().startswith("<!doctype html>")
 
 
-def test_the_command_judges_folders_too(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_command_judges_folders_too(terminal: bool, data: Path, tmp_path: Path) -> None:
     made = fill(tmp_path, each=6, seed=9, suffix=".wav", kinds="7") / "7"
-    done = CliRunner().invoke(app, ["evaluate", str(made), str(data / "7")], env={"COLUMNS": "120"})
+    narrow = {"COLUMNS": "60", "FORCE_COLOR": "1" if terminal else ""}
+    done = CliRunner().invoke(app, ["evaluate", str(made), str(data / "7")], env=narrow)
     assert done.exit_code == 0, done.output
+    # Where there is no room for intervals they are left out; a file has room.
+    assert ("A wider terminal" in done.stdout) == terminal and ("95 %" in done.stdout) != terminal
+    assert "--classifier" not in done.stdout, "there are no labels here"
     assert (
         "6 generated" in done.stdout
         and "10 real, held out" in done.stdout

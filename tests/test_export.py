@@ -130,7 +130,8 @@ def test_weights_are_stored_once_in_half_precision(folder: Path) -> None:
         assert (folder / name).stat().st_size < 64_000
         graph = onnx.load(folder / name, load_external_data=False)
         inside = [t for t in graph.graph.initializer if t.data_location != onnx.TensorProto.EXTERNAL]
-        assert sum(len(tensor.SerializeToString()) for tensor in inside) < 4000
+        # Beside them, the matrices that enlarge a few channels to full size.
+        assert sum(len(tensor.SerializeToString()) for tensor in inside) < 24_000
         outside = [t for t in graph.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
         locations = {e.value for tensor in outside for e in tensor.external_data if e.key == "location"}
         assert locations <= {WEIGHTS}

@@ -365,8 +365,17 @@ def test_a_broken_link_still_brings_a_page(page: Page, address: str, fragment: s
 def test_a_link_with_numbers_that_cannot_be_says_so(page: Page, address: str, fragment: str, missing: str) -> None:
     page.goto("about:blank")
     show(page, f"{address}/{fragment}")
-    expect(page.get_by_role("status")).to_have_text(f"This server has no {missing}: these are other sounds.")
+    expect(page.get_by_role("status")).to_have_text(f"Here is no {missing}: these are other sounds.")
     assert len(told(page)) == 8 and page.url.endswith(fragment)
+
+
+def test_a_wrong_pad_does_not_move_those_after_it(page: Page, address: str) -> None:
+    page.goto("about:blank")
+    show(page, f"{address}/#pad=1&pad=x&pad=3,locked&pad=&pad=5{'&pad=6' * 4}&pad=y")
+    found = [seed for _, seed in told(page)]
+    assert [found[i] for i in (0, 2, 4, 5, 7)] == [1, 3, 5, 6, 6]
+    expect(page.get_by_role("status")).to_have_text("Here is no seed x: these are other sounds.")
+    expect(page.locator(".pad.locked")).to_have_count(1)
 
 
 def test_a_link_to_what_is_not_here_says_so_and_stays(page: Page, address: str) -> None:
@@ -374,7 +383,7 @@ def test_a_link_to_what_is_not_here_says_so_and_stays(page: Page, address: str) 
     link = f"{address}/#model=footsteps&label=gravel&pad=7&pad=8,model=tiny,label=bell"
     show(page, link)
     expect(page.get_by_role("status")).to_have_text(
-        "This server has no model footsteps, label bell of tiny: these are other sounds."
+        "Here is no model footsteps, label bell of tiny: these are other sounds."
     )
     assert page.url == link
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -393,6 +402,8 @@ def test_a_narrow_screen_shows_all(browser: Browser, address: str, width: int) -
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         boxes = [one.bounding_box() for one in page.locator(".pad").all()]
         assert all(box and box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+        if width == 390:  # a usual phone shows them all at once
+            assert all(box and box["y"] + box["height"] <= 844 for box in boxes)
         page.locator(".play").nth(7).tap()
         page.locator(".play").nth(0).tap()
         assert len(page.evaluate("heard")) == 2  # one for each, though a finger makes a press and a click

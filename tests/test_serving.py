@@ -204,7 +204,7 @@ def test_it_says_where_its_page_is(model_folder: Path, tmp_path: Path) -> None:
         try:
             assert process.stderr is not None
             (url,) = next(found for line in process.stderr if (found := re.findall(r"Ready: open (http://\S+) ", line)))
-            assert url == f"http://localhost:{port}/" and status(url) == 200
+            assert url == f"http://127.0.0.1:{port}/" and status(url) == 200
         finally:
             process.kill()
 
@@ -212,8 +212,9 @@ def test_it_says_where_its_page_is(model_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "family, host, page",
     [
-        (socket.AF_INET, "127.0.0.1", "localhost"), (socket.AF_INET, "0.0.0.0", "localhost"),
+        (socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET, "0.0.0.0", "localhost"),
         (socket.AF_INET, "127.0.0.2", "127.0.0.2"), (socket.AF_INET6, "::1", "[::1]"),
+        (socket.AF_INET6, "::", "localhost"),
     ],
 )  # fmt: skip
 def test_pages_are_named_so_that_a_browser_finds_them(family: socket.AddressFamily, host: str, page: str) -> None:

@@ -222,6 +222,14 @@ def test_all_mistakes_are_told() -> None:
     assert "\n" not in told
 
 
+def test_a_mistake_is_told_once() -> None:
+    for value in (-1, "x"):
+        told = message({"minutes": value})
+        assert told.count("minutes = ") == 1 and told.count(Settings.model_fields["minutes"].description or "?") <= 1
+    assert "greater than 0 or 'auto' (" in message({"minutes": -1})
+    assert len(message({"exclude": [0] * 200})) < 300
+
+
 def test_options_are_told_by_their_flags() -> None:
     with pytest.raises(SettingsError, match=r"^command line: --sample-rate = 1: .*; --size = 9: "):
         with_options(Settings(), {"sample_rate": 1, "size": 9, "seed": None})

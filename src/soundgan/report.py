@@ -53,9 +53,9 @@ def _summary(survey: Survey) -> list[tuple[str, str]]:
     window = f"{rep.window} window of {rep.n_fft} samples every {rep.hop}"
     size = f"{rep.bands} {rep.scale} bands x {rep.frames} frames, {window}"
     rows.append(("Painted as", f"{rep.duration:.2f} s at {rep.sample_rate} Hz, {size}"))
-    if survey.duration is None:
-        most = "half of the recordings" if survey.sliced else "19 of 20 recordings"
-        rows.append(("Duration", f"as {most} are no longer (10 s at most); --duration asks for another"))
+    if survey.fitted:
+        why = "the usual length of a recording" if survey.sliced else "nearly all recordings are no longer"
+        rows.append(("Duration", f"from the recordings: {why} (10 s at most); the setting `duration` asks for another"))
     resampled = sum(file.sample_rate != rep.sample_rate for file in files)
     shorter = sum(file.seconds < rep.duration for file in files)
     longer = [file for file in files if file.seconds > rep.duration]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -222,8 +222,10 @@ def check_settings(
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        told = "; ".join(_describe(problem, names or {}) for problem in problems)
+        problems: dict[str, list[Any]] = {}
+        for problem in sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"):
+            problems.setdefault(str(problem["loc"][0]), []).append(problem)
+        told = "; ".join(_describe(key, some, names or {}) for key, some in problems.items())
         raise SettingsError(f"{source}: {told}") from None
 
 
@@ -239,14 +241,16 @@ def settings_schema() -> dict[str, Any]:
     return Settings.model_json_schema()
 
 
-def _describe(problem: Any, names: Mapping[str, str]) -> str:
-    key = ".".join(str(part) for part in problem["loc"] if isinstance(part, str) and part in Settings.model_fields)
-    if problem["type"] == "extra_forbidden":
-        unknown = str(problem["loc"][0])
-        near = difflib.get_close_matches(unknown, Settings.model_fields, n=1, cutoff=0.4)
+def _describe(key: str, problems: Sequence[Any], names: Mapping[str, str]) -> str:
+    """What is wrong with the first wrong value of a key; it may be wrong for each of several types it could have."""
+    first = problems[0]
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else "see `soundgan config --schema` for all settings"
-        return f"{json.dumps(unknown)} is not a setting; {hint}"
+        return f"{json.dumps(key)} is not a setting; {hint}"
     field = Settings.model_fields.get(key)
     meaning = f" ({field.description.rstrip('.')})" if field and field.description else ""
-    allowed = problem["msg"].lower().replace("tuple", "list")
-    return f"{names.get(key, key)} = {json.dumps(problem['input'], default=str)}: {allowed}{meaning}"
+    value = json.dumps(first["input"], default=str)
+    same = (one["msg"] for one in problems if json.dumps(one["input"], default=str) == value)
+    allowed = " or ".join(dict.fromkeys(same)).lower().replace("tuple", "list").replace(" or input should be", " or")
+    return f"{names.get(key, key)} = {value}: {allowed}{meaning}"

@@ -118,7 +118,7 @@ PRESETS: dict[int, tuple[int, int, Scale, float]] = {
 }
 _CORRECTIONS = 2  # of the bins' levels, after their interpolation; more bring little
 _SILENT = np.float32(0.1)  # painted levels this close to the floor (0.4 dB) are silence
-_HAZE = np.float32(0.3 * np.log(10))  # above the floor (3 dB): a frame that is nowhere louder is silence
+_HAZE = 0.04  # of the range of levels (3 dB of 80), above the floor: a frame that is nowhere louder is silence
 _AT_A_TIME = 1 << 24  # magnitudes that are searched for phases together: 64 MiB of them
 BANDS = 128  # of a painting, unless told otherwise
 _MOST_FRAMES = 432  # beyond this, presets with 75 % overlap go down to 50 %
@@ -192,7 +192,7 @@ def synthesise(
     """Make sounds of paintings: bands to linear bins, phase retrieval, inverse STFT.
 
     Neither the other paintings of a batch nor their order change a sound. Memory grows by the waves alone. A frame that
-    is nowhere more than 3 dB above the floor is silence.
+    is nowhere more than 4 % of the range of levels above the floor (3 dB of 80) is silence.
 
     Args:
         quality: "fast", "balanced" or "best"; docs/benchmarks/synthesis.md has what they cost and bring.
@@ -256,9 +256,10 @@ def _bin_magnitudes(painting: Painting, representation: Representation) -> NDArr
     the bands of the outcome lack.
     """
     span_db = representation.ceiling_db - representation.floor_db
-    painted = (np.clip(painting, -1, 1) + 1) * np.float32(span_db / 20 * np.log(10))
+    painted = np.clip(painting, -1, 1) + 1
     # Recordings end in silence, Generators in a faint haze, which took half as long again to be brought to sound.
-    painted[:, painted.max(axis=0) < _HAZE] = 0
+    painted[:, painted.max(axis=0) < 2 * _HAZE] = 0
+    painted *= np.float32(span_db / 20 * np.log(10))
     silent = painted < _SILENT
     levels = painted
     power = _bin_power(levels, representation)

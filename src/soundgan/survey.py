@@ -69,7 +69,7 @@ class Survey:
     hidden: int
     representation: Representation
     sliced: bool
-    duration: float | None  # s, as the settings ask; None: from the recordings
+    fitted: bool  # the duration follows from the recordings
 
     @property
     def labels(self) -> list[str]:
@@ -138,8 +138,9 @@ def survey(folder: Path, settings: Settings, progress: Progress | None = None) -
                 left_out.append(LeftOut(recording.path, "duplicate", same))
             else:
                 files.append(recording)
+    fitted = settings.duration is None and settings.image_size is None
     left_out.sort(key=lambda item: item.path.as_posix())
-    return Survey(folder, files, left_out, found.hidden, representation, settings.slice, settings.duration)
+    return Survey(folder, files, left_out, found.hidden, representation, settings.slice, fitted)
 
 
 def blocks(slices: Iterable[int], representation: Representation) -> Iterator[list[int]]:

@@ -10,11 +10,9 @@ import typer
 from soundgan.cli.generate import Quality
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.table import Table
 
     from soundgan.evaluation.result import Evaluation
-
-WIDE = 100  # columns of a terminal, from which on intervals have room
 
 
 def evaluate(
@@ -46,6 +44,8 @@ def evaluate(
     from json import dumps
 
     from rich.console import Console
+    from rich.markup import escape
+    from rich.measure import Measurement
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from soundgan.errors import DataError, ModelError
@@ -88,8 +88,15 @@ def evaluate(
                 test_pattern=test_pattern, uniform=uniform, quick=quick, classifier=classifier, progress=progress,
             )  # fmt: skip
     console = Console(highlight=False)
-    for part in _told(found, intervals=console.width >= WIDE):
-        console.print(part)
+    table = _table(found, intervals=True)
+    needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    if not console.is_terminal:
+        console.width = max(console.width, needed)  # a file has room
+    intervals = needed <= console.width
+    console.print(table if intervals else _table(found, intervals=False))
+    console.print(_explained(found) + ("" if intervals else " A wider terminal, --html and --json have intervals."))
+    for note in found.notes:
+        console.print(f"[yellow]Note[/yellow] {escape(note)}")
     if classifier is None and found.conditions["classifier"]:
         console.print("The classifier of labels was trained for this alone; --classifier FOLDER keeps it.")
     if html is not None:
@@ -98,8 +105,8 @@ def evaluate(
         typer.echo(f"Figures: {write_text(json, dumps(found.as_json(), indent=2, ensure_ascii=False) + chr(10))}")
 
 
-def _told(found: Evaluation, *, intervals: bool) -> list[RenderableType]:
-    """The figures as a table, with their intervals or without, and what there is to say about them."""
+def _table(found: Evaluation, *, intervals: bool) -> Table:
+    """The figures, with their intervals or without."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -129,11 +136,16 @@ def _told(found: Evaluation, *, intervals: bool) -> list[RenderableType]:
         if many:
             cells.append(kind.write(many.figures[kind.key].value) if kind.key in many.figures else "")
         table.add_row(*cells)
-    explained = (
-        f"Beside {judged.size:,} of {len(real.training):,} training sounds"
-        + (f"; the last column beside all {len(real.training):,}. " if many else ". ")
+    return table
+
+
+def _explained(found: Evaluation) -> str:
+    """What the table compares."""
+    from soundgan.evaluation.judge import ALL
+
+    judged, count = found.judgement, len(found.real.training)
+    return (
+        f"Beside {judged.size:,} of {count:,} training sounds"
+        + (f"; the last column beside all {count:,}. " if judged.row(ALL) else ". ")
         + "The real sounds are what a perfect generator would reach; ✓: not outside of their interval."
     )
-    if not intervals:
-        explained += " A terminal of 100 columns, --html and --json have the intervals."
-    return [table, explained, *(f"[yellow]Note[/yellow] {escape(note)}" for note in found.notes)]

@@ -7,7 +7,8 @@ import gc
 import logging
 import signal
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -138,25 +139,30 @@ def _work(connection: Connection, folders: Sequence[Path]) -> None:
         signal.signal(number, signal.SIG_IGN)
     players = [SoundGAN.load(folder, threads=1) for folder in folders]
     models = {player.config.name: player for player in players}
-    keep_all()
-    while True:
-        try:
-            model, orders = connection.recv()
-        except EOFError:
-            return
-        try:
-            connection.send(models[model].make(orders))
-        except ModelError as error:
-            connection.send(error)
-        except Exception as error:  # of any class, which need not be one that can be sent
-            connection.send(RuntimeError(f"{type(error).__name__}: {error}"))
+    with all_kept():
+        while True:
+            try:
+                model, orders = connection.recv()
+            except EOFError:
+                return
+            try:
+                connection.send(models[model].make(orders))
+            except ModelError as error:
+                connection.send(error)
+            except Exception as error:  # of any class, which need not be one that can be sent
+                connection.send(RuntimeError(f"{type(error).__name__}: {error}"))
 
 
-def keep_all() -> None:
-    """Have the garbage collector pass over what is there now.
+@contextmanager
+def all_kept() -> Iterator[None]:
+    """Within it, the garbage collector passes over what was there at its start.
 
     A server keeps all that it has loaded; to look through it again and again for what could go held all answers up for
     60 ms each time.
     """
     gc.collect()
     gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -22,7 +22,7 @@ from soundgan.server import PORT
 from soundgan.server.app import create_app
 from soundgan.server.connections import Connection
 from soundgan.server.guard import is_loopback
-from soundgan.server.makers import keep_all
+from soundgan.server.makers import all_kept
 from soundgan.server.settings import ServerSettings, check_server_settings
 from soundgan.settings import load_settings
 
@@ -41,9 +41,9 @@ def run(models: Sequence[str | Path], settings: ServerSettings, *, host: str = "
         settings = settings.model_copy(update={"hosts": ()})
     with listening(host, port) as door, suppress(KeyboardInterrupt):
         app = create_app(models, settings)
-        keep_all()
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-        Announced(configured(app, settings)).run(sockets=[door])
+        with all_kept():
+            Announced(configured(app, settings)).run(sockets=[door])
 
 
 class Announced(uvicorn.Server):
@@ -58,7 +58,7 @@ class Announced(uvicorn.Server):
 def page_of(door: socket.socket) -> str:
     """The page behind what listens; of this machine, where it listens to all its addresses."""
     host, port = door.getsockname()[:2]
-    if host in ("0.0.0.0", "::", "127.0.0.1"):
+    if host in ("0.0.0.0", "::"):
         host = "localhost"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 

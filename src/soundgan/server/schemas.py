@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
 from soundgan.audio import Format
@@ -19,6 +19,16 @@ def _whole(value: object) -> object:
 Whole = Annotated[
     StrictInt, BeforeValidator(_whole)
 ]  # 2.0 as well, an integer to JSON Schema; but neither "2" nor true
+
+
+def _word(value: object) -> object:
+    whole = _whole(value)
+    return str(whole) if isinstance(whole, int) and not isinstance(whole, bool) else value
+
+
+Label = Annotated[
+    str, BeforeValidator(_word), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})
+]  # a number is the word for it
 
 Seed = Annotated[StrictInt, Field(ge=0, lt=SEEDS), BeforeValidator(_whole)]
 # A file holds one sound, and only JSON a painting beside it.
@@ -61,7 +71,7 @@ class SoundsRequest(Request):
     model_config = ConfigDict(json_schema_extra=_TOGETHER)
 
     n: Whole = Field(default=1, ge=1, description="How many; sound number i is that of `seed + i`.", examples=[1])
-    label: str | Whole | None = Field(
+    label: Label | None = Field(
         default=None, description='The kind of sound, 3 as well as "3"; null: every seed chooses.', examples=["3"]
     )
     seed: Seed | None = Field(default=None, description="Of the first sound; null: a new one.", examples=[7])

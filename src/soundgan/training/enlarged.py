@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FEW = 4  # channels up to which ONNX Runtime, too, multiplies faster than it interpolates
+FEW, SHORT = 4, 128  # channels, and sides, up to which ONNX Runtime, too, multiplies faster than it interpolates
 
 
 class Enlarged(nn.Module):
@@ -31,7 +31,7 @@ class Enlarged(nn.Module):
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.onnx.is_in_onnx_export() and x.shape[1] > FEW:
+        if torch.onnx.is_in_onnx_export() and (x.shape[1] > FEW or max(x.shape[2:]) > SHORT):
             return F.interpolate(x, scale_factor=self.factor, mode=self.mode, align_corners=False)
         x = x @ self.columns
         return x if self.rows is None else self.rows @ x

@@ -117,10 +117,16 @@ def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
     Its paintings become sound as the original made it: 22,050 Hz, n_fft 1024, hop 512, mel bands over 80 dB.
 
     Raises:
-        ModelError: the file is not such a Generator, or `folder` already holds a model or a training.
+        ModelError: the file is not such a Generator, or `folder` already holds a model or a checkpoint.
+        TrainingError: another process is training there.
     """
     if (folder / CONFIG).exists() or (folder / TRAINING / CHECKPOINT).exists():
         raise ModelError(f"{folder}: already holds a model, or a training; choose another folder with --out")
+    with _alone(folder / TRAINING) if (folder / TRAINING).exists() else nullcontext():
+        return _import_legacy(file, settings, folder)
+
+
+def _import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
     generator = legacy_generator(file, settings.nz, settings.ngf, settings.nc)
     rows, columns = generator.painting_shape
     representation = Representation(

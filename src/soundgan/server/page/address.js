@@ -26,9 +26,12 @@ export function read(fragment, models, fresh) {
   const pairs = fragment.replace(/^#/, "").split("&").map((part) => split(part, "="));
   const told = Object.fromEntries(pairs.filter(([key]) => key !== "pad").map(decoded));
   const controls = checked(told, models, fresh, unknown);
-  const pads = pairs.filter(([key]) => key === "pad").map(([, text]) => readPad(text, models, controls, unknown));
-  const all = pads.filter(Boolean).concat(fresh.pads.map((pad) => ({ ...pad, ...controls })));
-  return { state: { ...controls, pads: all.slice(0, PADS) }, unknown: [...unknown] };
+  const padsTold = pairs.filter(([key]) => key === "pad").map(([, text]) => text);
+  const pads = fresh.pads.map((pad, i) => {
+    const found = padsTold[i] === undefined ? null : readPad(padsTold[i], models, controls, unknown);
+    return found ?? { ...pad, ...controls };
+  });
+  return { state: { ...controls, pads }, unknown: [...unknown] };
 }
 
 function readPad(text, models, controls, unknown) {
@@ -48,7 +51,7 @@ function checked(told, models, otherwise, unknown) {
   if (told.model && !named) unknown.add(`model ${told.model}`);
   else if (told.label && !model.labels.includes(told.label)) unknown.add(`label ${told.label} of ${model.name}`);
   const label = [told.label, otherwise.label].find((one) => one === "" || one === null || model.labels.includes(one));
-  const number = told.truncation ? Number(told.truncation) : NaN;
+  const number = told.truncation?.trim() ? Number(told.truncation) : NaN;
   const possible = number >= 0 && number <= 2;
   if (told.truncation && !possible) unknown.add(`truncation ${told.truncation}`);
   const truncation = possible ? number : otherwise.truncation;

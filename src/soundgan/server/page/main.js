@@ -76,7 +76,7 @@ async function restore() {
   showControls();
   const missing = found.unknown.join(", ");
   if (!missing) history.replaceState(null, "", write(state)); // otherwise the link stays as it is, for another server
-  if (await showPads() && missing) say(`This server has no ${missing}: these are other sounds.`);
+  if (await showPads() && missing) say(`Here is no ${missing}: these are other sounds.`);
 }
 
 /** The controls were changed: the same seeds, made otherwise, on all pads that are not locked. */
@@ -172,7 +172,7 @@ function saveAll() {
   link.href = URL.createObjectURL(zip(files));
   link.download = "sounds.zip";
   link.click();
-  say(`${files.length} sounds saved as ${link.download}.`);
+  say(`${files.length} ${files.length === 1 ? "sound" : "sounds"} saved as ${link.download}.`);
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // once it is surely saved
 }
 
