@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from soundgan import audio
+from soundgan import __version__, audio
 from soundgan.cli import app
 from soundgan.cli.generate import Quality
 from soundgan.model_folder import bundled
@@ -245,3 +245,9 @@ def test_training_from_the_classic_door_and_inference_with_its_model(sounds_fold
     wave, rate = audio.read(tmp_path / "output.wav")
     assert rate == 8000 and wave.size == 48 * 128, "three times the frames of the painting, as original_image_size says"
     assert picture_size(tmp_path / "output.png") == (48 * 4, 128 * 4)
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    done = soundgan("--version", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout == f"soundgan {__version__}\n"
+    assert shell("-m", "soundgan", "--version", cwd=tmp_path).stdout == done.stdout

@@ -355,6 +355,7 @@ def test_the_command_judges_folders_too(terminal: bool, data: Path, tmp_path: Pa
     # Where there is no room for intervals they are left out; a file has room.
     assert ("A wider terminal" in done.stdout) == terminal and ("95 %" in done.stdout) != terminal
     assert "--classifier" not in done.stdout, "there are no labels here"
+    assert "Only 10 real sounds to test with" in " ".join(done.stdout.split())
     assert (
         "6 generated" in done.stdout
         and "10 real, held out" in done.stdout

@@ -234,6 +234,7 @@ def test_the_picture_has_a_pixel_for_every_number(model: SoundGAN) -> None:
         ({"seed": "7"}, r"seed = '7': must be a whole number"),
         ({"truncation": -0.1}, r"truncation = -0\.1: must be from 0 to 2"),
         ({"truncation": 2.5}, r"truncation = 2\.5: must be from 0 to 2"),
+        ({"truncation": "x"}, r"truncation = 'x': must be from 0 to 2"),
         ({"truncation": float("nan")}, r"truncation = nan: must be from 0 to 2"),
     ],
 )

@@ -193,12 +193,19 @@ def test_a_signal_saves_first(
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save_snapshot", save_snapshot)
         at_sounds(patch, 28, lambda: signal.raise_signal(number))
-        outcome = train(tiny_dataset, tiny_settings(**NOISY), tmp_path)
-    assert outcome.interrupted
+        told: list[str] = []
+        outcome = train(tiny_dataset, tiny_settings(**NOISY), tmp_path, announce=told.append)
+    assert outcome.interrupted and told[1:] == ["Stopping; what was learnt is saved"]
     assert outcome.clock.seen == clock_of(tmp_path).seen == 32
     assert (tmp_path / "snapshots" / "000000032.png").is_file()
     assert signal.getsignal(number) == before
-    assert not train(tiny_dataset, tiny_settings(**NOISY), tmp_path).interrupted
+    for done in ("", ": all that was asked for"):
+        told.clear()
+        assert not train(tiny_dataset, tiny_settings(**NOISY), tmp_path, announce=told.append).interrupted
+        (line,) = told[1:]
+        assert line.startswith(f"Going on after {64 if done else 32} sounds seen in ") and line.endswith(
+            f"minutes{done}"
+        )
     assert_same_bits(tmp_path, uninterrupted)
     assert_same_best(tmp_path, uninterrupted)
 

@@ -13,7 +13,7 @@ from conftest import TinySettings
 from filelock import FileLock
 
 from soundgan.dataset import prepare
-from soundgan.errors import ModelError, TrainingError, one_line
+from soundgan.errors import DataError, ModelError, TrainingError, one_line
 from soundgan.model import SoundGAN
 from soundgan.settings import Settings
 from soundgan.training.dcgan import DCGANGenerator
@@ -31,6 +31,12 @@ def test_a_second_training_in_the_same_folder_is_refused(tiny_settings: TinySett
 def test_a_saveroot_that_cannot_name_a_model_is_told_before_training(tiny_settings: TinySettings) -> None:
     with pytest.raises(TrainingError, match=r"^/: the model is named by its last part"):
         run(tiny_settings(saveroot="/"))
+
+
+def test_nothing_is_made_for_recordings_that_are_not_there(tiny_settings: TinySettings, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        run(tiny_settings(dataroot=str(tmp_path / "nowhere"), saveroot=str(tmp_path / "model")))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_saveroot_that_is_a_file_is_told(tiny_settings: TinySettings, tmp_path: Path) -> None:

@@ -56,3 +56,7 @@ def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module 'soundgan' has no attribute {name!r}")
     return getattr(importlib.import_module(f"soundgan.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

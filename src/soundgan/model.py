@@ -75,6 +75,10 @@ class SoundGAN:
         self._grainy = any(one.name == "grain" for one in generator.get_inputs())
         self._grain: Grain | None = None  # made for the first painting that takes some
 
+    def __repr__(self) -> str:
+        rep, labels = self.representation, ", ".join(self.labels) or "no labels"
+        return f"<SoundGAN {self.config.name}: {labels}; {rep.duration:.2f} s at {rep.sample_rate} Hz>"
+
     @classmethod
     def load(cls, path_or_name: str | Path, *, device: object = "cpu", threads: int | None = None) -> SoundGAN:
         """Load a model folder or a bundled model.
@@ -252,9 +256,13 @@ def _whole(name: str, value: object, allowed: range) -> int:
     return number
 
 
-def _check_truncation(truncation: float) -> None:
-    if not 0 <= truncation <= 2:
-        raise ModelError(f"truncation = {truncation}: must be from 0 to 2")
+def _check_truncation(truncation: object) -> None:
+    try:
+        possible = 0 <= truncation <= 2  # type: ignore[operator]
+    except TypeError:
+        possible = False
+    if not possible:
+        raise ModelError(f"truncation = {truncation!r}: must be from 0 to 2")
 
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:

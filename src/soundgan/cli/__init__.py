@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Annotated
 
 import typer
 
+from soundgan import __version__
 from soundgan.cli.about import about
 from soundgan.cli.config import config
 from soundgan.cli.evaluate import evaluate
@@ -21,11 +23,27 @@ from soundgan.errors import SoundGANError, one_line
 
 app = typer.Typer(
     name="soundgan",
-    help="New sounds of the kind you have: train a GAN on a folder of sounds, then make as many as you like.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"soundgan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _soundgan(
+    version: Annotated[
+        bool, typer.Option("--version", help="Tell the version.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """New sounds of the kind you have: train a GAN on a folder of sounds, then make as many as you like."""
+
+
 app.command()(generate)
 app.command()(models)
 app.command()(inspect)

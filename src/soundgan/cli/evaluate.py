@@ -64,9 +64,13 @@ def evaluate(
     errors = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("Reading", total=None)
+        task, doing = bar.add_task("Reading", total=None), ""
 
         def progress(what: str, done: int, total: int) -> None:
+            nonlocal doing
+            if what != doing and not errors.is_terminal:
+                errors.print(what)  # where no bar can be drawn
+            doing = what
             bar.update(task, description=what, completed=done, total=total)
 
         if (folder := Path(subject)).is_dir() and subject not in bundled() and not (folder / CONFIG).exists():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_TRAINING = 3000  # training sounds beside which as many are generated, for the last row
 _PORTION = 64  # sounds generated at a time
+FEW = 50  # real test sounds below which the figures come with a warning
 _SURE = 0.9  # share of real test sounds that a classifier recognises, below which its figures come with a warning
 
 
@@ -206,7 +207,7 @@ def _judged(
     progress: Progress | None,
 ) -> Evaluation:
     made = sets[0]
-    notes = [*_about(made, real), *notes]
+    notes = [*_about(made, real, many=len(sets) > 1), *notes]
     listener = None
     if len(set(real.training.labels)) >= 2:
         try:
@@ -236,7 +237,7 @@ def _judged(
     return Evaluation(subject, judged, made, real, conditions, notes)
 
 
-def _about(made: Sounds, real: Real) -> list[str]:
+def _about(made: Sounds, real: Real, *, many: bool) -> list[str]:
     """What is to be said about the sounds themselves."""
     notes = []
     if not real.unseen:
@@ -244,6 +245,12 @@ def _about(made: Sounds, real: Real) -> list[str]:
             "Not all test sounds are unseen: the model may have learnt from them, so the ceiling is not quite one. "
             "Where no file was kept out of the training, they are a random half. Copies are searched for in all "
             "sounds, so a few more count as memorised."
+        )
+    if len(real.test) < FEW:
+        notes.append(
+            f"Only {len(real.test)} real sounds to test with: distances and overlaps say little, and flatter. "
+            + ("Those beside all training sounds say more; " if many else "")
+            + "keep more files from the training."
         )
     if len(made) > (size := min(len(made), len(real.training), len(real.test))):
         notes.append(

@@ -76,6 +76,8 @@ def classifier_for(
             told = "a classifier of other files, sample rate, length, seed or number of epochs"
             raise DataError(f"{cache}: {told}; delete it or name another")
         return classifier
+    if progress is not None:
+        progress("Training the classifier", 0, epochs)  # the first epoch may take long
     classifier = train_classifier(
         paths, labels, seed=seed, epochs=epochs, threads=threads, sample_rate=rate, seconds=seconds,
         progress=progress and (lambda epoch, _: progress("Training the classifier", epoch, epochs)),

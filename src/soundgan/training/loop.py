@@ -118,6 +118,9 @@ def train(
     made_with["machine"] = machine = f"{where}, {made_with['precision']}"
     if world.first:
         announce(f"Training on {machine}")
+        if clock.seen:
+            done = ": all that was asked for" if budget.spent(clock) else ""
+            announce(f"Going on after {clock.seen:,} sounds seen in {clock.seconds / 60:.1f} minutes{done}")
 
     step = Step(dataset, settings, players, painter, clock, device, precision, world)
     log = Log(folder, clock.seen) if world.first else None
@@ -181,6 +184,8 @@ def train(
             if world.first and now - last_snapshot > 60 * settings.snapshot_minutes:
                 save()
                 last_snapshot = time.monotonic()
+        if world.first and stop.is_set():
+            announce("Stopping; what was learnt is saved")
         if world.first and clock.seen > seen_before:
             # Not where it was broken off: a training that goes on keeps what one that was not broken off keeps.
             if budget.spent(clock) and (check is None or check.seen < clock.seen):

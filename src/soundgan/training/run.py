@@ -16,6 +16,7 @@ from torch import nn
 from soundgan.dataset import prepare
 from soundgan.errors import ModelError, TrainingError
 from soundgan.files import check_name
+from soundgan.folder import walk
 from soundgan.model_folder import CONFIG, ModelConfig
 from soundgan.settings import Settings, check_settings
 from soundgan.spectrogram import Representation
@@ -76,6 +77,7 @@ def run(
     except ValueError as error:
         told = f"the model is named by its last part, which {error}"
         raise TrainingError(f"{folder}: {told}; choose {ANOTHER}") from None
+    walk(data, settings.exclude)  # before anything is made for a folder that is not there
     with join(settings) as world, _alone(folder / TRAINING) if world.first else nullcontext():
         with world.after_the_first():
             dataset = prepare(data, settings, folder / TRAINING / "cache", reading)
