@@ -20,7 +20,6 @@ WAYS = {
 }
 ORIGINAL, SLOWEST = "dcgan", "original"
 FASTER, PATIENCE, CROWD = 20.0, 100.0, 8  # times; ms; clients
-WAITS = "load", "stolen"
 
 
 def render(figures: dict[str, Any], folder: Path) -> None:
@@ -33,9 +32,10 @@ def render(figures: dict[str, Any], folder: Path) -> None:
 def introduction(figures: dict[str, Any]) -> str:
     machine = figures["machine"]
     versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
-    clients = max(row["client_cpu"] for found in figures["sets"].values() for row in found["rows"])
+    rows = [row for found in figures["sets"].values() for row in found["rows"]]
+    clients = max(row["client_cpu"] for row in rows)
     usual, rare, rarest = map(number, machine["even"])
-    loads, stolen = ([row[what] for found in figures["sets"].values() for row in found["rows"]] for what in WAITS)
+    loads, stolen = ([row[what] for row in rows] for what in ("load", "stolen"))
     return f"""# The server
 
 Sounds a second, and how long a client waits for one, beside a plain FastAPI endpoint that goes the original's way.
@@ -77,9 +77,9 @@ def goals(sets: dict[str, Any]) -> str:
         for name, quality in OURS.items():
             ours, asked = at(found, name, CROWD), f"{title}, {quality}, {CROWD} clients"
             if ours and rival:
-                faster = rival["faster"][name]
+                times = rival["faster"][name]
                 goal = f"{asked}: {FASTER:g} × as many sounds as {WAYS[ORIGINAL]}"
-                rows.append([goal, f"{number(faster)} ×", met(faster >= FASTER)])
+                rows.append([goal, f"{number(times)} ×", met(times >= FASTER)])
             if ours:
                 goal = f"{asked}: 99 of 100 within {PATIENCE:g} ms"
                 rows.append([goal, f"{number(ours['p99'])} ms", met(ours["p99"] < PATIENCE)])

@@ -199,13 +199,11 @@ def test_a_signal_saves_first(
     assert outcome.clock.seen == clock_of(tmp_path).seen == 32
     assert (tmp_path / "snapshots" / "000000032.png").is_file()
     assert signal.getsignal(number) == before
-    for done in ("", ": all that was asked for"):
+    for seen, end in ((32, "minutes"), (64, "minutes: all that was asked for")):
         told.clear()
         assert not train(tiny_dataset, tiny_settings(**NOISY), tmp_path, announce=told.append).interrupted
         (line,) = told[1:]
-        assert line.startswith(f"Going on after {64 if done else 32} sounds seen in ") and line.endswith(
-            f"minutes{done}"
-        )
+        assert line.startswith(f"Going on after {seen} sounds seen in ") and line.endswith(end)
     assert_same_bits(tmp_path, uninterrupted)
     assert_same_best(tmp_path, uninterrupted)
 

@@ -47,6 +47,14 @@ class Found(NamedTuple):
     hidden: int
 
 
+def check_folder(folder: Path) -> None:
+    """Raise `DataError` unless this is a folder that may be read."""
+    try:
+        os.listdir(folder)
+    except OSError as error:
+        raise DataError(f"{shown(folder)}: cannot be read as a folder of sounds: {error.strerror}") from error
+
+
 def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
     """List a folder and its sub-folders without opening a file; links are followed, but every folder is entered once.
 
@@ -57,6 +65,7 @@ def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
     Raises:
         DataError: the folder does not exist, is not a folder or may not be read.
     """
+    check_folder(folder)
     candidates: list[Candidate] = []
     left_out: list[LeftOut] = []
     hidden = 0
@@ -74,8 +83,6 @@ def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
                 continue
             entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
         except OSError as error:
-            if directory == folder:
-                raise DataError(f"{shown(folder)}: cannot be read as a folder of sounds: {error.strerror}") from error
             left_out.append(LeftOut(directory, "unreadable", error.strerror or str(error)))
             continue
         for entry in entries:

@@ -16,7 +16,7 @@ from torch import nn
 from soundgan.dataset import prepare
 from soundgan.errors import ModelError, TrainingError
 from soundgan.files import check_name
-from soundgan.folder import walk
+from soundgan.folder import check_folder
 from soundgan.model_folder import CONFIG, ModelConfig
 from soundgan.settings import Settings, check_settings
 from soundgan.spectrogram import Representation
@@ -77,7 +77,7 @@ def run(
     except ValueError as error:
         told = f"the model is named by its last part, which {error}"
         raise TrainingError(f"{folder}: {told}; choose {ANOTHER}") from None
-    walk(data, settings.exclude)  # before anything is made for a folder that is not there
+    check_folder(data)  # before anything is made for a folder that is not there
     with join(settings) as world, _alone(folder / TRAINING) if world.first else nullcontext():
         with world.after_the_first():
             dataset = prepare(data, settings, folder / TRAINING / "cache", reading)
@@ -124,19 +124,15 @@ def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
     """
     if (folder / CONFIG).exists() or (folder / TRAINING / CHECKPOINT).exists():
         raise ModelError(f"{folder}: already holds a model, or a training; choose another folder with --out")
-    with _alone(folder / TRAINING) if (folder / TRAINING).exists() else nullcontext():
-        return _import_legacy(file, settings, folder)
-
-
-def _import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
     generator = legacy_generator(file, settings.nz, settings.ngf, settings.nc)
     rows, columns = generator.painting_shape
     representation = Representation(
         sample_rate=22050, n_fft=1024, hop=512, bands=rows, frames=columns, scale="mel", floor_db=-80, ceiling_db=0
     )
     settings = settings.model_copy(update={"network": "dcgan"})
-    config = export(generator, _describe(folder, settings, generator, representation, [], Clock(), "", None), folder)
-    write_card(folder, config)
+    described = _describe(folder, settings, generator, representation, [], Clock(), "", None)
+    with _alone(folder / TRAINING) if (folder / TRAINING).exists() else nullcontext():
+        write_card(folder, export(generator, described, folder))
     return folder
 
 

@@ -18,19 +18,16 @@ export function write({ model, label, truncation, pads }) {
 }
 
 /**
- * The state in a fragment, and what is `unknown` of it: what these models have not, and numbers that cannot be. What is missing
- * or unknown is as `fresh` has it.
+ * The state in a fragment, and what is `unknown` of it: what these models have not, and numbers that cannot be. What is
+ * missing or unknown is as `fresh` has it.
  */
 export function read(fragment, models, fresh) {
   const unknown = new Set();
   const pairs = fragment.replace(/^#/, "").split("&").map((part) => split(part, "="));
   const told = Object.fromEntries(pairs.filter(([key]) => key !== "pad").map(decoded));
   const controls = checked(told, models, fresh, unknown);
-  const padsTold = pairs.filter(([key]) => key === "pad").map(([, text]) => text);
-  const pads = fresh.pads.map((pad, i) => {
-    const found = padsTold[i] === undefined ? null : readPad(padsTold[i], models, controls, unknown);
-    return found ?? { ...pad, ...controls };
-  });
+  const texts = pairs.filter(([key]) => key === "pad").map(([, text]) => text);
+  const pads = fresh.pads.map((pad, i) => readPad(texts[i] ?? "", models, controls, unknown) ?? { ...pad, ...controls });
   return { state: { ...controls, pads }, unknown: [...unknown] };
 }
 

@@ -104,7 +104,7 @@ async function makeAnew(asked, seed, told) {
   showControls();
   const count = state.pads.filter(({ locked }) => !locked).length;
   if (!count) return say("All pads are locked.");
-  if (await showPads()) say(told(count, count === 1 ? "sound" : "sounds"));
+  if (await showPads()) say(told(count, noun(count)));
 }
 
 /** Lock what a pad shows, also while another sound is on its way to it; or unlock it. */
@@ -172,7 +172,7 @@ function saveAll() {
   link.href = URL.createObjectURL(zip(files));
   link.download = "sounds.zip";
   link.click();
-  say(`${files.length} ${files.length === 1 ? "sound" : "sounds"} saved as ${link.download}.`);
+  say(`${files.length} ${noun(files.length)} saved as ${link.download}.`);
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // once it is surely saved
 }
 
@@ -217,6 +217,10 @@ function askToken(wrong) {
 
 function say(text) {
   $("status").textContent = text;
+}
+
+function noun(count) {
+  return count === 1 ? "sound" : "sounds";
 }
 
 function newSeed() {
