@@ -16,11 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from soundgan.dataset import Dataset
 from soundgan.settings import Settings
-from soundgan.training.chance import Chance
+from soundgan.training.chance import Chance, Pairs
 from soundgan.training.checkpoint import Clock
 from soundgan.training.device import pick_device, pick_precision, processor
 from soundgan.training.networks import build_discriminator, build_generator
-from soundgan.training.objective import discriminator_loss, generator_loss, logits_of
+from soundgan.training.objective import DiscriminatorLoss, discriminator_loss, generator_loss, logits_of
 from soundgan.training.players import Painter, new_candidates, new_players
 from soundgan.training.recorded import FIRST
 from soundgan.training.step import Step
@@ -76,14 +76,14 @@ class Ours:
 
 
 class Plain:
-    """The same networks, optimizer and game as in `soundgan.training.loop`, as one would first write them.
+    """The same networks and optimizer, as one would first train them.
 
     float32, eager, channels first, PyTorch's own Adam. Paintings are not changed first; the loop does that work
     from its first step on, even while it changes none.
 
     Args:
-        exact: measure the penalties by differentiating twice, as R3GAN is published; otherwise as we do, by a finite
-            difference.
+        exact: play as R3GAN is published: penalties by differentiating twice, and paintings for each network of their
+            own. Otherwise play the game of our loop: finite differences, and what is painted once serves both.
     """
 
     def __init__(self, dataset: Dataset, settings: Settings, *, exact: bool) -> None:
@@ -91,6 +91,7 @@ class Plain:
         self.settings, self.exact, self.device, self.steps = settings, exact, pick_device(settings), 0
         self.paintings = torch.from_numpy(np.array(dataset.paintings, np.float32)).to(self.device)
         self.labels = torch.from_numpy(np.array(dataset.labels, np.int64)).to(self.device)
+        self.pairs = Pairs(settings.seed, np.array(dataset.labels))
         candidates = new_candidates(settings, dataset.representation, len(dataset.label_names)).to(self.device)
         self.supervision = Supervision(dataset, settings, self.device, candidates, ALONE)
         self.lately = torch.tensor(0.5, device=self.device)
@@ -113,33 +114,27 @@ class Plain:
 
     def _step(self) -> Tensor:
         size, chance = self.settings.batch_size, Chance(self.settings.seed, self.steps, self.device)
-        rows = torch.randint(len(self.labels), (size,), device=self.device)
+        rows = self.pairs(self.steps * size, size).to(self.device)
         real, labels = self.paintings[rows].expand(-1, self.settings.nc, -1, -1), self.labels[rows]
-        with torch.no_grad():
-            z = self.painter.latents(size, chance)
-            made = self.painter.paint(self.generator, labels, chance, z=z)
-            self.supervision.keep(z, made, labels)
+        z = self.painter.latents(size, chance)
+        z[::2] = self.supervision.nearest(rows[::2], z[::2])
+        w = self.generator.mapping(z, labels)  # type: ignore[operator]
+        made = self.painter.paint_mapped(self.generator, w, chance)
+        self.supervision.keep(z, made.detach(), labels)
+        taught = self.supervision.compare(self.generator, made, w, rows[::2], self.lately)
+
         self.discriminator_optimizer.zero_grad()
-        if self.exact:
-            exact_loss(self.discriminator, real, made, labels, self.settings).backward()
-        else:
-            noise = torch.randn(2 * size, *real.shape[1:], device=self.device)
-            game = {
-                "gamma": self.settings.penalty,
-                "sigma": self.settings.penalty_sigma,
-                "recognition": self.settings.recognition,
-            }
-            discriminator_loss(self.discriminator, real, made, labels, noise, **game).loss.backward()
+        judged = self._judge(real, made, labels, chance)
+        judged.loss.backward()
         self.discriminator_optimizer.step()
 
         self.generator_optimizer.zero_grad()
         self.discriminator.requires_grad_(False)
-        twice = labels[::2].repeat_interleave(2)
-        z = self.painter.latents(size, chance)
-        z[::2] = self.supervision.nearest(rows[::2], z[::2])
-        made = self.painter.paint(self.generator, twice, chance, z=z)
-        taught = self.supervision.compare(self.generator, made, z, rows[::2], self.lately)
-        loss = generator_loss(self.discriminator, real[::2], made, twice)
+        real_logits = judged.real_logits
+        if self.exact:
+            with torch.no_grad():
+                real_logits = logits_of(self.discriminator(real), labels)
+        loss = generator_loss(self.discriminator, real_logits, made, labels)
         (loss + taught.loss).backward()
         self.discriminator.requires_grad_(True)
         self.generator_optimizer.step()
@@ -148,6 +143,15 @@ class Plain:
                 mine.lerp_(theirs, 0.001)
         self.steps += 1
         return loss.detach()
+
+    def _judge(self, real: Tensor, made: Tensor, labels: Tensor, chance: Chance) -> DiscriminatorLoss:
+        if self.exact:
+            with torch.no_grad():
+                made = self.painter.paint(self.generator, labels, chance)
+            return exact_loss(self.discriminator, real, made, labels, self.settings)
+        settings, noise = self.settings, torch.randn(2 * len(real), *real.shape[1:], device=self.device)
+        game = {"gamma": settings.penalty, "sigma": settings.penalty_sigma, "recognition": settings.recognition}
+        return discriminator_loss(self.discriminator, real, made.detach(), labels, noise, **game)
 
 
 class ChannelsFirst(nn.Module):
@@ -161,7 +165,9 @@ class ChannelsFirst(nn.Module):
         return self.network(paintings.clone(memory_format=torch.contiguous_format))
 
 
-def exact_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels: Tensor, settings: Settings) -> Tensor:
+def exact_loss(
+    discriminator: nn.Module, real: Tensor, made: Tensor, labels: Tensor, settings: Settings
+) -> DiscriminatorLoss:
     """The Discriminator's loss of `soundgan.training.objective` with the true gradients of all pairs.
 
     The backward pass then differentiates a second time.
@@ -174,7 +180,9 @@ def exact_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels: Ten
     penalty = gradient.square().sum() / len(paintings)
     label_loss = F.cross_entropy(of_labels[: len(real)], labels)
     loss = F.softplus(made_logits - real_logits).mean() + settings.penalty * penalty
-    return loss + settings.recognition * label_loss
+    loss = loss + settings.recognition * label_loss
+    correct = (real_logits > made_logits).float().mean()
+    return DiscriminatorLoss(loss, correct, *(part.detach() for part in (penalty, label_loss, real_logits)))
 
 
 def convolution_pace(shape: tuple[int, int, int, int], precision: torch.dtype, device: torch.device) -> float:

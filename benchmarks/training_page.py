@@ -146,7 +146,8 @@ def speed(measured: dict[str, Any]) -> str:
 
 Real sounds seen a second by the steps of our loop, and by the same networks with the same optimizer in plain PyTorch:
 float32, eager, channels first. "Exact penalties" plays as R3GAN is published: R1 and R2 by differentiating twice, on
-every pair, and the real paintings judged anew for the Generator. "Finite differences" plays the very game of our loop.
+every pair, and new paintings and judgements for each of the two networks. "Finite differences" plays the very game of
+our loop, where what is painted once serves both.
 All parties take turns in every round; medians over rounds, then the median of the ratios within a round. Operations are
 counted in the loop itself (convolutions and matrix products, a product and a sum are two), and set against the fastest
 of several 3 × 3 convolutions, forward and backward, channels-last. On a GPU float32 is what PyTorch makes of it

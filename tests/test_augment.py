@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from soundgan.training import augment as room
-from soundgan.training.augment import MOST, PACE, TARGET, adapted, augment
+from soundgan.training.augment import DRAWN, MOST, PACE, TARGET, adapted, augment
 from soundgan.training.chance import Chance
-from soundgan.training.world import World
+from soundgan.training.world import ALONE, World
 
 N, BANDS, FRAMES = 64, 64, 48
 AMOUNTS = {"LATER", "HIGHER", "LOUDER", "BLANK"}
 
 
-def chance(seed: int = 0, world: World | None = None) -> Chance:
-    return Chance(seed, 0, torch.device("cpu"), *[world] if world else [])
+def drawn(n: int = N, seed: int = 0, world: World = ALONE) -> Tensor:
+    return Chance(seed, 0, torch.device("cpu"), world).uniform(n, DRAWN)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def moved(painting: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def test_never_is_never(paintings: Tensor) -> None:
-    assert torch.equal(augment(paintings, 0.0, chance()), paintings)
+    assert torch.equal(augment(paintings, 0.0, drawn()), paintings)
 
 
 @pytest.mark.parametrize(("name", "axis"), [("LATER", 1), ("HIGHER", 0)])
@@ -60,7 +60,7 @@ def test_a_shift_moves_every_cell_and_uncovers_silence(name: str, axis: int, pai
     only([name])
     most = round(getattr(room, name) * (BANDS, FRAMES)[axis])
     shifts = []
-    for before, after in zip(paintings, augment(paintings, 1.0, chance()), strict=True):
+    for before, after in zip(paintings, augment(paintings, 1.0, drawn()), strict=True):
         found = [s for s in range(-most, most + 1) if torch.equal(after, moved(before, *((s, 0), (0, s))[axis]))]
         assert len(found) == 1
         shifts += found
@@ -69,7 +69,7 @@ def test_a_shift_moves_every_cell_and_uncovers_silence(name: str, axis: int, pai
 
 def test_a_gain_is_one_for_the_whole_sound_and_leaves_silence_silent(paintings: Tensor, only) -> None:
     only(["LOUDER"])
-    changed = augment(paintings, 1.0, chance())
+    changed = augment(paintings, 1.0, drawn())
     silent = paintings == -1
     assert (changed[silent] == -1).all()
     gains = [(after - before)[before > -1] for before, after in zip(paintings, changed, strict=True)]
@@ -77,14 +77,14 @@ def test_a_gain_is_one_for_the_whole_sound_and_leaves_silence_silent(paintings: 
     means = torch.stack([gain.mean() for gain in gains])
     assert means.min() < -0.5 * room.LOUDER and means.max() > 0.5 * room.LOUDER
     # What is near a bound stays within.
-    loud = augment(torch.full_like(paintings, 0.99), 1.0, chance())
-    quiet = augment(torch.full_like(paintings, -0.99), 1.0, chance())
+    loud = augment(torch.full_like(paintings, 0.99), 1.0, drawn())
+    quiet = augment(torch.full_like(paintings, -0.99), 1.0, drawn())
     assert loud.max() == 1 and quiet.min() == -1
 
 
 def test_a_blank_is_one_stripe_of_bands_or_of_frames(only) -> None:
     only(["BLANK"])
-    changed = augment(torch.zeros(N, 1, BANDS, FRAMES), 1.0, chance())[:, 0]
+    changed = augment(torch.zeros(N, 1, BANDS, FRAMES), 1.0, drawn())[:, 0]
     kinds = set()
     for painting in changed:
         blank = painting == -1
@@ -102,12 +102,12 @@ def test_a_blank_is_one_stripe_of_bands_or_of_frames(only) -> None:
 @pytest.mark.parametrize("probability", [0.1, 0.5])
 def test_changes_come_as_often_as_told_and_one_by_one(probability: float, only) -> None:
     only(["LOUDER"])
-    changed = augment(torch.zeros(2000, 1, 2, 2), probability, chance())
+    changed = augment(torch.zeros(2000, 1, 2, 2), probability, drawn(2000))
     assert (changed[:, 0, 0, 0] != 0).float().mean() == pytest.approx(probability, abs=0.04)
 
 
 def test_most_stays_as_it_was_where_changes_are_rare(paintings: Tensor) -> None:
-    changed = augment(paintings, 0.05, chance())
+    changed = augment(paintings, 0.05, drawn())
     same = sum(torch.equal(before, after) for before, after in zip(paintings, changed, strict=True))
     assert 0.6 * N < same < N
 
@@ -115,13 +115,13 @@ def test_most_stays_as_it_was_where_changes_are_rare(paintings: Tensor) -> None:
 def test_the_generator_learns_through_all_changes() -> None:
     paintings = 0.4 * torch.rand(6, 1, 8, 8, dtype=torch.float64) - 0.2
     paintings.requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: augment(x, 1.0, chance()), paintings)
+    assert torch.autograd.gradcheck(lambda x: augment(x, 1.0, drawn(6)), paintings)
 
 
 def test_what_is_blanked_or_moved_out_teaches_nothing(only) -> None:
     only(["BLANK", "LATER"])
     paintings = torch.zeros(N, 1, BANDS, FRAMES, requires_grad=True)
-    changed = augment(paintings, 1.0, chance())
+    changed = augment(paintings, 1.0, drawn())
     changed.sum().backward()
     assert paintings.grad is not None
     assert paintings.grad.sum() == (changed == 0).sum()  # every visible cell comes from one cell
@@ -129,21 +129,21 @@ def test_what_is_blanked_or_moved_out_teaches_nothing(only) -> None:
 
 
 def test_channels_are_changed_together(paintings: Tensor) -> None:
-    changed = augment(paintings.expand(-1, 3, -1, -1), 0.8, chance())
+    changed = augment(paintings.expand(-1, 3, -1, -1), 0.8, drawn())
     assert changed.shape == (N, 3, BANDS, FRAMES) and changed.dtype == paintings.dtype
-    assert torch.equal(changed, augment(paintings, 0.8, chance()).expand(-1, 3, -1, -1))
+    assert torch.equal(changed, augment(paintings, 0.8, drawn()).expand(-1, 3, -1, -1))
 
 
 def test_every_chance_changes_otherwise_and_the_same_one_alike(paintings: Tensor) -> None:
-    first = augment(paintings, 0.5, chance())
-    assert torch.equal(augment(paintings, 0.5, chance()), first)
-    assert not torch.equal(augment(paintings, 0.5, chance(1)), first)
+    first = augment(paintings, 0.5, drawn())
+    assert torch.equal(augment(paintings, 0.5, drawn()), first)
+    assert not torch.equal(augment(paintings, 0.5, drawn(seed=1)), first)
 
 
 def test_processes_change_their_shares_as_one_changes_all(paintings: Tensor) -> None:
-    whole = augment(paintings, 0.5, chance())
+    whole = augment(paintings, 0.5, drawn())
     worlds = [World(k, 4) for k in range(4)]
-    shares = [augment(world.shard(paintings), 0.5, chance(world=world)) for world in worlds]
+    shares = [augment(world.shard(paintings), 0.5, drawn(N // 4, world=world)) for world in worlds]
     assert torch.equal(torch.cat(shares), whole)
 
 

@@ -185,7 +185,7 @@ def test_exact_loss_and_plain_loop_are_those_of_the_objective(tiny_dataset: Data
             return 2 * paintings[:, 0, 0, :1]
 
     real, made, labels = torch.ones(4, 1, 2, 2), torch.zeros(4, 1, 2, 2), torch.zeros(4, dtype=torch.int64)
-    loss = pace.exact_loss(Linear(), real, made, labels, tiny_settings(penalty=0.5))
+    loss = pace.exact_loss(Linear(), real, made, labels, tiny_settings(penalty=0.5)).loss
     assert loss.item() == pytest.approx(np.log1p(np.exp(-2)) + 0.5 * 4)
     for exact in (True, False):
         assert pace.Plain(tiny_dataset, tiny_settings(), exact=exact).train(2) > 0
@@ -196,9 +196,9 @@ def test_pace_counts_what_it_measures(tiny_dataset: Dataset, tiny_settings: Any,
     settings = tiny_settings()
     found = pace.measure(tiny_dataset, settings, rounds=1, steps=2)
     assert all(len(values) == 1 and values[0] > 0 for values in found["pace"].values())
-    # Twice the batch is twice the work, but for the mapping of labels, which is no product.
+    # Twice the batch is twice the work, but for what is made of weights alone.
     twice = pace.Ours(tiny_dataset, settings.model_copy(update={"batch_size": 8})).flops()
-    assert found["flops"] > 0 and twice == 2 * found["flops"]
+    assert found["flops"] > 0 and 1.99 * found["flops"] < twice < 2 * found["flops"]
     told = pace.summary({**found, "pace": {pace.OURS: [8.0, 10.0], **{name: [2.0, 5.0] for name in pace.PLAIN}}})
     assert [told[f"faster than {name}"] for name in pace.PLAIN] == [3.0, 3.0]
     assert told["flops a second"] == pytest.approx(9 / 4 * found["flops"])

@@ -7,7 +7,7 @@ import json
 import threading
 import weakref
 from collections.abc import Iterator
-from itertools import count, pairwise
+from itertools import count, pairwise, permutations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +27,7 @@ from soundgan.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
 from soundgan.training import loop, step
-from soundgan.training.chance import Chance, order
+from soundgan.training.chance import Chance, Pairs
 from soundgan.training.checkpoint import Clock, load_checkpoint, save_checkpoint
 from soundgan.training.loop import Outcome, train
 from soundgan.training.page import REPORT
@@ -55,21 +55,34 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @given(
-    recordings=st.integers(1, 40), sizes=st.lists(st.integers(1, 30), min_size=1, max_size=12), seed=st.integers(0, 9)
+    labels=st.lists(st.integers(0, 3), min_size=1, max_size=40),
+    halves=st.lists(st.integers(1, 30), min_size=1, max_size=12),
+    seed=st.integers(0, 9),
 )
-def test_every_pass_is_a_permutation_however_it_is_cut(recordings: int, sizes: list[int], seed: int) -> None:
-    found: list[int] = []
-    for size in sizes:
-        found += order(seed, len(found), size, recordings).tolist()
-    for start in range(0, len(found) - recordings + 1, recordings):
-        assert sorted(found[start : start + recordings]) == list(range(recordings))
-    assert len(set(found[len(found) // recordings * recordings :])) == len(found) % recordings
-    assert found == order(seed, 0, len(found), recordings).tolist()
+def test_every_pass_is_a_permutation_however_it_is_cut(labels: list[int], halves: list[int], seed: int) -> None:
+    recordings, of = len(labels), np.array(labels)
+    pairs, turns = Pairs(seed, of), list[int]()
+    for half in halves:
+        batch = pairs(2 * len(turns), 2 * half).numpy()
+        turn, other = batch[::2], batch[1::2]
+        turns += turn.tolist()
+        assert (of[turn] == of[other]).all()
+        assert ((turn == other) == (np.bincount(of)[of[turn]] == 1)).all(), "paired with itself only where it is alone"
+    for start in range(0, len(turns) - recordings + 1, recordings):
+        assert sorted(turns[start : start + recordings]) == list(range(recordings))
+    assert len(set(turns[len(turns) // recordings * recordings :])) == len(turns) % recordings
+    assert turns == Pairs(seed, of)(0, 2 * len(turns))[::2].tolist()
 
 
 def test_passes_and_seeds_differ_in_their_order() -> None:
-    passes = [tuple(order(seed, 24 * k, 24, 24).tolist()) for seed in (0, 1) for k in range(5)]
+    passes = [tuple(Pairs(seed, np.zeros(24, int))(48 * k, 48)[::2].tolist()) for seed in (0, 1) for k in range(5)]
     assert len(set(passes)) == len(passes)
+
+
+def test_every_other_recording_of_a_label_is_a_partner() -> None:
+    pairs = Pairs(0, np.array([0, 1, 1, 1, 0]))
+    found = {tuple(pair) for step in range(50) for pair in pairs(8 * step, 8).view(-1, 2).tolist()}
+    assert found == {(0, 4), (4, 0), *permutations((1, 2, 3), 2)}
 
 
 def test_the_loop_shows_every_sound_once_in_a_pass(
@@ -79,13 +92,13 @@ def test_the_loop_shows_every_sound_once_in_a_pass(
     original = step.discriminator_loss
 
     def watching(discriminator: Any, real: torch.Tensor, *others: Any, **kwargs: Any) -> Any:
-        shown.extend(np.ascontiguousarray(painting).tobytes() for painting in real.numpy())
+        shown.extend(np.ascontiguousarray(painting).tobytes() for painting in real[::2].numpy())
         return original(discriminator, real, *others, **kwargs)
 
     monkeypatch.setattr(step, "discriminator_loss", watching)
     every = sorted(np.array(painting).tobytes() for painting in tiny_dataset.paintings)
-    train(tiny_dataset, tiny_settings(sounds=20), tmp_path)
-    train(tiny_dataset, tiny_settings(sounds=48), tmp_path)
+    train(tiny_dataset, tiny_settings(sounds=40), tmp_path)
+    train(tiny_dataset, tiny_settings(sounds=96), tmp_path)
     assert sorted(shown[:24]) == sorted(shown[24:]) == every
 
 
@@ -93,11 +106,11 @@ def test_instance_noise_decays_to_nothing(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = tiny_settings(initial_noise_std=0.4, noise_decay_rate=0.5)
-    measured: list[float] = []
+    measured, pairs = list[float](), Pairs(settings.seed, np.array(tiny_dataset.labels))
     original = step.discriminator_loss
 
     def watching(discriminator: Any, real: torch.Tensor, *others: Any, **kwargs: Any) -> Any:
-        index = order(settings.seed, 4 * len(measured), 4, len(tiny_dataset))
+        index = pairs(4 * len(measured), 4)
         measured.append((real - torch.tensor(tiny_dataset.paintings[index.numpy()])).std().item())
         return original(discriminator, real, *others, **kwargs)
 
@@ -117,17 +130,18 @@ def test_noise_that_is_none_any_more_is_not_drawn(
         drawn[-1] += len(shape) == 3
         return original(chance, rows, *shape)
 
-    def beginning(*args: int) -> torch.Tensor:
+    def beginning(pairs: Pairs, *args: int) -> torch.Tensor:
         drawn.append(0)
-        return order(*args)
+        return next_pairs(pairs, *args)
 
+    next_pairs = Pairs.__call__
     monkeypatch.setattr(Chance, "normal", watching)
-    monkeypatch.setattr(step, "order", beginning)
+    monkeypatch.setattr(Pairs, "__call__", beginning)
     train(tiny_dataset, tiny_settings(initial_noise_std=0.4, noise_decay_rate=0.25), tmp_path)
     noisy = sum(0.4 * 0.25**k > step.LEAST_NOISE for k in range(16))
     assert 0 < noisy < 16
-    # Two are steps of the penalty; what is shown, twice real or made and once more made, has its noise.
-    assert drawn == [5] * noisy + [2] * (16 - noisy)
+    # Two are steps of the penalty, for real and made ones; what is shown of both has its noise.
+    assert drawn == [4] * noisy + [2] * (16 - noisy)
 
 
 def test_no_network_learns_from_the_loss_of_the_other(

@@ -137,7 +137,7 @@ def test_every_weight_takes_part(kind: str) -> None:
     z = torch.randn(LABELS, NZ)
     discriminator(paint(generator, z, labels)).square().sum().backward()
     if generator.harmonic:
-        generator.pitch(z, labels).sum().backward()  # type: ignore[operator]
+        generator.pitch(generator.mapping(z, labels)).sum().backward()  # type: ignore[operator]
     for name, parameter in (*generator.named_parameters(), *discriminator.named_parameters()):
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name

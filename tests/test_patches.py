@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from soundgan.training.patches import PATCH, Patches, seamless
+from soundgan.training.patches import PATCH, Patches, ramp, seamless
 
 SIZE, ROWS, COLUMNS = 5, 6, 7
 INSIDE = slice(PATCH, -PATCH)  # what all patches around reach
@@ -49,11 +50,27 @@ def test_what_is_even_is_painted_even(patches: Patches) -> None:
 
 @torch.no_grad()
 def test_nothing_more_is_taken_away_than_the_pattern() -> None:
-    ramp = Patches(1, 1).ramp
-    patches = seamless(torch.randn(SIZE, 2, 2 * PATCH, 2 * PATCH), ramp)
-    torch.testing.assert_close(seamless(patches, ramp), patches)
-    smooth = (ramp[:, None] * ramp).expand(1, 1, -1, -1)
-    torch.testing.assert_close(seamless(smooth, ramp), smooth)
+    patches = seamless(torch.randn(SIZE, 2, 2 * PATCH, 2 * PATCH))
+    torch.testing.assert_close(seamless(patches), patches)
+    smooth = (ramp()[:, None] * ramp()).expand(1, 1, -1, -1)
+    torch.testing.assert_close(seamless(smooth), smooth)
+
+
+@torch.no_grad()
+def test_patches_fade_and_are_seamless(patches: Patches) -> None:
+    expected = seamless(patches.rough * ramp()[:, None] * ramp())
+    torch.testing.assert_close(patches.patches(), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("nc", [1, 3])
+def test_overlapping_patches_are_added_up(nc: int) -> None:
+    torch.manual_seed(0)
+    patches, x = Patches(SIZE, nc), torch.randn(2, SIZE, ROWS, COLUMNS)
+    for weight in patches.parameters():
+        torch.nn.init.normal_(weight)
+    expected = F.conv_transpose2d(x, patches.patches(), patches.bias, stride=PATCH, padding=PATCH // 2)
+    torch.testing.assert_close(patches(x), expected, rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()

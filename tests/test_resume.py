@@ -21,6 +21,7 @@ from soundgan.dataset import Dataset, prepare
 from soundgan.errors import TrainingError
 from soundgan.training import augment, loop, quality, step
 from soundgan.training.best import BEST, read_check
+from soundgan.training.chance import Pairs
 from soundgan.training.loop import train
 from soundgan.training.page import REPORT
 from soundgan.training.quality import Check
@@ -71,14 +72,14 @@ def started(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) 
 
 def at_sounds(monkeypatch: pytest.MonkeyPatch, seen: int, act: Any) -> None:
     """Let `act` happen in the step that begins when `seen` sounds have been seen."""
-    original = step.order
+    original = Pairs.__call__
 
-    def acting(seed: int, position: int, size: int, recordings: int) -> torch.Tensor:
+    def acting(pairs: Pairs, position: int, size: int) -> torch.Tensor:
         if position == seen:
             act()
-        return original(seed, position, size, recordings)
+        return original(pairs, position, size)
 
-    monkeypatch.setattr(step, "order", acting)
+    monkeypatch.setattr(Pairs, "__call__", acting)
 
 
 def test_what_is_reproduced_holds_changes_and_checks(uninterrupted: Path) -> None:

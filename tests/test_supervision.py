@@ -29,9 +29,8 @@ class Singer(nn.Module):
         super().__init__()
         self.octaves, self.frames = octaves, frames
 
-    def pitch(self, z: Tensor, labels: Tensor) -> Tensor:
-        assert len(z) == len(labels)
-        return torch.full((len(z), self.frames), self.octaves)
+    def pitch(self, w: Tensor) -> Tensor:
+        return torch.full((len(w), self.frames), self.octaves)
 
 
 class Mute(nn.Module):
@@ -70,6 +69,16 @@ def test_the_latent_that_came_nearest_to_a_recording_is_found(
     z = supervision.nearest(index, fresh)
     assert torch.equal(z, latents[index])
     assert not (supervision.nearest(index, fresh) == z).all(1).any()
+
+
+def test_where_nothing_is_kept_yet_latents_stay_as_drawn(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, candidates: Candidates, paintings: Tensor, labels: Tensor
+) -> None:
+    supervision = guide(tiny_dataset, tiny_settings, candidates)
+    latents, fresh = torch.randn(1, NZ), torch.randn(2, NZ)
+    supervision.keep(latents, paintings[:1], labels[:1])
+    index = torch.stack([torch.tensor(0), (labels != labels[0]).nonzero()[0, 0]])
+    assert torch.equal(supervision.nearest(index, fresh), torch.cat([latents, fresh[1:]]))
 
 
 def test_where_nothing_is_learnt_from_the_nearest_latents_stay_as_drawn(

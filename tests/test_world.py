@@ -44,14 +44,14 @@ import torch
 from soundgan.dataset import prepare
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
-from soundgan.training import augment, loop, step
+from soundgan.training import augment, chance, loop
 from soundgan.training.world import join
 
 torch.set_default_dtype(torch.float64)
 torch.Tensor.float = torch.Tensor.double
 loop.LOG_EVERY, loop.save_snapshot, augment.PACE = 1, lambda *args: None, 20
 settings, place = Settings.model_validate_json(sys.argv[1]), Path(sys.argv[2])
-batch, told, written, reports = step.order, {}, [], []
+batch, told, written, reports = chance.Pairs.__call__, {}, [], []
 
 def watch(event, details):
     if event == "open" and (details[2] or 0) & (os.O_WRONLY | os.O_RDWR):
@@ -60,11 +60,11 @@ def watch(event, details):
 sys.addaudithook(watch)
 
 def at(seen, act):
-    def acting(seed, position, size, recordings):
+    def acting(pairs, position, size):
         if position == seen:
             act()
-        return batch(seed, position, size, recordings)
-    step.order = acting
+        return batch(pairs, position, size)
+    chance.Pairs.__call__ = acting
 
 def error_of(act):
     try:

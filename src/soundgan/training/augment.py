@@ -11,7 +11,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from soundgan.training.chance import Chance
 from soundgan.training.networks import bounded
 
 LATER = 1 / 8  # of the frames, at most, that a sound is shifted by
@@ -20,18 +19,18 @@ LOUDER = 0.25  # of half the range of levels: 9 dB of 70
 BLANK = 1 / 4  # of the frames or bands, at most, that are blanked
 MOST = 0.8  # probability of each change at most, so that the unchanged remains the usual
 TARGET = 0.7  # share of pairs that the Discriminator should judge right
+DRAWN = 9  # random numbers that change a painting
 PACE = 20_000  # sounds seen in which the probability goes from 0 to 1
 
 
-def augment(paintings: Tensor, probability: float | Tensor, chance: Chance) -> Tensor:
+def augment(paintings: Tensor, probability: float | Tensor, draw: Tensor) -> Tensor:
     """Each painting with each of four changes, at this probability, in its own way; differentiable.
 
     Silence is the floor of -1: what a shift uncovers and a blank covers is silent.
 
-    Shape: (n, nc, bands, frames) → the same.
+    Shape: (n, nc, bands, frames) and random numbers from 0 to 1 (n, `DRAWN`) → like the first.
     """
-    n, _, bands, frames = paintings.shape
-    draw = chance.uniform(n, 9)
+    _, _, bands, frames = paintings.shape
     often = (draw[:, :4] < probability).unbind(1)
     amounts = draw[:, 4:].unbind(1)
     later = torch.round((2 * amounts[0] - 1) * LATER * frames).long() * often[0]
@@ -55,8 +54,7 @@ def augment(paintings: Tensor, probability: float | Tensor, chance: Chance) -> T
     blank = (in_stripe[0] & of_bands)[:, :, None] | (in_stripe[1] & ~of_bands)[:, None, :]
     there &= ~(blank & often[3][:, None, None])
 
-    moved = torch.where(moved > -1, bounded(moved + louder[:, None, None, None]), moved)
-    changed = moved.masked_fill(~there[:, None], -1.0)
+    changed = bounded(moved + louder[:, None, None, None] * (moved > -1)).masked_fill(~there[:, None], -1.0)
     return changed.contiguous(memory_format=torch.channels_last)
 
 

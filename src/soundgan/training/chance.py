@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -49,14 +51,34 @@ class Chance:
         return self.world.shard(drawn).to(self.device, non_blocking=True)
 
 
-def order(seed: int, seen: int, size: int, recordings: int) -> Tensor:
-    """Indices of the next batch: every pass over the data is a permutation of its own, and passes run on seamlessly."""
-    positions = np.arange(seen, seen + size)
-    epochs = positions // recordings
-    orders = {epoch: np.random.default_rng((seed, epoch)).permutation(recordings) for epoch in set(epochs.tolist())}
-    return torch.tensor(
-        [
-            orders[epoch][position % recordings]
-            for epoch, position in zip(epochs.tolist(), positions.tolist(), strict=True)
-        ]
-    )
+class Pairs:
+    """The batches of a training: recordings two by two of one label, one whose turn it is and another one.
+
+    Every pass over the recordings is a permutation of its own, and passes run on seamlessly.
+
+    Args:
+        labels: of all recordings.
+    """
+
+    def __init__(self, seed: int, labels: np.ndarray) -> None:
+        self._seed, self._labels = seed, labels
+        self._by_label = np.argsort(labels, kind="stable")
+        self._place = np.argsort(self._by_label)  # of every recording, in there
+        self._count = np.bincount(labels)
+        self._first = np.cumsum(self._count) - self._count
+        self._pass = lru_cache(2)(self._permutation)  # a batch may end one and begin another
+
+    def __call__(self, seen: int, size: int) -> Tensor:
+        """Indices of the batch after `seen` sounds seen, both even: (size,).
+
+        Rows 2k have their turn; rows 2k + 1 are of the same labels, the same recordings only where there is no other.
+        """
+        epochs, places = np.divmod(np.arange(seen // 2, (seen + size) // 2), len(self._labels))
+        turn = np.array([self._pass(epoch)[place] for epoch, place in zip(epochs.tolist(), places, strict=True)])
+        first, count = self._first[self._labels[turn]], self._count[self._labels[turn]]
+        further = np.random.default_rng((self._seed, seen)).integers(1, np.maximum(count, 2))
+        other = self._by_label[first + (self._place[turn] - first + further) % count]
+        return torch.from_numpy(np.stack([turn, other], axis=1).reshape(-1))
+
+    def _permutation(self, number: int) -> np.ndarray:
+        return np.random.default_rng((self._seed, number)).permutation(len(self._labels))

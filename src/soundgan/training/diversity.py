@@ -134,7 +134,7 @@ class Candidates(nn.Module):
     def nearest(self, near: Tensor, labels: Tensor) -> Tensor:
         """Latents of the candidates whose paintings are nearest to recordings; they are candidates no longer.
 
-        Every label must have one: `keep` them first.
+        Of a label that has none, it is any latent.
 
         Shape: cells of recordings (n, width), (n,) → latents (n, nz).
         """

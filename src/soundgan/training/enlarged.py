@@ -31,7 +31,8 @@ class Enlarged(nn.Module):
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.onnx.is_in_onnx_export() and (x.shape[1] > FEW or max(x.shape[2:]) > SHORT):
+        many, long = x.shape[1] > FEW, torch.onnx.is_in_onnx_export() and max(x.shape[2:]) > SHORT
+        if not x.is_cuda and (many or long):
             return F.interpolate(x, scale_factor=self.factor, mode=self.mode, align_corners=False)
         x = x @ self.columns
         return x if self.rows is None else self.rows @ x

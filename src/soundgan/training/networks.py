@@ -3,7 +3,7 @@
 A painting of (bands, frames) starts as a grid of (bands / 16, frames / 16). Three stages of residual blocks double it
 twice, and patches bring it to full size, so that all the work is done at a quarter of the resolution. On that lie grain
 and harmonics, which are not painted but laid on. Every Generator has `mapping(z, labels) -> w`, and `paint(w) ->
-paintings`, or `paint(w, grain)` if it is `grainy`, and `pitch(z, labels)` if it is `harmonic`; every Discriminator is
+paintings`, or `paint(w, grain)` if it is `grainy`, and `pitch(w)` if it is `harmonic`; every Discriminator is
 called with paintings and answers, for each, one logit a label.
 """
 
@@ -39,6 +39,7 @@ class Generator(nn.Module):
 
     grainy = True
     harmonic = True
+    most: Tensor
 
     def __init__(self, representation: Representation, size: int, nz: int, nc: int, labels: int) -> None:
         super().__init__()
@@ -53,15 +54,15 @@ class Generator(nn.Module):
         self.doublings = nn.ModuleList(Enlarged(rows // side, columns // side, factor=2) for side in (16, 8))
         self.to_full_size = Enlarged(rows // PATCH, columns // PATCH, factor=PATCH)
         self.to_patches = Patches(size, nc)
-        self.to_graininess = nn.Conv2d(size, nc, 1)
-        self.to_harmonicity = nn.Conv2d(size, nc, 1)
+        self.to_strengths = nn.Conv2d(size, 2 * nc, 1)  # of grain in each channel, then of harmonics
+        most = torch.tensor([MOST_GRAIN, MOST_HARMONIC]).repeat_interleave(nc)
+        self.register_buffer("most", most[:, None, None], persistent=False)
         self.harmonics = Harmonics(representation, STYLE)
         _draw_weights(self)
         with torch.no_grad():
             self.to_patches.draw_weights()
-            for weak, bias in ((self.to_graininess, -2.0), (self.to_harmonicity, -1.0)):
-                weak.weight *= 0.2
-                weak.bias.fill_(bias)  # type: ignore[union-attr]
+            self.to_strengths.weight *= 0.2
+            self.to_strengths.bias.copy_(torch.tensor([-2.0, -1.0]).repeat_interleave(nc))  # type: ignore[union-attr]
             self.harmonics.draw_weights()
 
     def mapping(self, z: Tensor, labels: Tensor) -> Tensor:
@@ -70,9 +71,9 @@ class Generator(nn.Module):
         with torch.autocast(z.device.type, enabled=False):  # a pitch hears the difference
             return F.leaky_relu(self.to_style(z), 0.2)
 
-    def pitch(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Pitch of every frame, in octaves above the lowest: (n, nz), (n,) → (n, frames)."""
-        return self.harmonics.pitch(self.mapping(z, labels))
+    def pitch(self, w: Tensor) -> Tensor:
+        """w (n, 128) → pitch of every frame, in octaves above the lowest: (n, frames)."""
+        return self.harmonics.pitch(w)
 
     def paint(self, w: Tensor, grain: Tensor) -> Tensor:
         """w (n, 128) and grain (n, 1, rows, columns), see `soundgan.grain` → paintings (n, nc, rows, columns).
@@ -86,18 +87,19 @@ class Generator(nn.Module):
                 x = self.doublings[index - 1](self.widenings[index - 1](x))  # the same as the other way round, and less
             x = stage(x, w)
         x = F.leaky_relu(x, 0.2)
-        grained = MOST_GRAIN * self._strength(self.to_graininess(x)) * grain
+        graininess, harmonicity = self._strengths(x).chunk(2, dim=1)
         # Recordings teach the pitch: what would make one painting pass for real moves every stripe elsewhere.
-        stripes = self.harmonics.stripes(self.harmonics.pitch(w).detach())
-        return bounded(self.to_patches(x) + grained + MOST_HARMONIC * self._strength(self.to_harmonicity(x)) * stripes)
+        stripes = self.harmonics.stripes(self.pitch(w.detach()).detach())
+        return bounded(self.to_patches(x) + graininess * grain + harmonicity * stripes)
 
     def forward(self, z: Tensor, labels: Tensor, grain: Tensor) -> Tensor:
         return self.paint(self.mapping(z, labels), grain)
 
-    def _strength(self, x: Tensor) -> Tensor:
-        """From 0 to 1, at full size: (n, nc, rows / 4, columns / 4) → (n, nc, rows, columns)."""
+    def _strengths(self, x: Tensor) -> Tensor:
+        """How strong grain is in each channel, then harmonics: (n, size, rows / 4, …) → (n, 2 · nc, rows, …)."""
+        strengths = self.to_strengths(x).float()
         with torch.autocast(x.device.type, enabled=False):
-            return self.to_full_size(torch.sigmoid(x.float()))
+            return self.to_full_size((self.most * torch.sigmoid(strengths)).contiguous())
 
 
 class Discriminator(nn.Module):
@@ -119,7 +121,10 @@ class Discriminator(nn.Module):
 
     def forward(self, paintings: Tensor) -> Tensor:
         """paintings (n, nc, rows, columns) → logits (n, labels), or (n, 1) without labels."""
-        x = self.from_patch(F.pixel_unshuffle(paintings, PATCH))
+        n, nc, rows, columns = paintings.shape
+        # What F.pixel_unshuffle does, channels last.
+        squares = paintings.reshape(n, nc, rows // PATCH, PATCH, columns // PATCH, PATCH).permute(0, 2, 4, 1, 3, 5)
+        x = self.from_patch(squares.flatten(3).permute(0, 3, 1, 2))
         for index, stage in enumerate(self.stages):
             if index:
                 x = self.widenings[index - 1](F.avg_pool2d(x, 2))
@@ -144,8 +149,15 @@ class Block(nn.Module):
         self.gain = nn.Parameter(torch.tensor(0.1))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.second(F.leaky_relu(self.first(F.leaky_relu(x, 0.2)), 0.2))
-        return x + self.gain * y
+        return x + self._gained(self.first(F.leaky_relu(x, 0.2)))
+
+    def _gained(self, y: Tensor) -> Tensor:
+        """The second convolution, whose weights take the gain: they are fewer than what comes out."""
+        y = F.leaky_relu(y, 0.2)
+        if torch.onnx.is_in_onnx_export():  # which stores weights as they are
+            return self.gain * self.second(y)
+        weight, bias = self.gain * self.second.weight, self.gain * self.second.bias  # type: ignore[operator]
+        return F.conv2d(y, weight, bias, padding=1)
 
 
 class StyledBlock(Block):

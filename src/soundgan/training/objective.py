@@ -24,12 +24,14 @@ class DiscriminatorLoss(NamedTuple):
         correct: share of pairs judged right.
         penalty: the mean squared gradient.
         label_loss: cross-entropy of the recordings' labels, in nats.
+        real_logits: what was thought of the recordings, (n,).
     """
 
     loss: Tensor
     correct: Tensor
     penalty: Tensor
     label_loss: Tensor
+    real_logits: Tensor
 
 
 def discriminator_loss(
@@ -65,21 +67,17 @@ def discriminator_loss(
     penalty = ((logits - moved) / sigma).square().mean()
     label_loss = F.cross_entropy(of_labels[: len(real)], labels)
     loss = F.softplus(made_logits - real_logits).mean() + gamma * penalty + recognition * label_loss
-    return DiscriminatorLoss(loss, (real_logits > made_logits).float().mean(), penalty.detach(), label_loss.detach())
+    correct = (real_logits > made_logits).float().mean()
+    return DiscriminatorLoss(loss, correct, *(part.detach() for part in (penalty, label_loss, real_logits)))
 
 
-def generator_loss(discriminator: nn.Module, real: Tensor, made: Tensor, labels: Tensor) -> Tensor:
+def generator_loss(discriminator: nn.Module, real_logits: Tensor, made: Tensor, labels: Tensor) -> Tensor:
     """Loss of the Generator: every made painting should be judged more real than its real partner.
 
     Shape:
-        made (n, nc, bands, frames) and its labels (n,); real (m, nc, bands, frames), the partners of each n / m made
-        ones in a row, of the same label.
+        what was thought of the partners (n,); made (n, nc, bands, frames) and their labels (n,).
     """
-    each = len(made) // len(real)
-    with torch.no_grad():
-        real_logits = logits_of(discriminator(real), labels[::each]).repeat_interleave(each)
-    made_logits = logits_of(discriminator(made), labels)
-    return F.softplus(real_logits - made_logits).mean()
+    return F.softplus(real_logits - logits_of(discriminator(made), labels)).mean()
 
 
 def logits_of(logits: Tensor, labels: Tensor) -> Tensor:

@@ -110,24 +110,22 @@ class Painter:
         return chance.normal(count, self._nz)
 
     def paint(
-        self,
-        generator: nn.Module,
-        labels: Tensor,
-        chance: Chance,
-        *,
-        z: Tensor | None = None,
-        one_grain: bool = False,
+        self, generator: nn.Module, labels: Tensor, chance: Chance, *, z: Tensor | None = None, one_grain: bool = False
     ) -> Tensor:
         """Paintings (n, nc, bands, frames) of labels (n,), from new latents unless `z` (n, nz) is given.
 
         With `one_grain`, the same grain lies on all.
         """
         z = self.latents(len(labels), chance) if z is None else z
+        return self.paint_mapped(generator, generator.mapping(z, labels), chance, one_grain=one_grain)  # type: ignore[operator]
+
+    def paint_mapped(self, generator: nn.Module, w: Tensor, chance: Chance, *, one_grain: bool = False) -> Tensor:
+        """The same from mapped latents w (n, …)."""
         if not generator.grainy:
-            return generator(z, labels)
+            return generator.paint(w)  # type: ignore[operator]
         self.lay_out(chance)
-        grain = chance.pieces(self._tape, self._frames, 1 if one_grain else len(labels))
-        return generator(z, labels, grain.expand(len(labels), -1, -1, -1))
+        grain = chance.pieces(self._tape, self._frames, 1 if one_grain else len(w))
+        return generator.paint(w, grain.expand(len(w), -1, -1, -1))  # type: ignore[operator]
 
     def lay_out(self, chance: Chance) -> None:
         """Bring the tape of grain that belongs to the sounds seen to the device, always to the same place in memory."""

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from soundgan.dataset import Dataset
 from soundgan.settings import Settings
-from soundgan.training.augment import adapted, augment
-from soundgan.training.chance import Chance, order
+from soundgan.training.augment import DRAWN, adapted, augment
+from soundgan.training.chance import Chance, Pairs
 from soundgan.training.checkpoint import Clock
 from soundgan.training.device import arithmetic
 from soundgan.training.objective import discriminator_loss, generator_loss
@@ -70,6 +70,7 @@ class Step:
         if device.type == "cuda":
             self.paintings, self.labels = self.paintings.to(device), self.labels.to(device)
         self._supervision = Supervision(dataset, settings, device, players.candidates, world)
+        self._pairs = Pairs(settings.seed, np.array(dataset.labels))
         self._chance = Chance(settings.seed, clock.seen, device, world)
         self._batch = torch.zeros(settings.batch_size, dtype=torch.int64, device=self.labels.device)
         self._noise = torch.zeros((), device=device)
@@ -83,7 +84,7 @@ class Step:
         self._chance.move_to(clock.seen)
         self._painter.lay_out(self._chance)
         self._players.set_rates(settings, clock.seen)
-        self._batch.copy_(order(settings.seed, clock.seen, settings.batch_size, len(self.labels)), non_blocking=True)
+        self._batch.copy_(self._pairs(clock.seen, settings.batch_size), non_blocking=True)
         noise = settings.initial_noise_std * settings.noise_decay_rate**clock.steps
         self._noise.fill_(noise if noise > LEAST_NOISE else 0.0)
         # What is recorded goes on drawing it; so do several processes on such devices, that have the chance of one.
@@ -99,35 +100,47 @@ class Step:
         """Bring what adapts into the clock; waits for the device."""
         clock.augment, clock.variety = torch.stack([self._augment, self._variety]).tolist()
 
-    def _shown(self, sounds: Tensor) -> Tensor:
-        """What the Discriminator sees of paintings, real or made."""
+    def _shown(self, real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+        """What the Discriminator sees of real and of made paintings."""
+        sounds, chance = torch.cat([real, made]), self._chance
         if self._settings.augment != 0:
-            sounds = augment(sounds, self.strength, self._chance)
-        return sounds + self._noise * self._chance.normal(*sounds.shape) if self._noisy else sounds
+            draw = torch.cat([chance.uniform(len(half), DRAWN) for half in (real, made)])
+            sounds = augment(sounds, self.strength, draw)
+        if self._noisy:
+            sounds = sounds + self._noise * self._of_both(real)
+        real, made = sounds.chunk(2)
+        return real.detach(), made
+
+    def _of_both(self, half: Tensor) -> Tensor:
+        """Normal noise for as many real and as many made paintings."""
+        return torch.cat([self._chance.normal(*half.shape) for _ in range(2)])
 
     def _learn(self) -> Told:
         settings, players, painter, supervision = self._settings, self._players, self._painter, self._supervision
         chance, world, device = self._chance, self._world, self._device
         index = world.shard(self._batch)
         label = self.labels[index].to(device)
-
-        # The Discriminator learns to tell them from paintings made for the same labels.
         real = self.paintings[index].to(device, memory_format=torch.channels_last).expand(-1, settings.nc, -1, -1)
-        real = self._shown(real)
-        with arithmetic(device, self._precision), torch.no_grad():
+
+        # Of two of each label, one is painted from new noise, and one from that which came nearest to the recording.
+        with arithmetic(device, self._precision):
             z = painter.latents(len(label), chance)
-            made = painter.paint(players.generator, label, chance, z=z)
-            supervision.keep(z, made, label)
-            made = self._shown(made)
-        steps = torch.cat([chance.normal(*half.shape) for half in (real, made)])
+            z[::2] = supervision.nearest(self._batch[::2], z[::2])
+            w = players.generator.mapping(z, label)  # type: ignore[operator]
+            made = painter.paint_mapped(players.generator, w, chance)
+            taught = supervision.compare(players.generator, made, w, index[::2], self._variety)
+            supervision.keep(z, made.detach(), label)
+            real, shown = self._shown(real, made)
+
+        # The Discriminator learns to tell them from the recordings.
         players.discriminator_optimizer.zero_grad()
         with arithmetic(device, self._precision):
             judged = discriminator_loss(
                 players.discriminator,
                 real,
-                made,
+                shown.detach(),
                 label,
-                steps,
+                self._of_both(real),
                 gamma=settings.penalty,
                 sigma=settings.penalty_sigma,
                 recognition=settings.recognition,
@@ -136,17 +149,11 @@ class Step:
         world.average_gradients(players.discriminator)
         players.discriminator_optimizer.step()
 
-        # The Generator learns to make them harder to tell, two of each label: one from new noise, and one from that
-        # which came nearest to the recording.
+        # The Generator learns to make them harder to tell.
         players.generator_optimizer.zero_grad()
         players.discriminator.requires_grad_(False)
         with arithmetic(device, self._precision):
-            twice = label[::2].repeat_interleave(2)
-            z = painter.latents(len(twice), chance)
-            z[::2] = supervision.nearest(self._batch[::2], z[::2])
-            made = painter.paint(players.generator, twice, chance, z=z)
-            taught = supervision.compare(players.generator, made, z, index[::2], self._variety)
-            made_loss = generator_loss(players.discriminator, real[::2], self._shown(made), twice)
+            made_loss = generator_loss(players.discriminator, judged.real_logits, shown, label)
         (made_loss + taught.loss).backward()
         players.discriminator.requires_grad_(True)
         world.average_gradients(players.generator)

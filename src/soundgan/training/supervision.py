@@ -64,22 +64,23 @@ class Supervision:
             self._candidates.keep(*map(self._world.gather, (z, cells(made), labels)))
 
     def nearest(self, index: Tensor, z: Tensor) -> Tensor:
-        """Latents that came nearest to recordings; z where nothing is to be learnt from these.
-
-        For every label asked for, something must have been kept in the same step.
+        """Latents that came nearest to recordings; z where nothing is to be learnt from these, or nothing is kept yet.
 
         Shape: indices of the recordings of all processes, z (n, nz) of this one's share → (n, nz).
         """
         if not self._by_nearest:
             return z
         index = index.to(self._device)
-        return self._world.shard(self._candidates.nearest(self._recorded(index), self._labels[index]))
+        labels = self._labels[index]
+        kept = self._candidates.there[labels].any(1)[:, None]
+        nearest = self._candidates.nearest(self._recorded(index), labels)
+        return torch.where(self._world.shard(kept), self._world.shard(nearest), z)
 
-    def compare(self, generator: nn.Module, made: Tensor, z: Tensor, index: Tensor, lately: Tensor) -> Supervised:
+    def compare(self, generator: nn.Module, made: Tensor, w: Tensor, index: Tensor, lately: Tensor) -> Supervised:
         """What is to be learnt from pairs of paintings.
 
         Args:
-            made, z: (2n, nc, bands, frames) and their latents (2n, nz). Rows 2k and 2k + 1 are of the label of a
+            made, w: (2n, nc, bands, frames) and their mapped latents (2n, …). Rows 2k and 2k + 1 are of the label of a
                 recording, and row 2k of the latent that came nearest to it.
             index: of these recordings, (n,).
             lately: what the variety was.
@@ -91,7 +92,7 @@ class Supervision:
         off_texture = texture_error(texture(made[::2]), self._textures[index], self._usual_texture)
         off_pitch = torch.zeros_like(missed)
         if generator.harmonic:
-            pitch = generator.pitch(z[::2], labels)  # type: ignore[operator]
+            pitch = generator.pitch(w[::2])  # type: ignore[operator]
             off_pitch = pitch_error(pitch, self._pitch[index], self._weights[index])
         settings = self._settings
         loss = settings.imle * missed + settings.texture * off_texture + settings.pitch * off_pitch
