@@ -80,7 +80,7 @@ class Settings(BaseModel):
         default="residual", description="Shape of the networks: `residual`, or `dcgan`, the classic one."
     )
     size: int = Field(
-        default=24,
+        default=32,
         ge=8,
         le=512,
         multiple_of=8,
@@ -93,7 +93,7 @@ class Settings(BaseModel):
     ndf: int = Field(default=32, ge=1, le=512, description="Channels of the first layer of the dcgan Discriminator.")
 
     # The training.
-    batch_size: int = Field(default=8, ge=2, le=4096, multiple_of=2, description="Sounds in one training step.")
+    batch_size: int = Field(default=16, ge=2, le=4096, multiple_of=2, description="Sounds in one training step.")
     lr_G: float = Field(
         default=1e-3,
         gt=0,

@@ -169,8 +169,7 @@ class StyledBlock(Block):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:  # type: ignore[override]
         scale = 1 + self.style(w)[:, :, None, None]
-        y = self.second(F.leaky_relu(self.first(F.leaky_relu(x, 0.2) * scale), 0.2))
-        return x + self.gain * y
+        return x + self._gained(self.first(F.leaky_relu(x, 0.2) * scale))
 
 
 def build_generator(settings: Settings, representation: Representation, labels: int) -> Generator | DCGANGenerator:
