@@ -28,7 +28,7 @@ from soundgan.training.supervision import Supervision
 from soundgan.training.world import ALONE
 
 # Batch, channels, rows and columns of 3 × 3 convolutions: as the networks have them, and larger ones.
-SHAPES = ((8, 24, 32, 16), (32, 24, 32, 16), (32, 48, 16, 8), (64, 64, 32, 16), (8, 128, 64, 64), (16, 256, 16, 16))
+SHAPES = ((16, 32, 32, 16), (64, 32, 32, 16), (64, 64, 16, 8), (64, 64, 32, 16), (8, 128, 64, 64), (16, 256, 16, 16))
 SHAPES_OF_A_GPU = (*SHAPES, (128, 256, 64, 64), (64, 512, 32, 32))
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 OURS = "ours"
@@ -98,7 +98,9 @@ class Plain:
         self.painter = Painter(settings, dataset.representation)
         about = dataset.representation, len(dataset.label_names)
         self.generator = build_generator(settings, *about).to(self.device)
-        self.discriminator = ChannelsFirst(build_discriminator(settings, *about).to(self.device))
+        self.discriminator = build_discriminator(settings, *about).to(self.device)
+        if settings.network == "residual":  # ours takes paintings apart channels last
+            self.discriminator.from_patch.register_forward_pre_hook(lambda layer, given: (given[0].contiguous(),))  # type: ignore[union-attr]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         betas = (settings.beta1, settings.beta2)
         self.generator_optimizer = torch.optim.Adam(self.generator.parameters(), settings.lr_G, betas)
@@ -120,7 +122,7 @@ class Plain:
         z[::2] = self.supervision.nearest(rows[::2], z[::2])
         w = self.generator.mapping(z, labels)  # type: ignore[operator]
         made = self.painter.paint_mapped(self.generator, w, chance)
-        self.supervision.keep(z, made.detach(), labels)
+        self.supervision.keep(z[1::2], made[1::2].detach(), labels[1::2])
         taught = self.supervision.compare(self.generator, made, w, rows[::2], self.lately)
 
         self.discriminator_optimizer.zero_grad()
@@ -152,17 +154,6 @@ class Plain:
         settings, noise = self.settings, torch.randn(2 * len(real), *real.shape[1:], device=self.device)
         game = {"gamma": settings.penalty, "sigma": settings.penalty_sigma, "recognition": settings.recognition}
         return discriminator_loss(self.discriminator, real, made.detach(), labels, noise, **game)
-
-
-class ChannelsFirst(nn.Module):
-    """A network whose paintings lie channels first in memory, whatever the objective hands it."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, paintings: Tensor) -> Tensor:
-        return self.network(paintings.clone(memory_format=torch.contiguous_format))
 
 
 def exact_loss(

@@ -169,16 +169,15 @@ def compete(options: argparse.Namespace, record: Path) -> None:
 def row_name(name: str, options: argparse.Namespace) -> str:
     """What a row is called: the competitor, and its size where it is not the usual one."""
     if name == OURS:
-        return sized_name(name, options)
+        usual = options.size == Settings().size and options.batch == Settings().batch_size and not options.gpu
+        return name if usual else sized_name(name, options)
     return f"{name}, width {options.width}" if options.width else name
 
 
 def sized_name(name: str, options: argparse.Namespace) -> str:
-    """A name, and size and batch of our networks where they are not the usual ones, and a GPU where one is used."""
-    usual, device = Settings(), pick_device(Settings(ngpu=int(options.gpu)))
-    size = f", size {options.size}" if options.size != usual.size else ""
-    batch = f", batch {options.batch}" if options.batch != usual.batch_size else ""
-    return f"{name}{size}{batch}{', on a GPU' if device.type != 'cpu' else ''}"
+    """A name, size and batch of our networks, and a GPU where one is used."""
+    device = pick_device(Settings(ngpu=int(options.gpu)))
+    return f"{name}, size {options.size}, batch {options.batch}{', on a GPU' if device.type != 'cpu' else ''}"
 
 
 def judged_rate(data: Path, asked: int | None) -> int:

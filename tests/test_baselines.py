@@ -208,16 +208,18 @@ def test_pace_counts_what_it_measures(tiny_dataset: Dataset, tiny_settings: Any,
     assert "2 steps a round. With another loop." in noted.replace("\n", " ")
 
 
-def test_a_row_is_called_one_of_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_tells_size_and_batch_and_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def name(gpu: bool) -> str:
-        usual = {"size": Settings().size, "batch": Settings().batch_size}
-        return training.sized_name("digits", Namespace(gpu=gpu, **usual))
+        return training.sized_name("digits", Namespace(gpu=gpu, size=24, batch=8))
 
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for there in (False, True):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
-        assert name(True) == ("digits, on a GPU" if there else "digits")
-        assert name(False) == "digits"
+        assert name(True) == "digits, size 24, batch 8" + (", on a GPU" if there else "")
+        assert name(False) == "digits, size 24, batch 8"
+    usual = Namespace(gpu=False, size=Settings().size, batch=Settings().batch_size, width=None)
+    assert training.row_name("ours", usual) == "ours"
+    assert training.row_name("ours", Namespace(**{**vars(usual), "size": 64})) == "ours, size 64, batch 16"
 
 
 def figures(frechet: float, coverage: float, accuracy: float | None = None) -> dict[str, list[float]]:

@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 from soundgan import __version__, audio
 from soundgan.cli import app
 from soundgan.cli.generate import Quality
+from soundgan.model import SoundGAN
 from soundgan.model_folder import bundled
 from soundgan.phase import QUALITIES
-from soundgan.settings import Settings
+from soundgan.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -103,6 +104,12 @@ def test_the_committed_settings_are_good_and_the_schema_knows_every_field(tmp_pa
     assert soundgan("config", "--check", ROOT / "gan_config.json", cwd=tmp_path).returncode == 0
     for recipe in (ROOT / "recipes").glob("*.json"):
         assert soundgan("config", "--check", recipe, cwd=tmp_path).returncode == 0
+        recipe_of, bundled = load_settings(recipe), SoundGAN.load(recipe.stem).config
+        for name in ("network", "size", "nz", "batch_size", "sample_rate", "duration", "exclude"):
+            assert Settings(**bundled.settings).model_dump()[name] == recipe_of.model_dump()[name], name
+    listed = CliRunner().invoke(app, ["config"]).stdout
+    for line in ('scale = null   (or "mel", "linear")', 'level = "peak"   (or "rms", "none")', "nz = 64"):
+        assert line in listed.splitlines()
     schema = json.loads(CliRunner().invoke(app, ["config", "--schema"]).stdout)
     assert schema["properties"].keys() == Settings.model_fields.keys()
     assert schema["additionalProperties"] is False
@@ -114,8 +121,9 @@ def test_generate_names_files_by_label_and_seed_and_gives_the_same_bytes_again(t
     for folder in ("a", "b"):
         done = soundgan(*options, "-o", folder, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == [f"3_{seed}.{suffix}" for seed in (7, 8, 9) for suffix in ("png", "wav")]
+        names = [f"3_{seed}.{suffix}" for seed in (7, 8, 9) for suffix in ("wav", "png")]
+        assert done.stdout.splitlines() == [f"{folder}/{name}" for name in names]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted(names)
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     alone = soundgan("generate", "-n", "1", "--seed", "8", "--label", "3", "-o", "c", cwd=tmp_path)
@@ -219,6 +227,7 @@ def test_inspect_leaves_out_what_is_excluded(sounds_folder: Path) -> None:
     told = CliRunner().invoke(app, arguments)
     assert told.exit_code == 0
     assert "excluded" in told.stdout and "kick/0.wav" in told.stdout and "tone/7.wav" in told.stdout
+    assert "by kick/*, */7.wav" in told.stdout
     assert "excluded" not in CliRunner().invoke(app, arguments[:2]).stdout
 
 

@@ -10,10 +10,11 @@ from soundgan.training.enlarged import Enlarged
 
 
 @pytest.mark.parametrize(("rows", "columns", "factor"), [(8, 4, 2), (1, 1, 4), (2, 5, 4), (3, 1, 2)])
-def test_it_is_bilinear_interpolation(rows: int, columns: int, factor: int) -> None:
+@pytest.mark.parametrize(("channels", "by"), [(3, "forward"), (7, "forward"), (7, "multiplied")])
+def test_it_is_bilinear_interpolation(rows: int, columns: int, factor: int, channels: int, by: str) -> None:
     torch.manual_seed(0)
-    x = torch.randn(2, 3, rows, columns, requires_grad=True)
-    found = Enlarged(rows, columns, factor=factor)(x)
+    x = torch.randn(2, channels, rows, columns, requires_grad=True)
+    found = getattr(Enlarged(rows, columns, factor=factor), by)(x)
     expected = F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=False)
     torch.testing.assert_close(found, expected)
     gradient = torch.randn_like(found)

@@ -6,8 +6,9 @@ import gc
 import json
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Iterator
-from itertools import count, pairwise, permutations
+from itertools import chain, count, pairwise, permutations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +31,7 @@ from soundgan.training import loop, step
 from soundgan.training.chance import Chance, Pairs
 from soundgan.training.checkpoint import Clock, load_checkpoint, save_checkpoint
 from soundgan.training.loop import Outcome, train
+from soundgan.training.objective import logits_of
 from soundgan.training.page import REPORT
 from soundgan.training.players import Painter, Players, new_players
 from soundgan.training.run import run
@@ -59,29 +61,34 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     halves=st.lists(st.integers(1, 30), min_size=1, max_size=12),
     seed=st.integers(0, 9),
 )
-def test_every_pass_is_a_permutation_however_it_is_cut(labels: list[int], halves: list[int], seed: int) -> None:
-    recordings, of = len(labels), np.array(labels)
-    pairs, turns = Pairs(seed, of), list[int]()
+def test_every_pass_shows_all_recordings_in_pairs_of_a_label_however_it_is_cut(
+    labels: list[int], halves: list[int], seed: int
+) -> None:
+    of, pairs, found = np.array(labels), Pairs(seed, np.array(labels)), list[list[int]]()
     for half in halves:
-        batch = pairs(2 * len(turns), 2 * half).numpy()
-        turn, other = batch[::2], batch[1::2]
-        turns += turn.tolist()
-        assert (of[turn] == of[other]).all()
-        assert ((turn == other) == (np.bincount(of)[of[turn]] == 1)).all(), "paired with itself only where it is alone"
-    for start in range(0, len(turns) - recordings + 1, recordings):
-        assert sorted(turns[start : start + recordings]) == list(range(recordings))
-    assert len(set(turns[len(turns) // recordings * recordings :])) == len(turns) % recordings
-    assert turns == Pairs(seed, of)(0, 2 * len(turns))[::2].tolist()
+        found += pairs(2 * len(found), 2 * half).view(-1, 2).tolist()
+    assert found == Pairs(seed, of)(0, 2 * len(found)).view(-1, 2).tolist()
+    count = np.bincount(of)
+    for one, other in found:
+        assert of[one] == of[other]
+        assert (one == other) == (count[of[one]] == 1), "paired with itself only where it is alone"
+    length = sum((count + 1) // 2)
+    for start in range(0, len(found) - length + 1, length):
+        shown = Counter(chain.from_iterable(found[start : start + length]))
+        assert set(shown) == set(range(len(labels)))
+        twice = Counter(labels[recording] for recording, times in shown.items() if times == 2)
+        assert max(shown.values()) <= 2
+        assert twice == {label: 1 for label in range(len(count)) if count[label] % 2}
 
 
 def test_passes_and_seeds_differ_in_their_order() -> None:
-    passes = [tuple(Pairs(seed, np.zeros(24, int))(48 * k, 48)[::2].tolist()) for seed in (0, 1) for k in range(5)]
+    passes = [tuple(Pairs(seed, np.zeros(24, int))(24 * k, 24).tolist()) for seed in (0, 1) for k in range(5)]
     assert len(set(passes)) == len(passes)
 
 
 def test_every_other_recording_of_a_label_is_a_partner() -> None:
     pairs = Pairs(0, np.array([0, 1, 1, 1, 0]))
-    found = {tuple(pair) for step in range(50) for pair in pairs(8 * step, 8).view(-1, 2).tolist()}
+    found = {tuple(pair) for step in range(50) for pair in pairs(6 * step, 6).view(-1, 2).tolist()}
     assert found == {(0, 4), (4, 0), *permutations((1, 2, 3), 2)}
 
 
@@ -92,14 +99,57 @@ def test_the_loop_shows_every_sound_once_in_a_pass(
     original = step.discriminator_loss
 
     def watching(discriminator: Any, real: torch.Tensor, *others: Any, **kwargs: Any) -> Any:
-        shown.extend(np.ascontiguousarray(painting).tobytes() for painting in real[::2].numpy())
+        shown.extend(np.ascontiguousarray(painting).tobytes() for painting in real.numpy())
         return original(discriminator, real, *others, **kwargs)
 
     monkeypatch.setattr(step, "discriminator_loss", watching)
     every = sorted(np.array(painting).tobytes() for painting in tiny_dataset.paintings)
-    train(tiny_dataset, tiny_settings(sounds=40), tmp_path)
-    train(tiny_dataset, tiny_settings(sounds=96), tmp_path)
+    train(tiny_dataset, tiny_settings(sounds=20), tmp_path)
+    train(tiny_dataset, tiny_settings(sounds=48), tmp_path)
     assert sorted(shown[:24]) == sorted(shown[24:]) == every
+
+
+def test_what_a_step_paints_teaches_both_networks(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painted: list[torch.Tensor] = []
+    judged: list[tuple[torch.Tensor, ...]] = []
+    originals = Painter.paint_mapped, step.discriminator_loss, step.generator_loss
+
+    def painting(painter: Painter, generator: Any, w: torch.Tensor, *rest: Any, **kw: Any) -> torch.Tensor:
+        painted.append(originals[0](painter, generator, w, *rest, **kw))
+        return painted[-1]
+
+    def for_discriminator(
+        judge: Any, real: torch.Tensor, made: torch.Tensor, labels: torch.Tensor, *rest: Any, **kw: Any
+    ):
+        found = originals[1](judge, real, made, labels, *rest, **kw)
+        with torch.no_grad():
+            thought = logits_of(judge(real), labels)
+        judged.append((made, labels, real, thought))
+        return found
+
+    def for_generator(judge: Any, real_logits: torch.Tensor, made: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        shown, of, real, thought = judged[-1]
+        assert torch.equal(shown, made.detach()) and torch.equal(of, labels)
+        torch.testing.assert_close(real_logits, thought)  # before the Discriminator learnt from them
+        with torch.no_grad():
+            assert not torch.equal(logits_of(judge(real), labels), thought)
+        return originals[2](judge, real_logits, made, labels)
+
+    monkeypatch.setattr(Painter, "paint_mapped", painting)
+    monkeypatch.setattr(step, "discriminator_loss", for_discriminator)
+    monkeypatch.setattr(step, "generator_loss", for_generator)
+    train(tiny_dataset, tiny_settings(sounds=12, augment=0.0), tmp_path)
+    assert len(judged) == 3
+    steps = [made for made in painted if made.requires_grad]
+    assert len(steps) == 3
+    for made, (shown, labels, real, _) in zip(steps, judged, strict=True):
+        assert torch.equal(made.detach(), shown)
+        assert torch.equal(labels[::2], labels[1::2])
+        for one, label in zip(real, labels, strict=True):
+            of_label = tiny_dataset.paintings[np.array(tiny_dataset.labels) == label.item()]
+            assert any(np.array_equal(one.numpy(), recording) for recording in of_label)
 
 
 def test_instance_noise_decays_to_nothing(
@@ -164,11 +214,11 @@ def test_no_network_learns_from_the_loss_of_the_other(
         assert all(p.requires_grad for p in discriminator.parameters())
         return losses["discriminator"](discriminator, real, made, *rest, **kw)
 
-    def for_generator(discriminator: torch.nn.Module, real: torch.Tensor, made: torch.Tensor, *rest: Any):
-        assert made.requires_grad
+    def for_generator(discriminator: torch.nn.Module, real_logits: torch.Tensor, made: torch.Tensor, *rest: Any):
+        assert made.requires_grad and not real_logits.requires_grad
         judges.append(discriminator)
         states.append(state(discriminator))
-        return losses["generator"](discriminator, real, made, *rest)
+        return losses["generator"](discriminator, real_logits, made, *rest)
 
     average = Players.take_average
 

@@ -11,6 +11,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional as F
 
 from soundgan.settings import Settings
 from soundgan.spectrogram import PRESETS, Representation, preset
@@ -142,6 +143,18 @@ def test_every_weight_takes_part(kind: str) -> None:
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("nc", [1, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@torch.no_grad()
+def test_paintings_are_taken_apart_into_squares(nc: int, layout: torch.memory_format) -> None:
+    discriminator, seen = Discriminator(32, 16, 8, nc, LABELS), list[torch.Tensor]()
+    discriminator.from_patch.register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
+    paintings = torch.randn(2, nc, 32, 16).contiguous(memory_format=layout)
+    discriminator(paintings)
+    assert torch.equal(seen[0], F.pixel_unshuffle(paintings, 4))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -176,6 +176,16 @@ def test_what_cannot_be_made_is_told_with_its_field(client: TestClient, asked: d
     assert problem(client.post(SOUNDS, json=asked), 422)["field"] == field
 
 
+def test_all_that_is_wrong_is_told_at_once(client: TestClient) -> None:
+    found = problem(client.post(SOUNDS, json={"n": 0, "sed": 1, "quality": "good"}), 422)
+    assert found["field"] in ("n", "sed", "quality")
+    assert all(f"{name}: " in found["detail"] for name in ("n", "sed", "quality"))
+
+
+def test_an_empty_body_is_told(client: TestClient) -> None:
+    assert "the body is empty: send a JSON object" in problem(client.post(SOUNDS), 422)["detail"]
+
+
 def test_the_page_is_asked_for_again_each_time(client: TestClient) -> None:
     for path, kind in [("/", "text/html"), ("/page/main.js", "text/javascript"), ("/page/style.css", "text/css")]:
         answer = client.get(path)

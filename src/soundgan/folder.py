@@ -103,7 +103,7 @@ def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
             elif path.suffix.lower() not in AUDIO_SUFFIXES:
                 left_out.append(LeftOut(path, "not audio"))
             elif excluded(path, folder, exclude):
-                left_out.append(LeftOut(path, "excluded", "by the settings"))
+                left_out.append(LeftOut(path, "excluded", f"by {', '.join(exclude)}"))
             else:
                 candidates.append(Candidate(path, status.st_size, status.st_mtime_ns))
     loose = [candidate for candidate in candidates if candidate.path.parent == folder]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,8 +14,6 @@ def config(
     check: Annotated[Path | None, typer.Option(help="Check a settings file; exit status 2 if it is wrong.")] = None,
 ) -> None:
     """List all settings with their meaning, unit and default."""
-    import json
-
     from soundgan.settings import Settings, load_settings, settings_schema
 
     if check is not None:
@@ -23,5 +22,12 @@ def config(
     elif schema:
         typer.echo(json.dumps(settings_schema(), indent=2))
     else:
+        properties = settings_schema()["properties"]
         for name, field in Settings.model_fields.items():
-            typer.echo(f"{name} = {json.dumps(field.default)}\n    {field.description}")
+            typer.echo(f"{name} = {json.dumps(field.default)}{_choice(properties[name])}\n    {field.description}")
+
+
+def _choice(schema: dict[str, Any]) -> str:
+    """What a setting may be, where it is one of a few."""
+    few = [value for part in (schema, *schema.get("anyOf", ())) for value in part.get("enum", ())]
+    return f"   (or {', '.join(json.dumps(value) for value in few if value != schema.get('default'))})" if few else ""

@@ -60,6 +60,6 @@ def generate(
         for sound in portion:
             name = f"{sound.label}_{sound.seed}" if sound.label is not None else f"{player.config.name}_{sound.seed}"
             path = sound.save(out / f"{name}.{format.value}", subtype=subtype)  # type: ignore[arg-type]
-            if picture:
-                save_picture(sound.picture(zoom=2), path.with_suffix(".png"))
             typer.echo(path)
+            if picture:
+                typer.echo(save_picture(sound.picture(zoom=2), path.with_suffix(".png")))

@@ -58,12 +58,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        if first["type"] == "json_invalid":
-            return Problem(400, "Not JSON", f"the body is not JSON: {first['ctx']['error']}").response()
-        field = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-        told = first["msg"].removeprefix("Value error, ")
-        return Problem(422, "Not a valid request", f"{field}: {told[:1].lower()}{told[1:]}", field).response()
+        found = error.errors()
+        if found[0]["type"] == "json_invalid":
+            return Problem(400, "Not JSON", f"the body is not JSON: {found[0]['ctx']['error']}").response()
+        if found[0]["loc"] == ("body",) and found[0]["type"] == "missing":
+            return Problem(422, "Not a valid request", "the body is empty: send a JSON object, {} at least").response()
+        told = "; ".join(f"{_field(one)}: {_said(one)}" for one in found)
+        return Problem(422, "Not a valid request", told, _field(found[0])).response()
 
     @app.exception_handler(HTTPException)
     async def _(request: Request, error: HTTPException) -> JSONResponse:
@@ -72,3 +73,12 @@ def install(app: FastAPI) -> None:
         if "GET" in problem.headers.get("Allow", ""):
             problem.headers["Allow"] += ", HEAD"
         return problem.response()
+
+
+def _field(error: dict[str, Any]) -> str:
+    return ".".join(str(part) for part in error["loc"][1:]) or str(error["loc"][0])
+
+
+def _said(error: dict[str, Any]) -> str:
+    told = error["msg"].removeprefix("Value error, ")
+    return told[:1].lower() + told[1:]

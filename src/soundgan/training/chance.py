@@ -52,9 +52,10 @@ class Chance:
 
 
 class Pairs:
-    """The batches of a training: recordings two by two of one label, one whose turn it is and another one.
+    """The batches of a training: recordings two by two of one label.
 
-    Every pass over the recordings is a permutation of its own, and passes run on seamlessly.
+    In every pass over the data each recording is in one pair; where those of a label are odd in number, one is in two,
+    and one that is alone is paired with itself. Every pass has an order of its own, and passes run on seamlessly.
 
     Args:
         labels: of all recordings.
@@ -62,23 +63,20 @@ class Pairs:
 
     def __init__(self, seed: int, labels: np.ndarray) -> None:
         self._seed, self._labels = seed, labels
-        self._by_label = np.argsort(labels, kind="stable")
-        self._place = np.argsort(self._by_label)  # of every recording, in there
-        self._count = np.bincount(labels)
-        self._first = np.cumsum(self._count) - self._count
-        self._pass = lru_cache(2)(self._permutation)  # a batch may end one and begin another
+        self._length = int(((np.bincount(labels) + 1) // 2).sum())  # pairs in a pass
+        self._pass = lru_cache(2)(self._paired)  # a batch may end one and begin another
 
     def __call__(self, seen: int, size: int) -> Tensor:
-        """Indices of the batch after `seen` sounds seen, both even: (size,).
+        """Indices of the batch after `seen` sounds seen, both even: (size,), rows 2k and 2k + 1 a pair."""
+        numbers, places = np.divmod(np.arange(seen // 2, (seen + size) // 2), self._length)
+        pairs = [self._pass(number)[place] for number, place in zip(numbers.tolist(), places, strict=True)]
+        return torch.from_numpy(np.concatenate(pairs))
 
-        Rows 2k have their turn; rows 2k + 1 are of the same labels, the same recordings only where there is no other.
-        """
-        epochs, places = np.divmod(np.arange(seen // 2, (seen + size) // 2), len(self._labels))
-        turn = np.array([self._pass(epoch)[place] for epoch, place in zip(epochs.tolist(), places, strict=True)])
-        first, count = self._first[self._labels[turn]], self._count[self._labels[turn]]
-        further = np.random.default_rng((self._seed, seen)).integers(1, np.maximum(count, 2))
-        other = self._by_label[first + (self._place[turn] - first + further) % count]
-        return torch.from_numpy(np.stack([turn, other], axis=1).reshape(-1))
-
-    def _permutation(self, number: int) -> np.ndarray:
-        return np.random.default_rng((self._seed, number)).permutation(len(self._labels))
+    def _paired(self, number: int) -> np.ndarray:
+        """The pairs of a pass: (pairs, 2)."""
+        draw = np.random.default_rng((self._seed, number))
+        order = draw.permutation(len(self._labels))
+        order = order[np.argsort(self._labels[order], kind="stable")]
+        of_labels = np.split(order, np.flatnonzero(np.diff(self._labels[order])) + 1)
+        even = [np.append(of, of[:1]) if len(of) % 2 else of for of in of_labels]
+        return draw.permutation(np.concatenate(even).reshape(-1, 2))

@@ -116,7 +116,10 @@ def stored(path: Path, file: Any, key: str, kind: type[Stored]) -> Stored:
 
 def _misfit(path: Path, error: Exception) -> TrainingError:
     reason = " ".join(str(error).split())
-    return TrainingError(f"{path}: does not fit these networks ({reason}); delete it to start anew")
+    found = f"{path}: does not fit these networks ({reason})"
+    return TrainingError(
+        f"{found}; it is damaged, or of another version of SoundGAN, which goes on with it; delete it to start anew"
+    )
 
 
 def opened(path: Path, *needed: str) -> Any:

@@ -98,6 +98,8 @@ class Candidates(nn.Module):
     """Latents that were painted lately, each with the cells of its painting, among which that nearest to a recording
     is looked up. They are a module for their buffers: a training that is resumed goes on with the same ones.
 
+    They are new ones all the time: a latent that stayed for good would come to stand for a recording, and be its copy.
+
     Args:
         labels: number of labels, 1 for none.
         nz: numbers in a latent.
@@ -132,16 +134,13 @@ class Candidates(nn.Module):
 
     @torch.no_grad()
     def nearest(self, near: Tensor, labels: Tensor) -> Tensor:
-        """Latents of the candidates whose paintings are nearest to recordings; they are candidates no longer.
-
-        Of a label that has none, it is any latent.
+        """Latents of the candidates whose paintings are nearest to recordings; of a label that has none, any latent.
 
         Shape: cells of recordings (n, width), (n,) → latents (n, nz).
         """
         near = near.to(self.paintings)
         apart = self._copied(near, labels) if near.is_cuda else self._looked_at(near, labels)
         place = apart.masked_fill(~self.there[labels], math.inf).argmin(1)
-        self.there[labels, place] = torch.zeros_like(labels, dtype=torch.bool)
         return self.latents[labels, place]
 
     def _looked_at(self, near: Tensor, labels: Tensor) -> Tensor:

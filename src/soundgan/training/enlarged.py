@@ -1,7 +1,7 @@
-"""Enlarging by linear interpolation, as products with matrices.
+"""Enlarging by linear interpolation, as products with matrices or as PyTorch interpolates.
 
-`torch.nn.functional.interpolate` does the same. But on a GPU it adds gradients up in an order that may change from one
-time to the next, and a picture of one channel takes it longer than the convolutions around it.
+Both do the same. But on a GPU PyTorch adds gradients up in an order that may change from one time to the next, and a
+picture of one channel takes it longer than the convolutions around it; many channels on a processor, half as long.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FEW, SHORT = 4, 128  # channels, and sides, up to which ONNX Runtime, too, multiplies faster than it interpolates
+FEW = 4  # channels up to which a processor multiplies faster than it interpolates
+SHORT = 128  # sides up to which ONNX Runtime does so, too
 
 
 class Enlarged(nn.Module):
@@ -32,8 +33,12 @@ class Enlarged(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         many, long = x.shape[1] > FEW, torch.onnx.is_in_onnx_export() and max(x.shape[2:]) > SHORT
-        if not x.is_cuda and (many or long):
+        if x.device.type == "cpu" and (many or long):
             return F.interpolate(x, scale_factor=self.factor, mode=self.mode, align_corners=False)
+        return self.multiplied(x)
+
+    def multiplied(self, x: Tensor) -> Tensor:
+        """The same by products, wherever x is."""
         x = x @ self.columns
         return x if self.rows is None else self.rows @ x
 

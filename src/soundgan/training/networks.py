@@ -39,7 +39,7 @@ class Generator(nn.Module):
 
     grainy = True
     harmonic = True
-    most: Tensor
+    strongest: Tensor
 
     def __init__(self, representation: Representation, size: int, nz: int, nc: int, labels: int) -> None:
         super().__init__()
@@ -55,8 +55,8 @@ class Generator(nn.Module):
         self.to_full_size = Enlarged(rows // PATCH, columns // PATCH, factor=PATCH)
         self.to_patches = Patches(size, nc)
         self.to_strengths = nn.Conv2d(size, 2 * nc, 1)  # of grain in each channel, then of harmonics
-        most = torch.tensor([MOST_GRAIN, MOST_HARMONIC]).repeat_interleave(nc)
-        self.register_buffer("most", most[:, None, None], persistent=False)
+        strongest = torch.tensor([MOST_GRAIN, MOST_HARMONIC]).repeat_interleave(nc)
+        self.register_buffer("strongest", strongest[:, None, None], persistent=False)
         self.harmonics = Harmonics(representation, STYLE)
         _draw_weights(self)
         with torch.no_grad():
@@ -89,7 +89,7 @@ class Generator(nn.Module):
         x = F.leaky_relu(x, 0.2)
         graininess, harmonicity = self._strengths(x).chunk(2, dim=1)
         # Recordings teach the pitch: what would make one painting pass for real moves every stripe elsewhere.
-        stripes = self.harmonics.stripes(self.pitch(w.detach()).detach())
+        stripes = self.harmonics.stripes(self.pitch(w).detach())
         return bounded(self.to_patches(x) + graininess * grain + harmonicity * stripes)
 
     def forward(self, z: Tensor, labels: Tensor, grain: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class Generator(nn.Module):
         """How strong grain is in each channel, then harmonics: (n, size, rows / 4, …) → (n, 2 · nc, rows, …)."""
         strengths = self.to_strengths(x).float()
         with torch.autocast(x.device.type, enabled=False):
-            return self.to_full_size((self.most * torch.sigmoid(strengths)).contiguous())
+            return self.to_full_size((self.strongest * torch.sigmoid(strengths)).contiguous())
 
 
 class Discriminator(nn.Module):

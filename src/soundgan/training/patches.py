@@ -22,15 +22,15 @@ class Patches(nn.Module):
     until `draw_weights`.
     """
 
-    change: Tensor
+    finish: Tensor
 
     def __init__(self, size: int, nc: int) -> None:
         super().__init__()
         self.rough = nn.Parameter(torch.zeros(size, nc, 2 * PATCH, 2 * PATCH))
         self.bias = nn.Parameter(torch.zeros(nc))
         ones = torch.eye(4 * PATCH**2).view(-1, 2 * PATCH, 2 * PATCH)
-        changed = seamless(ones * ramp()[:, None] * ramp())
-        self.register_buffer("change", changed.flatten(1), persistent=False)  # it is linear: one product makes it
+        finished = seamless(ones * ramp()[:, None] * ramp())
+        self.register_buffer("finish", finished.flatten(1), persistent=False)  # all that is linear: one product does it
 
     @torch.no_grad()
     def draw_weights(self) -> None:
@@ -49,7 +49,7 @@ class Patches(nn.Module):
     def patches(self) -> Tensor:
         """(size, nc, 8, 8), fading towards their ends, and seamless."""
         with torch.autocast(self.rough.device.type, enabled=False):
-            return (self.rough.flatten(2) @ self.change).view_as(self.rough)
+            return (self.rough.flatten(2) @ self.finish).view_as(self.rough)
 
     def forward(self, x: Tensor) -> Tensor:
         """What overlaps is added up by a convolution over the four positions that reach into a square of 4 × 4.
@@ -60,12 +60,12 @@ class Patches(nn.Module):
         # Of each square: channel, band, frame. Then the position, of which the later one paints with its earlier half.
         weight = self.patches().view(size, nc, 2, PATCH, 2, PATCH).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
         weight = weight.reshape(nc * PATCH**2, size, 2, 2)
-        squares = F.conv2d(x, weight, self.bias.repeat_interleave(PATCH**2), padding=1).permute(0, 2, 3, 1)
+        squares = F.conv2d(x, weight, padding=1).permute(0, 2, 3, 1)
         n, rows, columns, _ = squares.shape
         painted = squares.view(n, rows, columns, nc, PATCH, PATCH).permute(0, 3, 1, 4, 2, 5)
         painted = painted.reshape(n, nc, PATCH * rows, PATCH * columns)
         inside = slice(PATCH // 2, -PATCH // 2)
-        return painted[:, :, inside, inside].float()
+        return painted[:, :, inside, inside].float() + self.bias[:, None, None]
 
 
 def ramp() -> Tensor:
