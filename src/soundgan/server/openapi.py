@@ -23,7 +23,7 @@ _PROBLEMS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "413": ("TooLarge", "The body is larger than this server takes.", {}),
     "415": ("WrongType", "The body is not sent as application/json.", {}),
     "421": ("WrongHost", "The request was meant for another server.", {}),
-    "422": ("NotValid", "Something in the request cannot be; `field` says what.", {}),
+    "422": ("NotValid", "Something in the request cannot be; `field` says what first, `detail` all.", {}),
     "429": ("TooMany", "This client had as many sounds as it may have for now.", {"Retry-After": _SECONDS}),
     "503": ("Busy", "Too much is to do, or no sound can be made.", {"Retry-After": _SECONDS}),
 }

@@ -154,7 +154,7 @@ class ProblemDetails(BaseModel):
     )
     field: str | SkipJsonSchema[None] = Field(
         default=None,
-        description="The field of the request that is to blame; left out if none is.",
+        description="The first field of the request that is to blame; left out if none is.",
         examples=["label"],
         json_schema_extra=_without_default,
     )
