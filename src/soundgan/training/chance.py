@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -62,9 +62,8 @@ class Pairs:
     """
 
     def __init__(self, seed: int, labels: np.ndarray) -> None:
-        self._seed, self._labels = seed, labels
         self._length = int(((np.bincount(labels) + 1) // 2).sum())  # pairs in a pass
-        self._pass = lru_cache(2)(self._paired)  # a batch may end one and begin another
+        self._pass = lru_cache(2)(partial(_paired, seed, labels))  # a batch may end one and begin another
 
     def __call__(self, seen: int, size: int) -> Tensor:
         """Indices of the batch after `seen` sounds seen, both even: (size,), rows 2k and 2k + 1 a pair."""
@@ -72,11 +71,12 @@ class Pairs:
         pairs = [self._pass(number)[place] for number, place in zip(numbers.tolist(), places, strict=True)]
         return torch.from_numpy(np.concatenate(pairs))
 
-    def _paired(self, number: int) -> np.ndarray:
-        """The pairs of a pass: (pairs, 2)."""
-        draw = np.random.default_rng((self._seed, number))
-        order = draw.permutation(len(self._labels))
-        order = order[np.argsort(self._labels[order], kind="stable")]
-        of_labels = np.split(order, np.flatnonzero(np.diff(self._labels[order])) + 1)
-        even = [np.append(of, of[:1]) if len(of) % 2 else of for of in of_labels]
-        return draw.permutation(np.concatenate(even).reshape(-1, 2))
+
+def _paired(seed: int, labels: np.ndarray, number: int) -> np.ndarray:
+    """The pairs of a pass: (pairs, 2)."""
+    draw = np.random.default_rng((seed, number))
+    order = draw.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    of_labels = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+    even = [np.append(of, of[:1]) if len(of) % 2 else of for of in of_labels]
+    return draw.permutation(np.concatenate(even).reshape(-1, 2))
