@@ -184,7 +184,7 @@ def test_sounds_are_whole_and_within_full_scale(which: str, request: pytest.Fixt
 
 def test_a_painting_too_loud_is_turned_down_as_a_whole(model: SoundGAN) -> None:
     loud = SoundGAN(
-        model.config.model_copy(update={"representation": model.representation.replaced(ceiling_db=120.0)}),
+        model.config.model_copy(update={"representation": model.representation.replaced(ceiling_db=200.0)}),
         model._mapping,
         model._generator,
     )

@@ -69,7 +69,7 @@ def test_overlapping_patches_are_added_up(nc: int) -> None:
     patches, x = Patches(SIZE, nc), torch.randn(2, SIZE, ROWS, COLUMNS)
     for weight in patches.parameters():
         torch.nn.init.normal_(weight)
-    expected = F.conv_transpose2d(x, patches.patches(), patches.bias, stride=PATCH, padding=PATCH // 2)
+    expected = F.conv_transpose2d(x, patches.patches(), patches.bias.flatten(), stride=PATCH, padding=PATCH // 2)
     torch.testing.assert_close(patches(x), expected, rtol=1e-4, atol=1e-4)
 
 

@@ -27,7 +27,7 @@ class Patches(nn.Module):
     def __init__(self, size: int, nc: int) -> None:
         super().__init__()
         self.rough = nn.Parameter(torch.zeros(size, nc, 2 * PATCH, 2 * PATCH))
-        self.bias = nn.Parameter(torch.zeros(nc))
+        self.bias = nn.Parameter(torch.zeros(nc, 1, 1))
         ones = torch.eye(4 * PATCH**2).view(-1, 2 * PATCH, 2 * PATCH)
         finished = seamless(ones * ramp()[:, None] * ramp())
         self.register_buffer("finish", finished.flatten(1), persistent=False)  # all that is linear: one product does it
@@ -65,7 +65,7 @@ class Patches(nn.Module):
         painted = squares.view(n, rows, columns, nc, PATCH, PATCH).permute(0, 3, 1, 4, 2, 5)
         painted = painted.reshape(n, nc, PATCH * rows, PATCH * columns)
         inside = slice(PATCH // 2, -PATCH // 2)
-        return painted[:, :, inside, inside].float() + self.bias[:, None, None]
+        return painted[:, :, inside, inside].float() + self.bias
 
 
 def ramp() -> Tensor:
