@@ -95,7 +95,7 @@ def test_original_image_size_stretches_the_sound(model_folder: Path, tmp_path: P
     assert picture_size(tmp_path / "a.png") == (64 * 4, 256 * 4)
 
 
-@pytest.mark.parametrize("ceiling", [-40.0, 60.0])
+@pytest.mark.parametrize("ceiling", [-40.0, 30.0])
 def test_a_resized_painting_is_as_loud_as_it_was(
     ceiling: float, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +103,7 @@ def test_a_resized_painting_is_as_loud_as_it_was(
     values = json.loads((copied / "config.json").read_text(encoding="utf-8"))
     values["representation"].update(ceiling_db=ceiling, floor_db=ceiling - 70)
     (copied / "config.json").write_text(json.dumps(values), encoding="utf-8")
-    monkeypatch.setattr(secrets, "randbelow", lambda _: 7)
+    monkeypatch.setattr(secrets, "randbelow", lambda _: 1)  # loudest in the middle
     rep = SoundGAN.load(copied).representation
     waves = []
     for name, size in (("as_it_is", None), ("same_size", rep.shape), ("wide", (rep.bands, 4 * rep.frames))):

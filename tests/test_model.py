@@ -184,14 +184,14 @@ def test_sounds_are_whole_and_within_full_scale(which: str, request: pytest.Fixt
 
 def test_a_painting_too_loud_is_turned_down_as_a_whole(model: SoundGAN) -> None:
     loud = SoundGAN(
-        model.config.model_copy(update={"representation": model.representation.replaced(ceiling_db=200.0)}),
+        model.config.model_copy(update={"representation": model.representation.replaced(ceiling_db=120.0)}),
         model._mapping,
         model._generator,
     )
-    sound, quiet = loud.generate(seed=2)[0], model.generate(seed=2)[0]
+    sound, quiet = loud.generate(seed=1)[0], model.generate(seed=1)[0]
     assert np.abs(sound.samples).max() == 1
     assert np.count_nonzero(np.abs(sound.samples) == 1) <= 2  # no flat tops
-    assert_same(quiet, model.generate(seed=2)[0])
+    assert_same(quiet, model.generate(seed=1)[0])
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
