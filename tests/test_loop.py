@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, count, pairwise, permutations
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,7 +36,7 @@ from soundgan.training.objective import logits_of
 from soundgan.training.page import REPORT
 from soundgan.training.players import Painter, Players, new_players
 from soundgan.training.run import run
-from soundgan.training.snapshot import save_snapshot
+from soundgan.training.snapshot import REAL, real_paintings, save_snapshot
 
 
 @pytest.fixture(autouse=True)
@@ -434,3 +435,10 @@ def test_training_in_another_thread_leaves_signals_alone(
     thread.start()
     thread.join()
     assert outcomes[0].clock.seen == 8
+
+
+def test_rows_without_labels_show_other_recordings(tiny_dataset: Dataset) -> None:
+    plain = replace(tiny_dataset, label_names=(), labels=np.zeros_like(tiny_dataset.labels))
+    rows = [real_paintings(plain, 0, row) for row in (0, 1, 0)]
+    assert all(len(row) == REAL for row in rows)
+    assert np.array_equal(rows[0], rows[2]) and not np.array_equal(rows[0], rows[1])

@@ -23,7 +23,7 @@ def write_card(folder: Path, config: ModelConfig, dataset: Dataset | None = None
     samples.mkdir(exist_ok=True)
     sheet = []
     for row, label in enumerate(chosen_rows(len(config.labels))):
-        real = real_paintings(dataset, label) if dataset is not None else []
+        real = real_paintings(dataset, label, row) if dataset is not None else []
         name = config.labels[label] if config.labels else None
         made = model.generate(MADE, label=name, seed=1000 * row)
         sheet.append([*real, *(sound.painting for sound in made)])

@@ -31,9 +31,9 @@ def save_snapshot(
     device = next(generator.parameters()).device
     chance = Chance(settings.seed, 0, device)
     sheet, first = [], []
-    for label in labels:
+    for row, label in enumerate(labels):
         made = painter.paint(generator, torch.full((MADE,), label, device=device), chance)[:, :1].cpu().numpy()
-        sheet.append([*real_paintings(dataset, label), *made])
+        sheet.append([*real_paintings(dataset, label, row), *made])
         first.append(made[0])
 
     sounds = folder / f"{seen:09d}"
@@ -51,8 +51,8 @@ def chosen_rows(labels: int) -> list[int]:
     return np.linspace(0, labels - 1, min(labels, MOST_ROWS)).astype(int).tolist()
 
 
-def real_paintings(dataset: Dataset, label: int) -> list[Painting]:
-    """The same few real paintings of a label every time."""
+def real_paintings(dataset: Dataset, label: int, row: int) -> list[Painting]:
+    """A few real paintings of a label for a row, the same ones every time; others in another row."""
     positions = np.flatnonzero(np.asarray(dataset.labels) == label)
-    chosen = np.random.default_rng(0).choice(positions, min(REAL, len(positions)), replace=False)
+    chosen = np.random.default_rng(row).choice(positions, min(REAL, len(positions)), replace=False)
     return [dataset.paintings[i] for i in chosen]
