@@ -249,8 +249,8 @@ def _about(made: Sounds, real: Real, *, many: bool) -> list[str]:
     if len(real.test) < FEW:
         notes.append(
             f"Only {len(real.test)} real sounds to test with: distances and overlaps say little, and flatter. "
-            + ("Those beside all training sounds say more; " if many else "")
-            + "keep more files from the training."
+            + ("Those beside all training sounds say more; keep " if many else "Keep ")
+            + "more files from the training."
         )
     if len(made) > (size := min(len(made), len(real.training), len(real.test))):
         notes.append(
