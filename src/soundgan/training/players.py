@@ -109,15 +109,13 @@ class Painter:
         """So many latents z (count, nz)."""
         return chance.normal(count, self._nz)
 
-    def paint(
-        self, generator: nn.Module, labels: Tensor, chance: Chance, *, z: Tensor | None = None, one_grain: bool = False
-    ) -> Tensor:
-        """Paintings (n, nc, bands, frames) of labels (n,), from new latents unless `z` (n, nz) is given.
+    def paint(self, generator: nn.Module, labels: Tensor, chance: Chance, *, one_grain: bool = False) -> Tensor:
+        """Paintings (n, nc, bands, frames) of labels (n,), from new latents.
 
         With `one_grain`, the same grain lies on all.
         """
-        z = self.latents(len(labels), chance) if z is None else z
-        return self.paint_mapped(generator, generator.mapping(z, labels), chance, one_grain=one_grain)  # type: ignore[operator]
+        w = generator.mapping(self.latents(len(labels), chance), labels)  # type: ignore[operator]
+        return self.paint_mapped(generator, w, chance, one_grain=one_grain)
 
     def paint_mapped(self, generator: nn.Module, w: Tensor, chance: Chance, *, one_grain: bool = False) -> Tensor:
         """The same from mapped latents w (n, …)."""

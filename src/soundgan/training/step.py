@@ -103,13 +103,13 @@ class Step:
 
     def _shown(self, real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
         """What the Discriminator sees of real and of made paintings, which are changed together: that is quicker."""
-        sounds, chance, shape = torch.cat([real, made]), self._chance, real.shape
+        sounds, chance = torch.cat([real, made]), self._chance
         if self._settings.augment != 0:
             sounds = augment(sounds, self.strength, _of_both(lambda: chance.uniform(len(real), DRAWN)))
         if self._noisy:
-            sounds = sounds + self._noise * _of_both(lambda: chance.normal(*shape))
-        real, made = sounds.chunk(2)
-        return real.detach(), made
+            sounds = sounds + self._noise * _of_both(lambda: chance.normal(*real.shape))
+        shown_real, shown_made = sounds.chunk(2)
+        return shown_real.detach(), shown_made
 
     def _learn(self) -> Told:
         settings, players, painter, supervision = self._settings, self._players, self._painter, self._supervision
