@@ -193,7 +193,6 @@ def one_pace(name: str, found: dict[str, Any]) -> str:
     ran = wrapped(
         f"{found['machine']}; {found['device']}, {found['threads']} threads, {found['precision']}. Paintings of "
         f"{shape}, size {found['size']}, batches of {found['batch_size']}, {found['steps']} steps a round."
-        + (f" {found['note']}" if "note" in found else "")
     )
     work = wrapped(
         f"A step is {found['flops'] / 1e9:.1f} GFLOP, so that the loop computes {told['flops a second'] / 1e9:.0f} "
