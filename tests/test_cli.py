@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -155,6 +156,13 @@ def test_generate_writes_every_format_and_about_tells_where_it_comes_from(tmp_pa
     assert "1.024 s, 8000 Hz" in told and "model=digits" in told and "seed=5" in told
 
 
+def test_about_goes_on_after_a_file_that_is_no_sound(sounds_folder: Path) -> None:
+    sound, none = sounds_folder / "tone" / "7.wav", ROOT / "main.py"
+    done = soundgan("about", none, sound, cwd=sounds_folder)
+    assert done.returncode == 2 and done.stdout.startswith(f"{sound}: ")
+    assert done.stderr.startswith("soundgan: ") and done.stderr.count("\n") == 1 and "main.py" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -227,8 +235,14 @@ def test_inspect_leaves_out_what_is_excluded(sounds_folder: Path) -> None:
     told = CliRunner().invoke(app, arguments)
     assert told.exit_code == 0
     assert "excluded" in told.stdout and "kick/0.wav" in told.stdout and "tone/7.wav" in told.stdout
-    assert "by kick/*, */7.wav" in told.stdout
-    assert "excluded" not in CliRunner().invoke(app, arguments[:2]).stdout
+    assert "kick/0.wav: by kick/*\n" in told.stdout and "tone/7.wav: by */7.wav\n" in told.stdout
+    assert "excluded" not in CliRunner().invoke(app, arguments[:2]).stdout.lower()
+
+
+def test_inspect_names_a_pattern_that_excludes_nothing(sounds_folder: Path) -> None:
+    told = CliRunner().invoke(app, ["inspect", str(sounds_folder), "--exclude", "*/7.wav", "--exclude", "7.wav"])
+    assert told.exit_code == 0
+    assert re.search(r"^Excluded +nothing by 7\.wav: no file fits$", told.stdout, re.MULTILINE)
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path) -> None:

@@ -100,6 +100,17 @@ def test_excluded_files_are_left_out_by_name_and_belong_to_the_key(labelled: Pat
     assert len(whole) == 10 and len(part) == 8 and whole.digest != part.digest
 
 
+def test_a_pattern_that_excludes_nothing_is_told_also_where_the_cache_serves(labelled: Path, tmp_path: Path) -> None:
+    told = {}
+    for exclude in ((), ("1.*",), ("k*/0.*", "[x"), ("1.*",)):
+        found = survey.survey(labelled, Settings(exclude=exclude))
+        assert found.idle == [pattern for pattern in exclude if pattern != "k*/0.*"]
+        told[exclude] = dataset.prepare(labelled, Settings(exclude=exclude), tmp_path / "cache").report
+    assert "Excluded" not in told[()]
+    assert "nothing by 1.*: no file fits" in told[("1.*",)]
+    assert "nothing by [x: no file fits" in told[("k*/0.*", "[x")]
+
+
 def test_a_folder_of_notes_does_not_make_labels(flat: Path) -> None:
     (flat / "notes").mkdir()
     (flat / "notes" / "a.txt").write_text("recorded on a Tuesday")

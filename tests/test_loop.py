@@ -281,6 +281,16 @@ def test_progress_is_reported_up_to_the_end(
     assert reports[3].sounds_per_second == pytest.approx(4)
 
 
+def test_quick_steps_are_reported_now_and_then_and_at_the_end(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, ticking: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "REPORT_EVERY", 3)
+    reports: list[loop.Progress] = []
+    train(tiny_dataset, tiny_settings(sounds=32), tmp_path, reports.append)
+    assert [report.seen for report in reports] == [4, 16, 28, 32]
+    assert reports[-1].done == 1
+
+
 def test_checkpoints_come_as_often_as_asked_with_grid_and_sounds(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, ticking: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

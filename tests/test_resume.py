@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -264,8 +265,8 @@ def test_a_run_is_not_resumed_with_other_settings(
     before = getattr(tiny_settings(), key)
     with pytest.raises(TrainingError) as caught:
         train(tiny_dataset, tiny_settings(sounds=16, **{key: value}), started)
-    assert f"{key} = {before}" in str(caught.value)
-    assert str(value) in str(caught.value)
+    was, now = (value if isinstance(value, str) else json.dumps(value) for value in (before, value))
+    assert f"{key} = {was}, now it is {now};" in str(caught.value)
     assert str(started / NAME) in str(caught.value)
     assert "saveroot" in str(caught.value)
     assert (started / NAME).read_bytes() == good
@@ -277,6 +278,14 @@ def test_a_run_is_not_resumed_on_other_sounds(
 ) -> None:
     with pytest.raises(TrainingError, match=r"other sounds.*saveroot"):
         train(replace(tiny_dataset, digest="other"), tiny_settings(sounds=16), started)
+
+
+def test_other_sounds_are_told_with_the_patterns_that_leave_out_others(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
+) -> None:
+    now = tiny_settings(sounds=16, exclude=("*5.wav",))
+    with pytest.raises(TrainingError, match=r"other sounds \(exclude = \[\], now it is \[\"\*5\.wav\"\]\);"):
+        train(replace(tiny_dataset, digest="other"), now, started)
 
 
 def test_another_representation_is_told_by_its_setting(

@@ -101,7 +101,7 @@ def _key(folder: Path, settings: Settings) -> str:
     # These change no painting, but the report.
     for item in found.left_out:
         digest.update(os.fsencode(item.path.relative_to(folder)) + f"\0{item.reason}\0".encode())
-    digest.update(str(found.hidden).encode())
+    digest.update("\0".join((str(found.hidden), *found.idle)).encode())
     return digest.hexdigest()
 
 

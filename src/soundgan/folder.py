@@ -40,11 +40,15 @@ class LeftOut(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What lies in a folder, before any file is opened, in an order that does not depend on the machine."""
+    """What lies in a folder, before any file is opened, in an order that does not depend on the machine.
+
+    `idle` are the patterns of files to leave out that no audio file fits.
+    """
 
     candidates: list[Candidate]
     left_out: list[LeftOut]
     hidden: int
+    idle: list[str]
 
 
 def check_folder(folder: Path) -> None:
@@ -68,7 +72,7 @@ def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
     check_folder(folder)
     candidates: list[Candidate] = []
     left_out: list[LeftOut] = []
-    hidden = 0
+    hidden, busy = 0, set[str]()
     entered: dict[tuple[int, int], Path] = {}
     # Links wait until all real folders are known, so that a folder goes by its own name and not by that of a link.
     waiting, links = deque([folder]), deque[Path]()
@@ -102,8 +106,9 @@ def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
                 left_out.append(LeftOut(path, "not audio", "not a regular file"))
             elif path.suffix.lower() not in AUDIO_SUFFIXES:
                 left_out.append(LeftOut(path, "not audio"))
-            elif excluded(path, folder, exclude):
-                left_out.append(LeftOut(path, "excluded", f"by {', '.join(exclude)}"))
+            elif by := fitting(path, folder, exclude):
+                busy.update(by)
+                left_out.append(LeftOut(path, "excluded", f"by {', '.join(by)}"))
             else:
                 candidates.append(Candidate(path, status.st_size, status.st_mtime_ns))
     loose = [candidate for candidate in candidates if candidate.path.parent == folder]
@@ -119,12 +124,13 @@ def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
             candidates.remove(candidate)
     candidates.sort(key=lambda candidate: candidate.path.relative_to(folder).as_posix())
     left_out.sort(key=lambda item: item.path.as_posix())
-    return Found(candidates, left_out, hidden)
+    return Found(candidates, left_out, hidden, [pattern for pattern in exclude if pattern not in busy])
 
 
-def excluded(path: Path, folder: Path, patterns: Sequence[str]) -> bool:
-    """Whether the name of a file in `folder`, with its sub-folders, matches one of the patterns."""
-    return any(fnmatchcase(path.relative_to(folder).as_posix(), pattern) for pattern in patterns)
+def fitting(path: Path, folder: Path, patterns: Sequence[str]) -> list[str]:
+    """Those of the patterns that the name of a file in `folder`, with its sub-folders, fits."""
+    name = path.relative_to(folder).as_posix()
+    return [pattern for pattern in patterns if fnmatchcase(name, pattern)]
 
 
 def relative_name(path: Path, folder: Path) -> str:

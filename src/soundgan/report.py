@@ -72,6 +72,8 @@ def _summary(survey: Survey) -> list[tuple[str, str]]:
         rest = f" ({lost:.2f} s not used; slicing uses it)" if longer else ""
         rows.append(("Cut", f"{len(longer)} to their first {rep.duration:.2f} s{rest}"))
     rows.append(("Left out", f"{len(survey.left_out)} (listed below)" if survey.left_out else "nothing"))
+    if survey.idle:
+        rows.append(("Excluded", f"nothing by {', '.join(map(shown, survey.idle))}: no file fits"))
     if survey.hidden:
         rows.append(("Ignored", f"{survey.hidden} hidden, with a dot before the name"))
     return rows

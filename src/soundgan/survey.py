@@ -67,6 +67,7 @@ class Survey:
     files: list[Recording]
     left_out: list[LeftOut]
     hidden: int
+    idle: list[str]  # patterns to leave out that no file fits
     representation: Representation
     sliced: bool
     fitted: bool  # the duration follows from the recordings
@@ -140,7 +141,7 @@ def survey(folder: Path, settings: Settings, progress: Progress | None = None) -
                 files.append(recording)
     fitted = settings.duration is None and settings.image_size is None
     left_out.sort(key=lambda item: item.path.as_posix())
-    return Survey(folder, files, left_out, found.hidden, representation, settings.slice, fitted)
+    return Survey(folder, files, left_out, found.hidden, found.idle, representation, settings.slice, fitted)
 
 
 def blocks(slices: Iterable[int], representation: Representation) -> Iterator[list[int]]:

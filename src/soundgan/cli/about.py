@@ -7,13 +7,21 @@ from typing import Annotated
 
 import typer
 
+from soundgan.cli.each import show_each
+
 
 def about(files: Annotated[list[Path], typer.Argument(help="Sound files.")]) -> None:
-    """Print duration, sample rate and tags of sound files; a generated one tells its model, label and seed."""
+    """Print duration, sample rate and tags of sound files; a generated one tells its model, label and seed.
+
+    The exit status is 2 if one of them is no sound file.
+    """
+    show_each(files, _show)
+
+
+def _show(file: Path) -> None:
     from soundgan import audio
 
-    for file in files:
-        info = audio.probe(file)
-        typer.echo(f"{file}: {info.seconds:.3f} s, {info.sample_rate} Hz, {info.channels} channel(s)")
-        for name, text in audio.read_tags(file).items():
-            typer.echo(f"  {name}: {text}")
+    info, tags = audio.probe(file), audio.read_tags(file)
+    typer.echo(f"{file}: {info.seconds:.3f} s, {info.sample_rate} Hz, {info.channels} channel(s)")
+    for name, text in tags.items():
+        typer.echo(f"  {name}: {text}")

@@ -18,7 +18,7 @@ from soundgan.dataset import PEAK_DB
 from soundgan.decoding import shown
 from soundgan.errors import AudioError, DataError
 from soundgan.evaluation.logmel import fitted
-from soundgan.folder import LeftOut, excluded, relative_name, walk
+from soundgan.folder import LeftOut, fitting, relative_name, walk
 from soundgan.survey import FEWEST_SOUNDS, SILENCE_DB, in_order, quiet
 
 Floats = NDArray[np.float32]
@@ -150,11 +150,11 @@ def real_sounds(
     paths = [candidate.path for candidate in found.candidates]
     labelled = any(path.parent != folder for path in paths)
     labels = [path.relative_to(folder).parts[0] if labelled else "" for path in paths]
-    test = {i for i, path in enumerate(paths) if excluded(path, folder, test_patterns)}
+    test = {i for i, path in enumerate(paths) if fitting(path, folder, test_patterns)}
     if named and not test:
         told = f"no sound in it fits the test pattern {' '.join(test_patterns)}"
         raise DataError(f"{shown(folder)}: {told}; patterns are matched with sub-folder/name, as in */*_test.wav")
-    unseen = bool(test) and (untrained is None or all(excluded(paths[i], folder, untrained) for i in test))
+    unseen = bool(test) and (untrained is None or all(fitting(paths[i], folder, untrained) for i in test))
     if not test:
         test = set(spread(labels, len(paths) // 2, seed).tolist())
     order = sorted(range(len(paths)), key=lambda i: (i in test, i))  # of two equal ones, that of the training stays

@@ -6,6 +6,7 @@ that was not.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -33,6 +34,7 @@ from soundgan.training.stopping import stop_signal
 from soundgan.training.world import ALONE, World
 
 LOG_EVERY = 25  # steps
+REPORT_EVERY = 1.0  # s
 
 
 class Progress(NamedTuple):
@@ -45,7 +47,6 @@ class Progress(NamedTuple):
     done: float
     sounds_per_second: float
     seconds_left: float
-    losses: dict[str, float]
     check: Check | None
 
 
@@ -76,7 +77,7 @@ def train(
         dataset: prepared paintings and labels.
         settings: networks, game and budget (`minutes`, `sounds` or `num_epochs`, whichever comes first).
         folder: where checkpoint, log and snapshots go; made if missing.
-        report: called every few steps.
+        report: called after the first step, and then every second or so.
         announce: called with what training runs on, before it starts, and with what should be known as it goes.
         world: the processes that train together, each with its share of every batch; the first writes and reports.
 
@@ -127,7 +128,7 @@ def train(
     examiner = Examiner(dataset, settings, painter) if world.first else None
     best = Best(folder, anew=clock.seen == 0) if world.first else None
     started, seconds_before, seen_before = time.monotonic(), clock.seconds, clock.seen
-    last_snapshot, check, warned = started, best.check if best else None, False
+    last_snapshot, last_report, check, warned = started, -math.inf, best.check if best else None, False
 
     def examine() -> None:
         nonlocal check, warned
@@ -173,14 +174,15 @@ def train(
             now = time.monotonic()
             clock.seconds = seconds_before + now - started
 
+            speed = (clock.seen - seen_before) / (now - started)
             if losses is not None:
                 check_finite(losses, clock)
-                speed = (clock.seen - seen_before) / (now - started)
                 adapting = {"augment": float(step.strength), "variety": clock.variety}
                 if log is not None:
                     log.write(clock, {**losses, **adapting, "sounds_per_second": speed})
-                    left = budget.seconds_left(clock, speed)
-                    report(Progress(clock.seen, budget.done(clock), speed, left, losses, check))
+            if world.first and (now - last_report >= REPORT_EVERY or budget.spent(clock)):
+                report(Progress(clock.seen, budget.done(clock), speed, budget.seconds_left(clock, speed), check))
+                last_report = now
             if world.first and now - last_snapshot > 60 * settings.snapshot_minutes:
                 save()
                 last_snapshot = time.monotonic()

@@ -101,9 +101,7 @@ def _name(folder: Path) -> str:
 
 def _head(folder: Path, lines: Lines) -> str:
     last = lines[-1] if lines else {"seen": 0, "seconds": 0.0}
-    told = (
-        f"{last['seen']:,} sounds seen in {last['seconds'] / 60:.0f} minutes. Load this page again to see the latest."
-    )
+    told = f"{last['seen']:,} sounds seen in {last['seconds'] / 60:.1f} min. Load this page again to see the latest."
     return f'<p class="eyebrow">SoundGAN · training</p>\n<h1>{escape(_name(folder))}</h1>\n<p>{told}</p>'
 
 

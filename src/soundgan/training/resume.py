@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,16 @@ def read_before(checkpoint: Path, now: dict[str, Any]) -> dict[str, Any]:
         # A setting that the checkpoint does not know yet had what is now its default.
         before, after = was["settings"].get(key, Settings.model_fields[key].default), now["settings"][key]
         if before != after:
-            raise TrainingError(f"{checkpoint}: was trained with {key} = {before}, now it is {after}; {way_out}")
+            told = f"was trained with {key} = {_written(before)}, now it is {_written(after)}"
+            raise TrainingError(f"{checkpoint}: {told}; {way_out}")
     # Afterwards, because a setting that changes the paintings is better told by its name.
     if was["data"] != now["data"]:
-        raise TrainingError(f"{checkpoint}: was trained on other sounds; {way_out}")
+        then, asked = (_written(values["settings"].get("exclude", [])) for values in (was, now))
+        told = "was trained on other sounds" + (f" (exclude = {then}, now it is {asked})" if then != asked else "")
+        raise TrainingError(f"{checkpoint}: {told}; {way_out}")
     return was
+
+
+def _written(value: object) -> str:
+    """As a settings file has it."""
+    return value if isinstance(value, str) else json.dumps(value)

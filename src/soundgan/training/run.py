@@ -63,7 +63,7 @@ def run(
         reading: called with (done, all) while sounds are read.
         prepared: called with the report on the data before training starts.
         announce: called with what training runs on.
-        stepped: called every few steps.
+        stepped: called after the first step, and then every second or so.
 
     Raises:
         SoundGANError: the data, the settings or the checkpoint do not allow it, or training went wrong.
@@ -85,6 +85,7 @@ def run(
             prepared(dataset.report)
         outcome = train(dataset, settings, folder / TRAINING, stepped, announce, world)
         if world.first:
+            announce("Writing the model")
             about = dataset.representation, dataset.label_names, outcome.clock, outcome.machine, outcome.best
             config = export(outcome.generator, _describe(folder, settings, outcome.generator, *about), folder)
             write_card(folder, config, dataset)
