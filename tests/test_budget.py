@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from soundgan.settings import Settings
 from soundgan.training.budget import DEFAULT_MINUTES, LEAST_SOUNDS, Budget
+from soundgan.training.chance import Pairs, sounds_in_a_pass
 from soundgan.training.checkpoint import Clock
 from soundgan.training.quality import due
 
@@ -39,6 +41,13 @@ def test_the_share_that_is_spent_is_that_of_what_ends_first(
 ) -> None:
     assert budget(**changes).done(clock) == pytest.approx(done)
     assert budget(**changes).spent(clock) == (done == 1)
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=60))
+def test_a_pass_shows_every_recording(labels: list[int]) -> None:
+    size = sounds_in_a_pass(np.array(labels))
+    assert len(labels) <= size <= len(labels) + len(set(labels))
+    assert set(Pairs(0, np.array(labels))(0, size).tolist()) == set(range(len(labels)))
 
 
 def test_what_is_left_follows_from_the_speed() -> None:

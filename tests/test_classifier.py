@@ -83,6 +83,16 @@ def test_files_and_their_waves_are_heard_alike(trained: Classifier, fresh: tuple
     np.testing.assert_allclose(trained.predict(waves)[1], trained.predict(fresh[0])[1], atol=1e-6)
 
 
+def test_a_file_is_heard_as_far_as_it_is_needed(trained: Classifier, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 20 * RATE)
+    soundfile.write(tmp_path / "long.flac", noise, RATE)
+    whole = (tmp_path / "long.flac").read_bytes()
+    (tmp_path / "damaged.flac").write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    files = [tmp_path / "long.flac", tmp_path / "damaged.flac"]
+    first, second = trained.predict(files)[1]
+    np.testing.assert_array_equal(first, second)
+
+
 def test_same_seed_same_classifier_and_another_seed_another(
     trained: Classifier, sounds: tuple[list[Path], list[str]], fresh: tuple[list[Path], list[str]]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 from collections import Counter
@@ -363,6 +364,20 @@ def test_slices_and_what_is_left_behind_them_make_the_whole_recording(seconds: f
     padding = count * duration + unused - seconds
     assert count >= 1 and 0 <= unused < duration / 2
     assert padding == pytest.approx(0, abs=1e-6) or (unused == 0 and (0 < padding <= duration / 2 or count == 1))
+
+
+def test_sounds_far_above_the_ceiling_are_told(tmp_path: Path) -> None:
+    folder, settings = tmp_path / "in", Settings(level="none", duration=0.25)
+    for number in range(250):
+        put(folder / f"{number}.wav", tone(400 + number, 0.05, amplitude=0.005))
+    assert "Limited" not in dataset.prepare(folder, settings, tmp_path / "cache").report
+    for number in range(2):
+        put(folder / f"loud{number}.wav", tone(500 + number, 0.05))
+    limited = dataset.prepare(folder, settings, tmp_path / "cache")
+    found = re.search(r"Limited +(\d+) louder than the ceiling of (-\d+) dB, by up to (\d+) dB", limited.report)
+    assert found and (int(found[1]), int(found[2])) == (2, limited.representation.ceiling_db)
+    assert int(found[3]) == pytest.approx(40, abs=1.5), "0.5 beside 0.005"
+    assert (limited.paintings == 1).any(axis=(1, 2, 3)).nonzero()[0].tolist() == [250, 251]
 
 
 @pytest.mark.parametrize("level", ["peak", "rms", "none"])

@@ -161,7 +161,7 @@ def test_folders_that_cannot_be_judged_are_refused(data: Path, tmp_path: Path) -
         real_sounds(fill(tmp_path / "few", each=3, seed=0), RATE, SECONDS)
     with pytest.raises(DataError, match=r"\*\.flac leaves 0 sounds for the training"):
         real_sounds(data, RATE, SECONDS, test_patterns=["*.flac"])
-    with pytest.raises(DataError, match="no WAV"):
+    with pytest.raises(DataError, match="no sound files"):
         (tmp_path / "empty").mkdir()
         generated_sounds(tmp_path / "empty", RATE, SECONDS, [])
 
@@ -176,6 +176,17 @@ def test_the_label_of_a_generated_sound_is_its_folder_or_begins_its_name(tmp_pat
     }  # fmt: skip
     with pytest.raises(DataError, match=r"dog\.wav: neither"):
         generated_sounds(tmp_path, RATE, SECONDS, ["cat"])
+
+
+def test_generated_sounds_may_have_any_format_and_hidden_files_are_none(tmp_path: Path) -> None:
+    names = {"dog_0.wav": "WAV", "dog_1.FLAC": "FLAC", "dog_2.mp3": "MP3", "dog_3.aiff": "AIFF", "dog_4.oga": "OGG"}
+    for name, kind in names.items():
+        soundfile.write(tmp_path / name, tone(np.random.default_rng(0)), RATE, format=kind)
+    for name in ("._dog_5.wav", ".cache/dog_6.wav", "dog_7.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no sound")
+    found = generated_sounds(tmp_path, RATE, SECONDS, ["dog"])
+    assert found.names == [*names] and len(found.waves) == 5
 
 
 # The judgement itself.
@@ -310,6 +321,18 @@ def test_what_cannot_be_evaluated_is_told(player: SoundGAN, data: Path, tmp_path
         evaluate(player, data, n=1)
     with pytest.raises(ModelError, match="seed = -1"):
         evaluate(player, data, seed=-1)
+    with pytest.raises(ModelError, match="seed = -1"):
+        evaluate_sounds(data, data, seed=-1)
+
+
+def test_a_label_that_the_classifier_never_learnt_counts_as_not_heard(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the classifier needs the extra `train`")
+    data, made = fill(tmp_path / "data", each=10, seed=0), fill(tmp_path / "made", each=4, seed=9, suffix=".wav")
+    for folder, name in ((data, "new_00.flac"), (data, "new_01.flac"), (made, "new_00.wav"), (made, "new_01.wav")):
+        (folder / "new").mkdir(exist_ok=True)
+        soundfile.write(folder / "new" / name, tone(np.random.default_rng(len(name) + int(name[5]))), RATE)
+    found = evaluate_sounds(made, data, test_pattern="*_0[0-2].*")
+    assert value(found.judgement, "accuracy") == pytest.approx(8 / 10)
 
 
 def test_a_folder_of_sounds_is_heard_and_only_a_classifier_of_the_same_files_is_trusted(

@@ -111,7 +111,7 @@ def test_a_player_holds_the_sound_itself_and_its_picture() -> None:
 
 
 def test_confusions_count_every_sound_and_shares_their_right_ones() -> None:
-    heard = Hearing(["a", "b", "c"], np.eye(3, dtype=np.float32), np.array([[3, 1, 0], [0, 0, 0], [2, 0, 2]]))
+    heard = Hearing(["a", "b", "c"], np.eye(3, dtype=np.float32), np.array([[3, 1, 0], [0, 0, 0], [2, 0, 2]]), 8)
     assert heard.right == 5 and heard.shares == {"a": 0.75, "c": 0.5}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -45,6 +46,15 @@ def test_the_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"second" and os.listdir(tmp_path) == ["a.wav"]
 
 
+def test_a_disk_error_has_the_name_of_the_file_and_that_of_another_file_keeps_its_own(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as caught, replacing(tmp_path / "a.bin"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "a.bin")
+    with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "a.bin"):
+        (tmp_path / "other").read_bytes()
+    assert caught.value.filename == str(tmp_path / "other")
+
+
 def test_the_content_is_on_disk_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     sync, rename = os.fsync, os.replace
@@ -56,8 +66,9 @@ def test_the_content_is_on_disk_before_the_rename(tmp_path: Path, monkeypatch: p
 
 def test_a_failing_rename_leaves_no_temporary(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
-    with pytest.raises(OSError):
+    with pytest.raises(IsADirectoryError) as caught:
         write_text(tmp_path / "taken", "a")
+    assert caught.value.filename == str(tmp_path / "taken"), "people do not know the temporary file"
     assert os.listdir(tmp_path) == ["taken"]
 
 

@@ -16,16 +16,19 @@ import torch
 from conftest import TinySettings
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_folder import NAME, assert_same_best, assert_same_bits, clock_of, log_of, tensors
 
 from soundgan.dataset import Dataset, prepare
 from soundgan.errors import TrainingError
+from soundgan.model import SoundGAN
 from soundgan.training import augment, loop, quality, step
 from soundgan.training.best import BEST, read_check
 from soundgan.training.chance import Pairs
 from soundgan.training.loop import train
 from soundgan.training.page import REPORT
 from soundgan.training.quality import Check
+from soundgan.training.run import TRAINING, export_checkpoint
 from soundgan.training.snapshot import save_snapshot
 
 # Instance noise takes part in what has to be reproduced.
@@ -214,7 +217,7 @@ def test_a_second_signal_interrupts_at_once(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
-    at_sounds(monkeypatch, 8, lambda: [signal.raise_signal(signal.SIGINT) for _ in range(2)])
+    at_sounds(monkeypatch, 4, lambda: [signal.raise_signal(signal.SIGINT) for _ in range(2)])
     with pytest.raises(KeyboardInterrupt):
         train(tiny_dataset, tiny_settings(), tmp_path)
     assert signal.getsignal(signal.SIGINT) == before
@@ -232,6 +235,40 @@ def nan_from(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
     monkeypatch.setattr(step, "discriminator_loss", broken)
 
 
+def test_the_best_generator_has_a_checkpoint_before_the_first_snapshot(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, folder = tiny_settings(**NOISY, saveroot=str(tmp_path / "model")), tmp_path / "model" / TRAINING
+    with monkeypatch.context() as patch:
+        nan_from(patch, 4)
+        with pytest.raises(TrainingError, match=r"diverged.*soundgan export"):
+            train(tiny_dataset, settings, folder)
+    best = read_check(folder / BEST)
+    assert best.seen <= clock_of(folder).seen
+    export_checkpoint(tmp_path / "model")
+    assert SoundGAN.load(tmp_path / "model").config.training["sounds_seen"] == clock_of(folder).seen
+
+
+def test_what_an_older_training_showed_is_gone_when_one_starts_anew(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "save_snapshot", save_snapshot)
+    for sounds in (16, 8):
+        train(tiny_dataset, tiny_settings(sounds=sounds), tmp_path)
+        (tmp_path / NAME).unlink()
+    assert [path.name for path in (tmp_path / "snapshots").glob("*.png")] == ["000000008.png"]
+
+
+def test_tensorboard_keeps_what_the_log_keeps(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    for sounds in (16, 24):
+        train(tiny_dataset, tiny_settings(sounds=sounds), tmp_path)
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    logged = [line["seen"] for line in log_of(tmp_path) if "loss_D" in line]
+    assert [event.step for event in board.Scalars("loss_D")] == logged == list(range(4, 28, 4))
+
+
 @pytest.mark.parametrize("log_every", [1, 25])
 def test_divergence_stops_and_the_last_good_checkpoint_goes_on(
     log_every: int,
@@ -242,16 +279,18 @@ def test_divergence_stops_and_the_last_good_checkpoint_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     train(tiny_dataset, tiny_settings(**NOISY, sounds=24), tmp_path)
-    good = (tmp_path / NAME).read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(loop, "LOG_EVERY", log_every)
         nan_from(patch, 3)
         with pytest.raises(TrainingError, match=r"diverged.*lr_G and lr_D.*penalty"):
             train(tiny_dataset, tiny_settings(**NOISY), tmp_path)
-    assert (tmp_path / NAME).read_bytes() == good
+    kept = clock_of(tmp_path).seen
+    assert kept in (24, 28), "28 if the check there found the best"
+    assert all(value.isfinite().all() for value in tensors(tmp_path).values())
     train(tiny_dataset, tiny_settings(**NOISY), tmp_path)
     assert_same_bits(tmp_path, uninterrupted)
-    assert [line["seen"] for line in log_of(tmp_path)] == list(range(4, 68, 4))
+    logged = [seen for seen in range(4, 68, 4) if log_every == 1 or not 24 < seen <= kept]
+    assert [line["seen"] for line in log_of(tmp_path)] == logged
 
 
 @pytest.mark.parametrize(

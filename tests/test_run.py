@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from soundgan.errors import DataError, ModelError, TrainingError, one_line
 from soundgan.model import SoundGAN
 from soundgan.settings import Settings
 from soundgan.training.dcgan import DCGANGenerator
+from soundgan.training.page import REPORT
 from soundgan.training.run import TRAINING, import_legacy, run
 
 
@@ -31,6 +33,22 @@ def test_a_second_training_in_the_same_folder_is_refused(tiny_settings: TinySett
 def test_a_saveroot_that_cannot_name_a_model_is_told_before_training(tiny_settings: TinySettings) -> None:
     with pytest.raises(TrainingError, match=r"^/: the model is named by its last part"):
         run(tiny_settings(saveroot="/"))
+
+
+def test_a_model_without_its_training_is_not_overwritten(tiny_settings: TinySettings, tmp_path: Path) -> None:
+    settings = tiny_settings(saveroot=str(tmp_path / "model"))
+    run(settings)
+    shutil.rmtree(tmp_path / "model" / TRAINING)
+    before = {path: path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file()}
+    with pytest.raises(TrainingError, match=r"model: already holds a model, and no training/.*another folder"):
+        run(settings)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file()}
+
+
+def test_a_run_tells_what_its_report_remarks(tiny_settings: TinySettings, tmp_path: Path) -> None:
+    result = run(tiny_settings(saveroot=str(tmp_path / "model")))
+    report = (tmp_path / "model" / TRAINING / REPORT).read_text(encoding="utf-8")
+    assert result.remarks and all(escape(remark) in report for remark in result.remarks)
 
 
 def test_nothing_is_made_for_recordings_that_are_not_there(tiny_settings: TinySettings, tmp_path: Path) -> None:

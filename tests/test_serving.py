@@ -110,6 +110,11 @@ def test_the_classic_front_door(tmp_path: Path) -> None:
     assert (tmp_path / "x.wav").stat().st_size > 10_000
 
 
+def test_loopback_is_told_by_the_address_not_by_its_spelling(tmp_path: Path) -> None:
+    with served(["-m", "soundgan", "serve", "digits", "--host", "127.1"], tmp_path) as (address, _):
+        assert status(f"{address}/v1/models", Host="evil.example") == 421
+
+
 def test_the_classic_front_door_heeds_its_settings(model_folder: Path, tmp_path: Path) -> None:
     values = {**json.loads((ROOT / "gan_config.json").read_bytes()), "saveroot": str(model_folder)}
     (tmp_path / "gan_config.json").write_text(json.dumps({**values, "original_image_size": [256, 64]}))

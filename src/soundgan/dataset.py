@@ -25,6 +25,7 @@ from soundgan.survey import Progress, Recording, Survey, blocks, in_order, quiet
 
 PEAK_DB = -1.0  # dBFS that recordings are levelled to with level = peak
 RMS_DB = -20.0  # dBFS that recordings are levelled to with level = rms, where their peaks allow it
+AUDIBLY = 3.0  # dB above the ceiling from which on it is told
 _FADE = 0.005  # s, at every cut through a sound, so that it does not click
 _FORMAT = 4  # of the cache; raise it whenever the same files and settings would be painted differently
 _BATCH = 64  # paintings worked on at once by one thread
@@ -58,7 +59,8 @@ def prepare(folder: Path, settings: Settings, cache: Path, progress: Progress | 
     """Paint a folder of sounds, or take the paintings from `cache` if neither files nor settings have changed.
 
     A recording is levelled as a whole, cut to the duration or into slices, faded where it is cut, padded with silence
-    at its end, and painted. The ceiling of the representation is the loudest level found, its floor a range below.
+    at its end, and painted. The ceiling of the representation is the level that 99 of 100 sounds stay below, its floor
+    a range below; how far louder ones are limited is told in the report.
     The cache may be deleted at any time, and shared by processes that start at once.
 
     Args:
@@ -124,6 +126,11 @@ def _paint(found: Survey, settings: Settings, target: Path, progress: Progress |
         if progress is not None:
             progress(found.sounds + done, 2 * found.sounds)
     ceiling = float(np.ceil(np.percentile(loudest, 99)))
+    over = loudest[loudest > ceiling + AUDIBLY] - ceiling
+    report = found.report()
+    if over.size:
+        told = f"{over.size} louder than the ceiling of {ceiling:.0f} dB, by up to {over.max():.0f} dB"
+        report += f"\n\nLimited     {told}; the setting `level` brings sounds to one level"
     span = rep.ceiling_db - rep.floor_db
     rep = rep.replaced(ceiling_db=ceiling, floor_db=ceiling - span)
     for start in range(0, len(paintings), _BATCH):
@@ -138,7 +145,7 @@ def _paint(found: Survey, settings: Settings, target: Path, progress: Progress |
     summary = {
         "representation": rep.model_dump(),
         "label_names": names,
-        "report": found.report(),
+        "report": report,
         "digest": _content(found, rep, settings),
     }
     (target / "dataset.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
@@ -170,7 +177,7 @@ def _gain(file: Recording, method: str) -> np.float32:
 
 
 def _content(found: Survey, representation: Representation, settings: Settings) -> str:
-    """Digest of what is painted and how, whatever the files are called and wherever they lie."""
+    """Digest of what is painted and how, in its order by names, wherever the files lie."""
     sounds = [[file.label, file.digest, file.slices] for file in found.files]
     # Without defaults: a value that representations gain later leaves the digests of today as they are.
     painted = representation.model_dump(exclude_defaults=True)

@@ -178,7 +178,10 @@ class Settings(BaseModel):
         description="Arithmetic of the convolutions; auto: bfloat16 where a short trial shows that it is faster.",
     )
     seed: int = Field(
-        default=0, ge=0, lt=2**32, description="Seed of the training: the same seed, data and machine, same model."
+        default=0,
+        ge=0,
+        lt=2**32,
+        description="Seed of the training: same seed, data, machine and number of sounds seen, same model.",
     )
     threads: int = Field(default=0, ge=0, le=256, description="Threads that train on the CPU; 0: all cores.")
     workers: int = Field(

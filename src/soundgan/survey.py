@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-import os
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +26,7 @@ from soundgan import audio
 from soundgan.decoding import MP3_SLACK, shown
 from soundgan.errors import AudioError, DataError
 from soundgan.folder import LeftOut, relative_name, walk
+from soundgan.phase import cores
 from soundgan.settings import Settings
 from soundgan.spectrogram import BANDS, PRESETS, Representation, preset
 
@@ -172,7 +172,7 @@ def quiet() -> Iterator[None]:
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`map` on a thread for every core that keeps only a few results ahead of the one that is asked for."""
-    threads = min(os.cpu_count() or 1, 16)
+    threads = min(cores(), 16)
     pool = ThreadPoolExecutor(threads)
     ahead: deque[Future[Result]] = deque()
     try:

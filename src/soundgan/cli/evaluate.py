@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,8 +60,10 @@ def evaluate(
     from soundgan.model_folder import CONFIG, bundled
 
     for file in (html, json):
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes
+        if file is not None:  # now, not after minutes
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     ear = None if embedding is None else OnnxEmbedding(embedding, sample_rate=embedding_rate)
     errors = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()

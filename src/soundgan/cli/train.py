@@ -132,8 +132,8 @@ def run_training(settings: Settings) -> Path:
         typer.echo(
             f"Kept:  the Generator after {result.best.seen:,} sounds, the best one checked ({_told(result.best)})"
         )
-        if result.best.seen == result.seen:
-            typer.echo("More:  it got better to the end; with more minutes the same command goes on from here")
+    for remark in result.remarks:
+        typer.echo(f"Note:  {remark}")
     typer.echo(f"Look:  {result.folder / 'samples' / 'paintings.png'}")
     typer.echo(f"Try:   soundgan generate {result.folder} -n 8 -o sounds")
     return result.folder

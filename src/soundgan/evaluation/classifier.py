@@ -213,7 +213,9 @@ def _view(files: Sequence[str | Path], sample_rate: int | None, seconds: float |
 
 
 def _pictures(sounds: Sequence[str | Path | Floats], view: LogMel) -> Floats:
-    waves = (s if isinstance(s, np.ndarray) else audio.read(s, view.sample_rate)[0] for s in sounds)
+    waves = (
+        s if isinstance(s, np.ndarray) else audio.read(s, view.sample_rate, seconds=view.seconds)[0] for s in sounds
+    )
     return np.concatenate([view.picture(view.fit(wave)[None]) for wave in waves])
 
 

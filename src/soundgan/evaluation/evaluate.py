@@ -68,8 +68,7 @@ def evaluate(
     """
     if n is not None and not 2 <= n <= SEEDS:
         raise ModelError(f"n = {n}: must be from 2 to {SEEDS}")
-    if not 0 <= seed < SEEDS:
-        raise ModelError(f"seed = {seed}: must be from 0 to {SEEDS - 1}")
+    _check_seed(seed)
     trained, shape = model.config.settings, model.representation
     untrained = [str(one) for one in trained.get("exclude") or ()]
     patterns = [test_pattern] if test_pattern is not None else untrained
@@ -122,7 +121,9 @@ def evaluate_sounds(
     Raises:
         DataError: one of the folders cannot be used, or there are too few sounds.
         AudioError: a generated sound cannot be read.
+        ModelError: `seed` is out of range.
     """
+    _check_seed(seed)
     usual_rate, usual_seconds = _usual(data)
     sample_rate, seconds = sample_rate or usual_rate, seconds or usual_seconds
     patterns = [] if test_pattern is None else [test_pattern]
@@ -157,6 +158,11 @@ def generate(
     shape = model.representation
     told = [label for label in labels if label is not None]
     return Sounds(waves, shape.sample_rate, shape.duration, told, names)
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < SEEDS:
+        raise ModelError(f"seed = {seed}: must be from 0 to {SEEDS - 1}")
 
 
 def _runs(labels: Sequence[str | None]) -> list[tuple[int, int]]:

@@ -28,6 +28,8 @@ class Hearing(NamedTuple):
     labels: list[str]
     probabilities: NDArray[np.float32]
     confusion: NDArray[np.int64]
+    asked: int
+    """How many sounds were asked for by a label, which the classifier need not know."""
 
     @property
     def right(self) -> int:
@@ -96,4 +98,4 @@ def hear(classifier: Classifier, sounds: Sounds) -> Hearing:
     for asked, told in zip(sounds.labels or [None] * len(heard), heard, strict=True):
         if asked in labels:
             confusion[labels.index(asked), labels.index(told)] += 1
-    return Hearing(labels, probabilities, confusion)
+    return Hearing(labels, probabilities, confusion, len(sounds.labels))

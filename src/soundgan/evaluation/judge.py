@@ -187,8 +187,7 @@ def _heard_figures(heard: Hearing, sounds: Sounds, training: Sounds, seed: int) 
         ),
         "am": _measured("am", lambda some: am_score(p[some], learnt), rows, seed=seed),
     }
-    total = int(heard.confusion.sum())
-    return {"accuracy": proportion(heard.right, total), **figures} if total else figures
+    return {"accuracy": proportion(heard.right, heard.asked), **figures} if heard.asked else figures
 
 
 def _measured(key: str, statistic: Callable[..., float], *samples: NDArray[Any], seed: int) -> Figure:

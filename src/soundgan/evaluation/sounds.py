@@ -18,7 +18,7 @@ from soundgan.dataset import PEAK_DB
 from soundgan.decoding import shown
 from soundgan.errors import AudioError, DataError
 from soundgan.evaluation.logmel import fitted
-from soundgan.folder import LeftOut, fitting, relative_name, walk
+from soundgan.folder import AUDIO_SUFFIXES, LeftOut, fitting, relative_name, walk
 from soundgan.survey import FEWEST_SOUNDS, SILENCE_DB, in_order, quiet
 
 Floats = NDArray[np.float32]
@@ -192,9 +192,10 @@ def generated_sounds(folder: Path, sample_rate: int, seconds: float, labels: Seq
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder of generated sounds")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".wav", ".flac", ".ogg"))
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not paths:
-        raise DataError(f"{folder}: holds no WAV, FLAC or OGG files; generate some first")
+        raise DataError(f"{folder}: holds no sound files; generate some first")
     found = [_asked(path, folder, labels) for path in paths] if labels else []
     waves = [_cut(audio.read(path, sample_rate, seconds=seconds)[0], sample_rate, seconds) for path in paths]
     return Sounds(waves, sample_rate, seconds, found, [relative_name(path, folder) for path in paths])

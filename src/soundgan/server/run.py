@@ -37,9 +37,9 @@ def run(models: Sequence[str | Path], settings: ServerSettings, *, host: str = "
         ServerError: nobody can listen at this address and port.
         ModelError: as `create_app`.
     """
-    if settings.hosts is None and is_loopback(host):
-        settings = settings.model_copy(update={"hosts": ()})
     with listening(host, port) as door, suppress(KeyboardInterrupt):
+        if settings.hosts is None and is_loopback(door.getsockname()[0]):
+            settings = settings.model_copy(update={"hosts": ()})
         app = create_app(models, settings)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
         with all_kept():

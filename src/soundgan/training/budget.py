@@ -18,12 +18,15 @@ LEAST_SOUNDS = 16_000  # are seen before the end
 class Budget:
     """What may be spent, and how much of it is spent. `minutes` counts over all restarts of a training.
 
+    Args:
+        sounds_in_a_pass: over the data, for `num_epochs`.
+
     Attributes:
         auto: whether the training ends by itself, when its best check lies far behind.
     """
 
-    def __init__(self, settings: Settings, recordings: int) -> None:
-        epochs_seen = settings.num_epochs * recordings if settings.num_epochs else None
+    def __init__(self, settings: Settings, sounds_in_a_pass: int) -> None:
+        epochs_seen = settings.num_epochs * sounds_in_a_pass if settings.num_epochs else None
         sounds = [count for count in (settings.sounds, epochs_seen) if count is not None]
         self.auto = settings.minutes == "auto"
         self._sounds = min(sounds) if sounds else math.inf

@@ -21,6 +21,8 @@ def write_card(folder: Path, config: ModelConfig, dataset: Dataset | None = None
     model = SoundGAN.load(folder)
     samples = folder / "samples"
     samples.mkdir(exist_ok=True)
+    for older in samples.glob("*.flac"):
+        older.unlink()
     sheet = []
     for row, label in enumerate(chosen_rows(len(config.labels))):
         real = real_paintings(dataset, label, row) if dataset is not None else []

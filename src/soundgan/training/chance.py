@@ -62,7 +62,7 @@ class Pairs:
     """
 
     def __init__(self, seed: int, labels: np.ndarray) -> None:
-        self._length = int(((np.bincount(labels) + 1) // 2).sum())  # pairs in a pass
+        self._length = sounds_in_a_pass(labels) // 2  # pairs
         self._pass = lru_cache(2)(partial(_paired, seed, labels))  # a batch may end one and begin another
 
     def __call__(self, seen: int, size: int) -> Tensor:
@@ -70,6 +70,11 @@ class Pairs:
         numbers, places = np.divmod(np.arange(seen // 2, (seen + size) // 2), self._length)
         pairs = [self._pass(number)[place] for number, place in zip(numbers.tolist(), places, strict=True)]
         return torch.from_numpy(np.concatenate(pairs))
+
+
+def sounds_in_a_pass(labels: np.ndarray) -> int:
+    """How many sounds are seen in a pass of `Pairs`: one more than there are for every label whose number is odd."""
+    return int((2 * ((np.bincount(labels) + 1) // 2)).sum())
 
 
 def _paired(seed: int, labels: np.ndarray, number: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from soundgan.errors import TrainingError
+from soundgan.files import to_disk
 from soundgan.grain import Grain
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, write_config
 
@@ -104,6 +105,8 @@ def export(generator: nn.Module, config: ModelConfig, folder: Path) -> ModelConf
             )
         config = config.model_copy(update={"onnx_difference": float(f"{difference:.2g}")})
         write_config(new, config)
+        for name in (WEIGHTS, *graphs):
+            to_disk(new / name)
         (folder / CONFIG).unlink(missing_ok=True)
         for name in (WEIGHTS, *graphs, CONFIG):
             os.replace(new / name, folder / name)

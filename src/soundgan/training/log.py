@@ -23,7 +23,7 @@ class Log:
         kept = [line for line in _whole_lines(path) if json.loads(line)["seen"] <= seen]
         write_text(path, "".join(kept))
         self._file: IO[str] = path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=seen)
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=seen + 1)
 
     def write(self, clock: Clock, figures: dict[str, float]) -> None:
         """Add a line of figures, and the same to TensorBoard."""

@@ -7,6 +7,7 @@ that was not.
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,6 +21,7 @@ from soundgan.errors import TrainingError
 from soundgan.settings import Settings
 from soundgan.training.best import Best, load_best
 from soundgan.training.budget import Budget
+from soundgan.training.chance import sounds_in_a_pass
 from soundgan.training.checkpoint import CHECKPOINT, Clock, load_checkpoint, save_checkpoint
 from soundgan.training.device import pick_device, pick_precision, processor
 from soundgan.training.health import check_finite, check_health
@@ -88,7 +90,7 @@ def train(
     if settings.batch_size % (2 * world.size):
         told = f"batch_size = {settings.batch_size} cannot be shared by {world.size} processes in pairs"
         raise TrainingError(f"{told}: make it a multiple of {2 * world.size}, or start another number of them")
-    device, budget = pick_device(settings), Budget(settings, len(dataset.labels))
+    device, budget = pick_device(settings), Budget(settings, sounds_in_a_pass(dataset.labels))
     players, painter = new_players(dataset, settings, device), Painter(settings, dataset.representation)
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,6 +101,8 @@ def train(
     if world.first:
         for unfinished in folder.glob(f".*.tmp{checkpoint.suffix}"):
             unfinished.unlink(missing_ok=True)  # of a process that was killed
+        if not checkpoint.exists():
+            shutil.rmtree(folder / "snapshots", ignore_errors=True)  # of a training whose checkpoint was deleted
     if checkpoint.exists():
         before = read_before(checkpoint, made_with)
         clock = load_checkpoint(checkpoint, players)
@@ -130,13 +134,14 @@ def train(
     started, seconds_before, seen_before = time.monotonic(), clock.seconds, clock.seen
     last_snapshot, last_report, check, warned = started, -math.inf, best.check if best else None, False
 
-    def examine() -> None:
+    def examine() -> bool:
+        """Check the sounds of the averaged Generator; whether it is the best so far."""
         nonlocal check, warned
         if examiner is None or best is None or log is None:
-            return
+            return False
         check_health(players, painter, step.paintings, step.labels, clock, settings)
         check = examiner.check(players.average, clock.seen)
-        best.offer(check, players.average)
+        better = best.offer(check, players.average)
         log.write(clock, {name: value for name, value in check._asdict().items() if name != "seen"})
         if check.copying and not warned:
             warned = True
@@ -144,11 +149,15 @@ def train(
                 f"{check.copies:.0%} of the sounds come close to a recording, after {clock.seen:,} sounds: "
                 "the networks begin to learn the recordings by heart; more recordings would help"
             )
+        return better
 
-    def save() -> None:
+    def keep() -> None:
         check_health(players, painter, step.paintings, step.labels, clock, settings)
         step.tell(clock)
         save_checkpoint(checkpoint, players, clock, made_with)
+
+    def save() -> None:
+        keep()
         save_snapshot(folder / "snapshots", players.average, dataset, settings, painter, clock.seen)
         write_report(folder, dataset, settings)
 
@@ -163,10 +172,9 @@ def train(
             clock.seen += settings.batch_size
             clock.steps += 1
             players.take_average(0.5 ** (settings.batch_size / max(settings.ema * clock.seen, settings.batch_size)))
-            if due(before_step, clock.seen):
-                examine()
-                if best and best.check:
-                    budget.found_best(best.check.seen)
+            better = due(before_step, clock.seen) and examine()
+            if best and best.check:
+                budget.found_best(best.check.seen)
             losses = None
             if clock.steps % LOG_EVERY == 0:  # before the time is taken, as it waits for the device
                 losses = world.mean(dict(zip(Told._fields, torch.stack(told).tolist(), strict=True)))
@@ -186,6 +194,8 @@ def train(
             if world.first and now - last_snapshot > 60 * settings.snapshot_minutes:
                 save()
                 last_snapshot = time.monotonic()
+            elif better:
+                keep()  # whatever comes, the best Generator has a checkpoint, and can be exported
         if world.first and stop.is_set():
             announce("Stopping; what was learnt is saved")
         if world.first and clock.seen > seen_before:

@@ -35,9 +35,7 @@ def write_report(folder: Path, dataset: Dataset, settings: Settings, failure: st
         failure: why the training broke off, if it did.
     """
     lines = read_log(folder)
-    found = [line for line in lines if "frechet" in line]
-    checks = [Check(int(line["seen"]), *(line[name] for name in Check._fields[1:])) for line in found]
-    steps = [line for line in lines if "loss_D" in line]
+    steps, checks = _steps(lines), _checks(lines)
     told = [f"It broke off: {failure}"] if failure else remarks(steps, checks)
     parts = [_head(folder, lines), _tiles(lines, checks), notes(told)]
     parts += [_curves(steps, checks), _snapshots(folder), _conditions(dataset, settings)]
@@ -52,6 +50,12 @@ def failures_told(folder: Path, dataset: Dataset, settings: Settings) -> Iterato
     except TrainingError as error:
         write_report(folder, dataset, settings, failure=str(error))
         raise
+
+
+def last_remarks(folder: Path) -> list[str]:
+    """What the report in the folder of a training remarks."""
+    lines = read_log(folder)
+    return remarks(_steps(lines), _checks(lines))
 
 
 def remarks(steps: Lines, checks: Sequence[Check]) -> list[str]:
@@ -93,6 +97,15 @@ def remarks(steps: Lines, checks: Sequence[Check]) -> list[str]:
     if recent and recent[-1].get("augment", 0) >= MOST:
         told.append("Paintings are changed as often as can be: there are few recordings for networks of this size.")
     return told
+
+
+def _steps(lines: Lines) -> Lines:
+    return [line for line in lines if "loss_D" in line]
+
+
+def _checks(lines: Lines) -> list[Check]:
+    found = [line for line in lines if "frechet" in line]
+    return [Check(int(line["seen"]), *(line[name] for name in Check._fields[1:])) for line in found]
 
 
 def _name(folder: Path) -> str:

@@ -27,7 +27,7 @@ def read_before(checkpoint: Path, now: dict[str, Any]) -> dict[str, Any]:
         TrainingError: it was made with other data or settings, or is damaged; the message names what differs.
     """
     was = read_made_with(checkpoint)
-    way_out = f"choose {ANOTHER}, or delete {checkpoint.parent} to start anew"
+    way_out = f"choose {ANOTHER}, or delete {checkpoint.parent.parent} to start anew"
     for key in sorted(now["settings"].keys() - CHANGEABLE - OF_THE_OTHER_NETWORK[now["settings"]["network"]]):
         # A setting that the checkpoint does not know yet had what is now its default.
         before, after = was["settings"].get(key, Settings.model_fields[key].default), now["settings"][key]
@@ -37,8 +37,8 @@ def read_before(checkpoint: Path, now: dict[str, Any]) -> dict[str, Any]:
     # Afterwards, because a setting that changes the paintings is better told by its name.
     if was["data"] != now["data"]:
         then, asked = (_written(values["settings"].get("exclude", [])) for values in (was, now))
-        told = "was trained on other sounds" + (f" (exclude = {then}, now it is {asked})" if then != asked else "")
-        raise TrainingError(f"{checkpoint}: {told}; {way_out}")
+        why = f" (exclude = {then}, now it is {asked})" if then != asked else ", or on these by other names"
+        raise TrainingError(f"{checkpoint}: was trained on other sounds{why}; {way_out}")
     return was
 
 

@@ -27,6 +27,7 @@ from soundgan.training.export import export
 from soundgan.training.legacy import legacy_generator
 from soundgan.training.loop import Progress, train
 from soundgan.training.networks import build_generator
+from soundgan.training.page import last_remarks
 from soundgan.training.quality import Check
 from soundgan.training.resume import ANOTHER
 from soundgan.training.world import join
@@ -37,7 +38,8 @@ TRAINING = "training"
 class Result(NamedTuple):
     """What a run left: the model folder, the sounds seen, the seconds spent, and whether it was stopped early.
 
-    `best` is what the check of the kept Generator found; None if the training was too short for one.
+    `best` is what the check of the kept Generator found; None if the training was too short for one. `remarks` are
+    those of its report, in sentences.
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class Result(NamedTuple):
     seconds: float
     interrupted: bool
     best: Check | None
+    remarks: list[str]
 
 
 def run(
@@ -78,6 +81,9 @@ def run(
         told = f"the model is named by its last part, which {error}"
         raise TrainingError(f"{folder}: {told}; choose {ANOTHER}") from None
     check_folder(data)  # before anything is made for a folder that is not there
+    if (folder / CONFIG).exists() and not (folder / TRAINING / CHECKPOINT).exists():
+        told = f"already holds a model, and no {TRAINING}/{CHECKPOINT} to go on with"
+        raise TrainingError(f"{folder}: {told}: it would be overwritten; choose {ANOTHER}, or delete it")
     with join(settings) as world, _alone(folder / TRAINING) if world.first else nullcontext():
         with world.after_the_first():
             dataset = prepare(data, settings, folder / TRAINING / "cache", reading)
@@ -89,7 +95,8 @@ def run(
             about = dataset.representation, dataset.label_names, outcome.clock, outcome.machine, outcome.best
             config = export(outcome.generator, _describe(folder, settings, outcome.generator, *about), folder)
             write_card(folder, config, dataset)
-    return Result(folder, outcome.clock.seen, outcome.clock.seconds, outcome.interrupted, outcome.best)
+        told = last_remarks(folder / TRAINING) if world.first else []
+    return Result(folder, outcome.clock.seen, outcome.clock.seconds, outcome.interrupted, outcome.best, told)
 
 
 def export_checkpoint(folder: Path) -> Path:
