@@ -174,6 +174,9 @@ def test_about_goes_on_after_a_file_that_is_no_sound(sounds_folder: Path) -> Non
         (["models", "file"], "file: there is no such folder"),
         (["generate", "--subtype", "PCM_8"], "PCM_16, PCM_24, FLOAT"),
         (["generate", "-o", "file/below"], "file/below"),
+        (["generate", "-o", "x.wav"], "x.wav: names a folder"),
+        (["generate", "begun"], "soundgan export begun"),
+        (["export", "begun"], "no training/checkpoint.safetensors yet"),
         (["inspect", "nowhere"], "nowhere"),
         (["train"], "FOLDER"),
         (["train", "nowhere"], "nowhere"),
@@ -186,6 +189,7 @@ def test_about_goes_on_after_a_file_that_is_no_sound(sounds_folder: Path) -> Non
 def test_every_command_fails_with_one_line_and_status_2(tmp_path: Path, arguments: list[str], told: str) -> None:
     (tmp_path / "file").write_text("not a sound")
     (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "begun" / "training").mkdir(parents=True)
     done = soundgan(*arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert told in done.stderr and "Traceback" not in done.stderr

@@ -40,9 +40,32 @@ def test_a_model_without_its_training_is_not_overwritten(tiny_settings: TinySett
     run(settings)
     shutil.rmtree(tmp_path / "model" / TRAINING)
     before = {path: path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file()}
-    with pytest.raises(TrainingError, match=r"model: already holds a model, and no training/.*another folder"):
+    with pytest.raises(TrainingError, match=r"model: holds config.json, and no training/.*another folder"):
         run(settings)
     assert before == {path: path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["README.md", "samples", "config.json"])
+def test_what_lies_in_the_folder_of_a_new_model_is_not_overwritten(
+    name: str, tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(TrainingError, match=rf"holds {name}, .* would be overwritten"):
+        run(tiny_settings(saveroot=str(tmp_path)))
+    assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == "mine"
+
+
+def test_a_finished_run_is_not_written_again_unless_something_changed(
+    tiny_settings: TinySettings, tmp_path: Path
+) -> None:
+    settings, told = tiny_settings(saveroot=str(tmp_path / "model")), list[str]()
+    run(settings)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "model").glob("*.*")}
+    run(settings, announce=told.append)
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "model").glob("*.*")}
+    assert told[-1].endswith("all that was asked for")
+    run(settings.model_copy(update={"licence": "CC0-1.0"}), announce=told.append)
+    assert told[-1] == "Writing the model" and "CC0-1.0" in (tmp_path / "model" / "README.md").read_text()
 
 
 def test_a_run_tells_what_its_report_remarks(tiny_settings: TinySettings, tmp_path: Path) -> None:

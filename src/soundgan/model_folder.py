@@ -68,7 +68,7 @@ def read_config(folder: Path) -> ModelConfig:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelError(f"{folder}: not a model folder: it has no {CONFIG}") from None
+        raise _no_model(folder) from None
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error})") from error
     version = values.get("schema_version") if isinstance(values, dict) else None
@@ -121,5 +121,11 @@ def find(path_or_name: str | Path) -> Path:
     if str(path_or_name) in models:
         return models[str(path_or_name)]
     if folder.is_dir():
-        raise ModelError(f"{folder}: not a model folder: it has no {CONFIG}")
+        raise _no_model(folder)
     raise ModelError(f"{path_or_name}: neither a model folder nor a bundled model ({', '.join(models) or 'none'})")
+
+
+def _no_model(folder: Path) -> ModelError:
+    if (folder / "training").is_dir():
+        return ModelError(f"{folder}: its training has left no model yet: `soundgan export {folder}` makes one")
+    return ModelError(f"{folder}: not a model folder: it has no {CONFIG}")

@@ -14,4 +14,4 @@ def export(run: Annotated[Path, typer.Argument(help="Folder of the training: its
 
     with needs("train", "export"):
         from soundgan.training.run import export_checkpoint
-    typer.echo(f"Model: {export_checkpoint(run)}")
+    typer.echo(f"Model: {export_checkpoint(run, lambda told: typer.echo(told, err=True))}")

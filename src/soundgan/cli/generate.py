@@ -46,6 +46,8 @@ def generate(
     from soundgan.model_folder import DEFAULT_MODEL
     from soundgan.picture import save_picture
 
+    if out.suffix[1:].lower() in list(Format) and not out.is_dir():
+        raise AudioError(f"--out {out}: names a folder, in which the sounds are named by label and seed")
     player = SoundGAN.load(DEFAULT_MODEL if model is None else model, device=device)
     try:
         out.mkdir(parents=True, exist_ok=True)

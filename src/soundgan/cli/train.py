@@ -60,6 +60,10 @@ def _told(check: Check) -> str:
     return f"Fréchet distance {check.frechet:.1f}, coverage {check.coverage:.0%}, recall {check.recall:.0%}"
 
 
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
 def _minutes(given: str | None) -> float | str | None:
     """A number if it is one; what else was given is judged with the other settings."""
     try:
@@ -75,7 +79,7 @@ def run_training(settings: Settings) -> Path:
         The model folder.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     from soundgan.cli.extras import needs
 
@@ -91,7 +95,6 @@ def run_training(settings: Settings) -> Path:
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
         TextColumn("{task.fields[told]}"),
         console=console,
         disable=rank() > 0 or not console.is_terminal,
@@ -107,7 +110,7 @@ def run_training(settings: Settings) -> Path:
         def stepped(step: Step) -> None:
             nonlocal last_line
             told = f"{step.seen:,} sounds seen, {step.sounds_per_second:.0f}/s"
-            told += f", {step.seconds_left / 60:.0f} min left" if isfinite(step.seconds_left) else ""
+            told += f", {_duration(step.seconds_left)} left" if isfinite(step.seconds_left) else ""
             told += f", distance {step.check.frechet:.1f}" if step.check else ""
             bar.update(training, completed=step.done, told=told)
             # Where no bar can be drawn, a line now and then serves.
@@ -123,6 +126,7 @@ def run_training(settings: Settings) -> Path:
             announce=lambda told: console.print(told, markup=False, highlight=False, soft_wrap=True),
             stepped=stepped,
         )
+        bar.update(training, completed=None if result.interrupted else 1.0)
     if rank() > 0:
         return result.folder  # the first process tells
     if result.interrupted:
@@ -134,6 +138,7 @@ def run_training(settings: Settings) -> Path:
         )
     for remark in result.remarks:
         typer.echo(f"Note:  {remark}")
+    typer.echo(f"More:  {result.folder / 'training' / 'report.html'}")
     typer.echo(f"Look:  {result.folder / 'samples' / 'paintings.png'}")
     typer.echo(f"Try:   soundgan generate {result.folder} -n 8 -o sounds")
     return result.folder

@@ -12,6 +12,8 @@ from soundgan.model_folder import ModelConfig
 from soundgan.picture import grid, save_picture
 from soundgan.training.snapshot import MADE, REAL, chosen_rows, real_paintings
 
+CARD = "README.md"
+
 
 def write_card(folder: Path, config: ModelConfig, dataset: Dataset | None = None) -> None:
     """Write `README.md` and `samples/` of a model folder by playing the model; real paintings stand beside if given.
@@ -33,7 +35,7 @@ def write_card(folder: Path, config: ModelConfig, dataset: Dataset | None = None
     save_picture(grid(sheet), samples / "paintings.png")
     notes = folder / "NOTES.md"
     told = notes.read_text(encoding="utf-8") if notes.exists() else ""
-    write_text(folder / "README.md", f"{_card(config, with_real=dataset is not None)}\n{told}".rstrip() + "\n")
+    write_text(folder / CARD, f"{_card(config, with_real=dataset is not None)}\n{told}".rstrip() + "\n")
 
 
 def _card(config: ModelConfig, *, with_real: bool) -> str:

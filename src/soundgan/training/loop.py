@@ -26,7 +26,7 @@ from soundgan.training.checkpoint import CHECKPOINT, Clock, load_checkpoint, sav
 from soundgan.training.device import pick_device, pick_precision, processor
 from soundgan.training.health import check_finite, check_health
 from soundgan.training.log import Log
-from soundgan.training.page import failures_told, write_report
+from soundgan.training.page import REPORT, failures_told, write_report
 from soundgan.training.players import Painter, new_players
 from soundgan.training.quality import Check, Examiner, due
 from soundgan.training.resume import read_before
@@ -122,7 +122,7 @@ def train(
     where = f"{world.size} × {where}" if world.size > 1 else where
     made_with["machine"] = machine = f"{where}, {made_with['precision']}"
     if world.first:
-        announce(f"Training on {machine}")
+        announce(f"Training on {machine}; report: {folder / REPORT}")
         if clock.seen:
             done = ": all that was asked for" if budget.spent(clock) else ""
             announce(f"Going on after {clock.seen:,} sounds seen in {clock.seconds / 60:.1f} minutes{done}")
@@ -151,13 +151,10 @@ def train(
             )
         return better
 
-    def keep() -> None:
+    def save() -> None:
         check_health(players, painter, step.paintings, step.labels, clock, settings)
         step.tell(clock)
         save_checkpoint(checkpoint, players, clock, made_with)
-
-    def save() -> None:
-        keep()
         save_snapshot(folder / "snapshots", players.average, dataset, settings, painter, clock.seen)
         write_report(folder, dataset, settings)
 
@@ -191,13 +188,12 @@ def train(
             if world.first and (now - last_report >= REPORT_EVERY or budget.spent(clock)):
                 report(Progress(clock.seen, budget.done(clock), speed, budget.seconds_left(clock, speed), check))
                 last_report = now
-            if world.first and now - last_snapshot > 60 * settings.snapshot_minutes:
+            # Whatever comes, the best Generator has a checkpoint, and can be exported.
+            if world.first and (better or now - last_snapshot > 60 * settings.snapshot_minutes):
                 save()
                 last_snapshot = time.monotonic()
-            elif better:
-                keep()  # whatever comes, the best Generator has a checkpoint, and can be exported
         if world.first and stop.is_set():
-            announce("Stopping; what was learnt is saved")
+            announce("Stopping: what was learnt is saved, and a model made of it, which may take half a minute")
         if world.first and clock.seen > seen_before:
             # Not where it was broken off: a training that goes on keeps what one that was not broken off keeps.
             if budget.spent(clock) and (check is None or check.seen < clock.seen):

@@ -17,11 +17,11 @@ from soundgan.dataset import prepare
 from soundgan.errors import ModelError, TrainingError
 from soundgan.files import check_name
 from soundgan.folder import check_folder
-from soundgan.model_folder import CONFIG, ModelConfig
+from soundgan.model_folder import CONFIG, ModelConfig, read_config
 from soundgan.settings import Settings, check_settings
 from soundgan.spectrogram import Representation
 from soundgan.training.best import BEST, load_best
-from soundgan.training.card import write_card
+from soundgan.training.card import CARD, write_card
 from soundgan.training.checkpoint import CHECKPOINT, Clock, load_average, read_made_with
 from soundgan.training.export import export
 from soundgan.training.legacy import legacy_generator
@@ -33,6 +33,7 @@ from soundgan.training.resume import ANOTHER
 from soundgan.training.world import join
 
 TRAINING = "training"
+WRITING = "Writing the model"
 
 
 class Result(NamedTuple):
@@ -81,9 +82,11 @@ def run(
         told = f"the model is named by its last part, which {error}"
         raise TrainingError(f"{folder}: {told}; choose {ANOTHER}") from None
     check_folder(data)  # before anything is made for a folder that is not there
-    if (folder / CONFIG).exists() and not (folder / TRAINING / CHECKPOINT).exists():
-        told = f"already holds a model, and no {TRAINING}/{CHECKPOINT} to go on with"
-        raise TrainingError(f"{folder}: {told}: it would be overwritten; choose {ANOTHER}, or delete it")
+    if not (folder / TRAINING / CHECKPOINT).exists():
+        for name in (CONFIG, CARD, "samples"):
+            if (folder / name).exists():
+                told = f"holds {name}, and no {TRAINING}/{CHECKPOINT} to go on with: it would be overwritten"
+                raise TrainingError(f"{folder}: {told}; choose {ANOTHER}, or delete it")
     with join(settings) as world, _alone(folder / TRAINING) if world.first else nullcontext():
         with world.after_the_first():
             dataset = prepare(data, settings, folder / TRAINING / "cache", reading)
@@ -91,22 +94,29 @@ def run(
             prepared(dataset.report)
         outcome = train(dataset, settings, folder / TRAINING, stepped, announce, world)
         if world.first:
-            announce("Writing the model")
             about = dataset.representation, dataset.label_names, outcome.clock, outcome.machine, outcome.best
-            config = export(outcome.generator, _describe(folder, settings, outcome.generator, *about), folder)
-            write_card(folder, config, dataset)
+            described = _describe(folder, settings, outcome.generator, *about)
+            if not _written(folder, described):
+                announce(WRITING)
+                write_card(folder, export(outcome.generator, described, folder), dataset)
         told = last_remarks(folder / TRAINING) if world.first else []
     return Result(folder, outcome.clock.seen, outcome.clock.seconds, outcome.interrupted, outcome.best, told)
 
 
-def export_checkpoint(folder: Path) -> Path:
+def export_checkpoint(folder: Path, announce: Callable[[str], None] = lambda text: None) -> Path:
     """Write the model folder of a run from its checkpoint, while it goes on or after it was broken off.
+
+    Args:
+        announce: called before the part that takes long.
 
     Raises:
         TrainingError: there is no checkpoint, or it is damaged.
     """
     checkpoint = folder / TRAINING / CHECKPOINT
     if not checkpoint.is_file():
+        if checkpoint.parent.is_dir():
+            told = f"its training has no {TRAINING}/{CHECKPOINT} yet: the first one comes with the first check"
+            raise TrainingError(f"{folder}: {told}, or after `snapshot_minutes`")
         raise TrainingError(f"{folder}: holds no {TRAINING}/{CHECKPOINT}; name the model folder of a training")
     made_with = read_made_with(checkpoint)
     settings = check_settings(made_with["settings"], source=str(checkpoint))
@@ -116,6 +126,7 @@ def export_checkpoint(folder: Path) -> Path:
     if (kept := folder / TRAINING / BEST).exists():
         best = load_best(kept, generator)
     about = representation, made_with["labels"], clock, made_with.get("machine", ""), best
+    announce(WRITING)
     config = export(generator, _describe(folder, settings, generator, *about), folder)
     write_card(folder, config)
     return folder
@@ -159,6 +170,14 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _written(folder: Path, described: ModelConfig) -> bool:
+    """Whether this very model has been written there."""
+    if not (folder / CONFIG).exists():
+        return False
+    there = read_config(folder)
+    return there == described.model_copy(update={"onnx_difference": there.onnx_difference})
 
 
 def _describe(
