@@ -152,8 +152,10 @@ class Plain:
                 made = self.painter.paint(self.generator, labels, chance)
             return exact_loss(self.discriminator, real, made, labels, self.settings)
         settings, noise = self.settings, torch.randn(2 * len(real), *real.shape[1:], device=self.device)
-        game = {"gamma": settings.penalty, "sigma": settings.penalty_sigma, "recognition": settings.recognition}
-        return discriminator_loss(self.discriminator, real, made.detach(), labels, noise, **game)
+        return discriminator_loss(
+            self.discriminator, real, made.detach(), labels, noise,
+            gamma=settings.penalty, sigma=settings.penalty_sigma, recognition=settings.recognition,
+        )  # fmt: skip
 
 
 def exact_loss(

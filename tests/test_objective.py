@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from soundgan.training.objective import discriminator_loss, generator_loss
+from soundgan.training.objective import MOST_WEIGHT, balanced, discriminator_loss, generator_loss
 
 SHAPE = (1, 2, 3)  # of the paintings here
 NUMBERS = math.prod(SHAPE)
@@ -174,6 +174,26 @@ def test_label_loss_is_the_cross_entropy_of_the_labels_of_recordings(
     expected = sum(math.log(sum(math.exp(x - row[row[3]]) for x in row[:3])) for row in rows) / len(rows)
     assert judged.label_loss.item() == pytest.approx(expected, abs=1e-9)
     assert judged.loss.item() == pytest.approx(plain.loss.item() + recognition * expected, abs=1e-8)
+
+
+@given(counts=st.lists(st.integers(1, 300), min_size=1, max_size=8))
+def test_all_labels_weigh_the_same_but_for_the_rarest(counts: list[int]) -> None:
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    weights = balanced(labels)
+    sums = torch.tensor(counts) * weights
+    assert sums.max().item() == pytest.approx(len(labels) / len(counts))
+    assert ((weights == MOST_WEIGHT) | torch.isclose(sums, sums.max())).all()
+
+
+def test_the_label_loss_counts_recordings_by_the_weight_of_their_label() -> None:
+    x, labels, weights = torch.randn(4, *SHAPE, dtype=torch.float64), torch.tensor([0, 2, 2, 1]), LABELS + 0.5
+    discriminator, noise = nn.Sequential(nn.Flatten(), nn.Linear(NUMBERS, 3).double()), torch.zeros(8, *SHAPE)
+    told = [
+        discriminator_loss(discriminator, x, x, labels, noise, **PLAIN, label_weights=given).label_loss.item()
+        for given in (None, torch.ones(3, dtype=torch.float64), weights.double())
+    ]
+    each = nn.functional.cross_entropy(discriminator(x), labels, reduction="none")
+    assert told == pytest.approx([each.mean().item(), each.mean().item(), (each * weights[labels]).mean().item()])
 
 
 def test_without_labels_nothing_is_confused() -> None:

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+MOST_WEIGHT = 8.0
+
 
 class DiscriminatorLoss(NamedTuple):
     """The loss to descend (scalar), and its parts for the log.
@@ -44,6 +46,7 @@ def discriminator_loss(
     gamma: float,
     sigma: float,
     recognition: float,
+    label_weights: Tensor | None = None,
 ) -> DiscriminatorLoss:
     """Loss of the Discriminator for pairs of one real and one made painting.
 
@@ -55,9 +58,11 @@ def discriminator_loss(
     Args:
         gamma, sigma: strength of the penalties, and step of their finite difference.
         recognition: weight of the cross-entropy of the labels; without labels it is nothing.
+        label_weights: what a recording of each label counts in it, see `balanced`; all the same if left out.
 
     Shape:
-        real, made (n, nc, bands, frames), of equal labels (n,); noise (2n, nc, bands, frames), standard normal.
+        real, made (n, nc, bands, frames), of equal labels (n,); noise (2n, nc, bands, frames), standard normal;
+        label_weights (labels,).
     """
     paintings = torch.cat([real, made])
     everything = torch.cat([paintings, paintings + sigma * noise])
@@ -65,10 +70,21 @@ def discriminator_loss(
     logits, moved = logits_of(of_labels, labels.repeat(4)).chunk(2)
     real_logits, made_logits = logits.chunk(2)
     penalty = ((logits - moved) / sigma).square().mean()
-    label_loss = F.cross_entropy(of_labels[: len(real)], labels)
+    label_loss = F.cross_entropy(of_labels[: len(real)], labels, label_weights, reduction="sum") / len(real)
     loss = F.softplus(made_logits - real_logits).mean() + gamma * penalty + recognition * label_loss
     correct = (real_logits > made_logits).float().mean()
     return DiscriminatorLoss(loss, correct, *(part.detach() for part in (penalty, label_loss, real_logits)))
+
+
+def balanced(labels: Tensor) -> Tensor:
+    """What a recording of each label counts, so that all labels count the same, however few recordings they have.
+
+    1 is usual, and `MOST_WEIGHT` the most: a label with next to no recordings must not lead.
+
+    Shape: of all recordings (n,), each label once at least → (labels,).
+    """
+    count = torch.bincount(labels)
+    return (len(labels) / (len(count) * count)).clamp_max(MOST_WEIGHT)
 
 
 def generator_loss(discriminator: nn.Module, real_logits: Tensor, made: Tensor, labels: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from soundgan.training.augment import DRAWN, adapted, augment
 from soundgan.training.chance import Chance, Pairs
 from soundgan.training.checkpoint import Clock
 from soundgan.training.device import arithmetic
-from soundgan.training.objective import discriminator_loss, generator_loss
+from soundgan.training.objective import balanced, discriminator_loss, generator_loss
 from soundgan.training.players import Painter, Players
 from soundgan.training.recorded import Recorded
 from soundgan.training.supervision import Supervision
@@ -68,6 +68,7 @@ class Step:
         self._device, self._precision = device, precision
         self.paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
         self.labels = torch.from_numpy(np.array(dataset.labels, np.int64))
+        self._label_weights = balanced(self.labels).to(device)
         if device.type == "cuda":
             self.paintings, self.labels = self.paintings.to(device), self.labels.to(device)
         self._supervision = Supervision(dataset, settings, device, players.candidates, world)
@@ -140,6 +141,7 @@ class Step:
                 gamma=settings.penalty,
                 sigma=settings.penalty_sigma,
                 recognition=settings.recognition,
+                label_weights=self._label_weights,
             )
         judged.loss.backward()
         world.average_gradients(players.discriminator)
