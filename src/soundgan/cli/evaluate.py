@@ -50,7 +50,7 @@ def evaluate(
     from rich.measure import Measurement
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from soundgan.errors import DataError, ModelError
+    from soundgan.errors import DataError
     from soundgan.evaluation.embedding import OnnxEmbedding
     from soundgan.evaluation.evaluate import evaluate as evaluate_model
     from soundgan.evaluation.evaluate import evaluate_sounds
@@ -77,11 +77,9 @@ def evaluate(
             doing = what
             bar.update(task, description=what, completed=done, total=total)
 
-        if (folder := Path(subject)).is_dir() and subject not in bundled() and not (folder / CONFIG).exists():
-            if (folder / "training").is_dir():
-                raise ModelError(
-                    f"{folder}: its training has left no model yet; make one with `soundgan export {folder}`"
-                )
+        folder = Path(subject)
+        of_a_model = subject in bundled() or (folder / CONFIG).exists() or (folder / "training").is_dir()
+        if folder.is_dir() and not of_a_model:
             if n is not None or uniform or quick:
                 raise DataError(
                     f"{folder}: holds sounds, not a model: --number, --uniform and --quick say nothing there"
