@@ -20,7 +20,7 @@ from soundgan.training.chance import Chance, Pairs
 from soundgan.training.checkpoint import Clock
 from soundgan.training.device import pick_device, pick_precision, processor
 from soundgan.training.networks import build_discriminator, build_generator
-from soundgan.training.objective import DiscriminatorLoss, discriminator_loss, generator_loss, logits_of
+from soundgan.training.objective import DiscriminatorLoss, balanced, discriminator_loss, generator_loss, logits_of
 from soundgan.training.players import Painter, new_candidates, new_players
 from soundgan.training.recorded import FIRST
 from soundgan.training.step import Step
@@ -91,6 +91,7 @@ class Plain:
         self.settings, self.exact, self.device, self.steps = settings, exact, pick_device(settings), 0
         self.paintings = torch.from_numpy(np.array(dataset.paintings, np.float32)).to(self.device)
         self.labels = torch.from_numpy(np.array(dataset.labels, np.int64)).to(self.device)
+        self.label_weights = balanced(self.labels)
         self.pairs = Pairs(settings.seed, np.array(dataset.labels))
         candidates = new_candidates(settings, dataset.representation, len(dataset.label_names)).to(self.device)
         self.supervision = Supervision(dataset, settings, self.device, candidates, ALONE)
@@ -154,7 +155,8 @@ class Plain:
         settings, noise = self.settings, torch.randn(2 * len(real), *real.shape[1:], device=self.device)
         return discriminator_loss(
             self.discriminator, real, made.detach(), labels, noise,
-            gamma=settings.penalty, sigma=settings.penalty_sigma, recognition=settings.recognition,
+            gamma=settings.penalty, sigma=settings.penalty_sigma,
+            recognition=settings.recognition, label_weights=self.label_weights,
         )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from soundgan.folder import walk
 from soundgan.pitch import Pitch, track
+from soundgan.report import limited_report
 from soundgan.settings import Settings
 from soundgan.spectrogram import Representation, levels_db, normalise
 from soundgan.survey import Progress, Recording, Survey, blocks, in_order, quiet, read_block, survey
@@ -127,10 +128,6 @@ def _paint(found: Survey, settings: Settings, target: Path, progress: Progress |
             progress(found.sounds + done, 2 * found.sounds)
     ceiling = float(np.ceil(np.percentile(loudest, 99)))
     over = loudest[loudest > ceiling + AUDIBLY] - ceiling
-    report = found.report()
-    if over.size:
-        told = f"{over.size} louder than the ceiling of {ceiling:.0f} dB, by up to {over.max():.0f} dB"
-        report += f"\n\nLimited     {told}; the setting `level` brings sounds to one level"
     span = rep.ceiling_db - rep.floor_db
     rep = rep.replaced(ceiling_db=ceiling, floor_db=ceiling - span)
     for start in range(0, len(paintings), _BATCH):
@@ -145,7 +142,7 @@ def _paint(found: Survey, settings: Settings, target: Path, progress: Progress |
     summary = {
         "representation": rep.model_dump(),
         "label_names": names,
-        "report": report,
+        "report": found.report() + limited_report(over.tolist(), ceiling),
         "digest": _content(found, rep, settings),
     }
     (target / "dataset.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")

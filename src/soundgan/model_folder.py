@@ -18,6 +18,7 @@ from soundgan.spectrogram import Representation
 
 SCHEMA = 1
 CONFIG, MAPPING, GENERATOR, WEIGHTS = "config.json", "mapping.onnx", "generator.onnx", "model.safetensors"
+TRAINING = "training"  # what its training holds, if the folder is that of one
 DEFAULT_MODEL = "digits"  # the bundled model that plays when none is named
 
 
@@ -126,6 +127,6 @@ def find(path_or_name: str | Path) -> Path:
 
 
 def _no_model(folder: Path) -> ModelError:
-    if (folder / "training").is_dir():
+    if (folder / TRAINING).is_dir():
         return ModelError(f"{folder}: its training has left no model yet: `soundgan export {folder}` makes one")
     return ModelError(f"{folder}: not a model folder: it has no {CONFIG}")

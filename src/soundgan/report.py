@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from statistics import median
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def survey_report(survey: Survey, most: int | None = 10) -> str:
     """Describe a survey; of every kind of left-out file `most` are named (None: all), and all are counted."""
-    lines = [f"{title:<12}{text}".rstrip() for title, text in _summary(survey)]
+    lines = [_row(title, text) for title, text in _summary(survey)]
     if survey.labels:
         by_label = {label: [r for r in survey.files if r.label == label] for label in survey.labels}
         width = max(5, *(len(shown(label)) for label in by_label))
@@ -37,6 +37,18 @@ def survey_report(survey: Survey, most: int | None = 10) -> str:
         if most is not None and len(items) > most:
             lines.append(f"  and {len(items) - most} more")
     return "\n".join(lines)
+
+
+def limited_report(over: Sequence[float], ceiling_db: float) -> str:
+    """Describe by how many dB sounds are louder than the ceiling; there is nothing to say of none."""
+    if not len(over):
+        return ""
+    told = f"{len(over)} louder than the ceiling of {ceiling_db:.0f} dB, by up to {max(over):.0f} dB"
+    return "\n\n" + _row("Limited", f"{told}; the setting `level` brings sounds to one level")
+
+
+def _row(title: str, text: str) -> str:
+    return f"{title:<12}{text}".rstrip()
 
 
 def _summary(survey: Survey) -> list[tuple[str, str]]:

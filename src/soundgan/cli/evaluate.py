@@ -57,7 +57,7 @@ def evaluate(
     from soundgan.evaluation.page import write_page
     from soundgan.files import write_text
     from soundgan.model import SoundGAN
-    from soundgan.model_folder import CONFIG, bundled
+    from soundgan.model_folder import CONFIG, TRAINING, bundled
 
     for file in (html, json):
         if file is not None:  # now, not after minutes
@@ -78,7 +78,7 @@ def evaluate(
             bar.update(task, description=what, completed=done, total=total)
 
         folder = Path(subject)
-        of_a_model = subject in bundled() or (folder / CONFIG).exists() or (folder / "training").is_dir()
+        of_a_model = subject in bundled() or (folder / CONFIG).exists() or (folder / TRAINING).is_dir()
         if folder.is_dir() and not of_a_model:
             if n is not None or uniform or quick:
                 raise DataError(

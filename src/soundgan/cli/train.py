@@ -82,9 +82,11 @@ def run_training(settings: Settings) -> Path:
     from rich.progress import BarColumn, Progress, TextColumn
 
     from soundgan.cli.extras import needs
+    from soundgan.model_folder import TRAINING
 
     with needs("train", "train"):
         from soundgan.training.loop import Progress as Step
+        from soundgan.training.page import REPORT
         from soundgan.training.run import run
         from soundgan.training.world import rank
 
@@ -138,7 +140,7 @@ def run_training(settings: Settings) -> Path:
         )
     for remark in result.remarks:
         typer.echo(f"Note:  {remark}")
-    typer.echo(f"More:  {result.folder / 'training' / 'report.html'}")
+    typer.echo(f"More:  {result.folder / TRAINING / REPORT}")
     typer.echo(f"Look:  {result.folder / 'samples' / 'paintings.png'}")
     typer.echo(f"Try:   soundgan generate {result.folder} -n 8 -o sounds")
     return result.folder

@@ -17,7 +17,7 @@ from soundgan.dataset import prepare
 from soundgan.errors import ModelError, TrainingError
 from soundgan.files import check_name
 from soundgan.folder import check_folder
-from soundgan.model_folder import CONFIG, ModelConfig, read_config
+from soundgan.model_folder import CONFIG, TRAINING, ModelConfig, read_config
 from soundgan.settings import Settings, check_settings
 from soundgan.spectrogram import Representation
 from soundgan.training.best import BEST, load_best
@@ -32,7 +32,6 @@ from soundgan.training.quality import Check
 from soundgan.training.resume import ANOTHER
 from soundgan.training.world import join
 
-TRAINING = "training"
 WRITING = "Writing the model"
 
 
