@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 try:
-    from soundgan.classic import main
+    from soundgan.cli.compat import main
 except ModuleNotFoundError as error:
     sys.exit(f"{error}: not installed for this Python; `make run` installs it into .venv; use `. .venv/bin/activate`")
 

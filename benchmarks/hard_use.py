@@ -37,9 +37,9 @@ from clients import Answer, Connection, Server, request, serving
 from soundgan import SoundGAN
 from soundgan.audio import FORMATS, Format
 from soundgan.files import write_text
-from soundgan.phase import QUALITIES, Quality
+from soundgan.spectral.phase_retrieval import QUALITIES, Quality
 
-SERVE = ("-c", "from soundgan.cli import main; main()", "serve")
+SERVE = ("-c", "from soundgan.cli.app import main; main()", "serve")
 SURELY = 0.25  # s after which a request that was sent has been read
 LINGERING = 10.0  # s that a process of the server may outlive it
 SAMPLING = 0.2  # s between two looks at the memory

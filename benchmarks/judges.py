@@ -9,7 +9,7 @@ import numpy as np
 import peers
 from peers import Floats
 
-from soundgan.spectrogram import Representation, levels_db
+from soundgan.spectral.representation import Representation, levels_db
 
 RANGE_DB = 80.0  # below a sound's loudest bin: what the judges hear
 

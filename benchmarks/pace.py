@@ -14,18 +14,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from soundgan.dataset import Dataset
+from soundgan.data.dataset import Dataset
 from soundgan.settings import Settings
-from soundgan.training.chance import Chance, Pairs
-from soundgan.training.checkpoint import Clock
-from soundgan.training.device import pick_device, pick_precision, processor
-from soundgan.training.networks import build_discriminator, build_generator
-from soundgan.training.objective import DiscriminatorLoss, balanced, discriminator_loss, generator_loss, logits_of
-from soundgan.training.players import Painter, new_candidates, new_players
-from soundgan.training.recorded import FIRST
+from soundgan.training.losses.adversarial import (
+    DiscriminatorLoss,
+    balanced,
+    discriminator_loss,
+    generator_loss,
+    logits_of,
+)
+from soundgan.training.losses.auxiliary import Supervision
+from soundgan.training.networks.residual import build_discriminator, build_generator
+from soundgan.training.runtime.cuda_graph import FIRST
+from soundgan.training.runtime.device import pick_device, pick_precision, processor
+from soundgan.training.runtime.distributed import ALONE
+from soundgan.training.runtime.rng import Chance, Pairs
+from soundgan.training.state.checkpoint import Clock
+from soundgan.training.state.state import Painter, new_candidates, new_players
 from soundgan.training.step import Step
-from soundgan.training.supervision import Supervision
-from soundgan.training.world import ALONE
 
 # Batch, channels, rows and columns of 3 × 3 convolutions: as the networks have them, and larger ones.
 SHAPES = ((16, 32, 32, 16), (64, 32, 32, 16), (64, 64, 16, 8), (64, 64, 32, 16), (8, 128, 64, 64), (16, 256, 16, 16))
@@ -163,7 +169,7 @@ class Plain:
 def exact_loss(
     discriminator: nn.Module, real: Tensor, made: Tensor, labels: Tensor, settings: Settings
 ) -> DiscriminatorLoss:
-    """The Discriminator's loss of `soundgan.training.objective` with the true gradients of all pairs.
+    """The Discriminator's loss of `soundgan.training.losses.adversarial` with the true gradients of all pairs.
 
     The backward pass then differentiates a second time.
     """

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from soundgan.phase import QUALITIES, Search, retrieve
-from soundgan.stft import STFT
+from soundgan.spectral.phase_retrieval import QUALITIES, Search, retrieve
+from soundgan.spectral.stft import STFT
 
 Floats = NDArray[np.float32]
 CORES = os.cpu_count() or 1

@@ -28,8 +28,8 @@ from serving_page import WAYS
 
 from soundgan.model_folder import find, read_config
 from soundgan.settings import Settings
-from soundgan.spectrogram import Representation
-from soundgan.training.networks import build_generator
+from soundgan.spectral.representation import Representation
+from soundgan.training.networks.residual import build_generator
 
 ITERATIONS = 32
 WIDTH = 128  # ngf of the original's DCGAN

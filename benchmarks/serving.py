@@ -29,7 +29,7 @@ from clients import TICK, Server, drive, request, serving
 from soundgan.files import write_text
 
 PLAIN = str(Path(__file__).with_name("plain.py"))
-SERVE = ("-c", "from soundgan.cli import main; main()", "serve")
+SERVE = ("-c", "from soundgan.cli.app import main; main()", "serve")
 CLIENTS = (1, 8, 64)
 MANY = 64  # clients that rivals meet in the first round only, and the slowest not at all: it would need minutes
 

@@ -30,14 +30,14 @@ from peers import Floats
 
 from soundgan import audio
 from soundgan.files import write_text
-from soundgan.phase import QUALITIES, Quality
-from soundgan.spectrogram import Representation, Scale, analyse, levels_db, synthesise
+from soundgan.spectral.phase_retrieval import QUALITIES, Quality
+from soundgan.spectral.representation import Representation, Scale, analyse, levels_db, synthesise
 
 MEMORY_COUNTS = (1, 250, 500, 1000)
 MEMORY_PROGRAM = """
 import resource, sys
 import numpy as np
-from soundgan.spectrogram import preset, synthesise
+from soundgan.spectral.representation import preset, synthesise
 shape = int(sys.argv[1]), 1, 128, 63
 synthesise(np.random.default_rng(0).random(shape, np.float32) * 2 - 1, preset(16000, 1.0, frames=63))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))

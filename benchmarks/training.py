@@ -30,20 +30,20 @@ from baselines import NAMES
 from baselines.game import samples_of
 
 from soundgan import audio
-from soundgan.dataset import prepare
+from soundgan.data.dataset import prepare
 from soundgan.errors import DataError, SoundGANError, one_line
+from soundgan.evaluation.data import Real, Sounds, as_file, real_sounds
 from soundgan.evaluation.evaluate import generate
-from soundgan.evaluation.figures import Row
-from soundgan.evaluation.hearing import classifier_for
-from soundgan.evaluation.judge import CEILING, GENERATED, judge
-from soundgan.evaluation.sounds import Real, Sounds, as_file, real_sounds
+from soundgan.evaluation.features.predictions import classifier_for
+from soundgan.evaluation.metrics.catalog import Row
+from soundgan.evaluation.score import CEILING, GENERATED, judge
 from soundgan.files import write_text
 from soundgan.model import SoundGAN
 from soundgan.settings import Settings, check_settings
-from soundgan.training.checkpoint import Clock
-from soundgan.training.device import pick_device
 from soundgan.training.loop import Progress
 from soundgan.training.run import run
+from soundgan.training.runtime.device import pick_device
+from soundgan.training.state.checkpoint import Clock
 
 OURS = "ours"
 RATE = 16_000  # Hz: that of the papers of WaveGAN and SpecGAN, for all sounds that have at least as much

@@ -11,7 +11,7 @@ from typing import Any
 import pace
 from page import number, table
 
-from soundgan.evaluation.figures import KINDS, Figure, Kind
+from soundgan.evaluation.metrics.catalog import KINDS, Figure, Kind
 from soundgan.files import write_text
 
 OURS = "ours"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundgan.dataset import Dataset, prepare
+from soundgan.data.dataset import Dataset, prepare
 from soundgan.model import SoundGAN
 from soundgan.settings import Settings
 

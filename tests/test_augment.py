@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from soundgan.training import augment as room
-from soundgan.training.augment import DRAWN, MOST, PACE, TARGET, adapted, augment
-from soundgan.training.chance import Chance
-from soundgan.training.world import ALONE, World
+from soundgan.training.losses import augment as room
+from soundgan.training.losses.augment import DRAWN, MOST, PACE, TARGET, adapted, augment
+from soundgan.training.runtime.distributed import ALONE, World
+from soundgan.training.runtime.rng import Chance
 
 N, BANDS, FRAMES = 64, 64, 48
 AMOUNTS = {"LATER", "HIGHER", "LOUDER", "BLANK"}

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from waves import sine
 
-from soundgan.dataset import Dataset
+from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
 

@@ -16,7 +16,7 @@ pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 from soundgan.errors import ModelError
 from soundgan.model import Order, SoundGAN
 from soundgan.server.batching import Batcher, Busy
-from soundgan.server.makers import Makers
+from soundgan.server.workers import Makers
 from soundgan.sound import Sound
 
 

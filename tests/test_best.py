@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from soundgan.errors import TrainingError
-from soundgan.training.best import BEST, Best, load_best, read_check
-from soundgan.training.quality import Check
+from soundgan.training.monitor.best import BEST, Best, load_best, read_check
+from soundgan.training.monitor.validation import Check
 
 
 def check(frechet: float, seen: int = 2000, *, recall: float = 0.6, coverage: float = 0.5) -> Check:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from soundgan.errors import DataError
-from soundgan.evaluation.bootstrap import interval
-from soundgan.evaluation.distance import frechet_distance
-from soundgan.evaluation.manifold import compare
+from soundgan.evaluation.metrics.confidence import interval
+from soundgan.evaluation.metrics.frechet import frechet_distance
+from soundgan.evaluation.metrics.prdc import compare
 
 Points = NDArray[np.float64]
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundgan.settings import Settings
-from soundgan.training.budget import DEFAULT_MINUTES, LEAST_SOUNDS, Budget
-from soundgan.training.chance import Pairs, sounds_in_a_pass
-from soundgan.training.checkpoint import Clock
-from soundgan.training.quality import due
+from soundgan.training.monitor.budget import DEFAULT_MINUTES, LEAST_SOUNDS, Budget
+from soundgan.training.monitor.validation import due
+from soundgan.training.runtime.rng import Pairs, sounds_in_a_pass
+from soundgan.training.state.checkpoint import Clock
 
 RECORDINGS = 50
 

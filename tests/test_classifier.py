@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the classifier needs the extra `train`")
 
 from soundgan import audio
 from soundgan.errors import DataError, ModelError
-from soundgan.evaluation.classifier import Classifier, train_classifier, usual_epochs
+from soundgan.evaluation.features.classifier import Classifier, train_classifier, usual_epochs
 
 RATE, SECONDS, EPOCHS = 8000, 0.3, 8
 Floats = np.ndarray

@@ -15,13 +15,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from soundgan import __version__, audio
-from soundgan.cli import app
+from soundgan import audio
+from soundgan.cli.app import app
 from soundgan.cli.generate import Quality
 from soundgan.model import SoundGAN
 from soundgan.model_folder import bundled
-from soundgan.phase import QUALITIES
 from soundgan.settings import Settings, load_settings
+from soundgan.spectral.phase_retrieval import QUALITIES
+from soundgan.version import __version__
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,7 +39,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def soundgan(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return shell("-c", "from soundgan.cli import main; main()", *arguments, cwd=cwd)
+    return shell("-c", "from soundgan.cli.app import main; main()", *arguments, cwd=cwd)
 
 
 def write_config(folder: Path, **values: object) -> Path:
@@ -251,7 +252,7 @@ def test_inspect_names_a_pattern_that_excludes_nothing(sounds_folder: Path) -> N
 
 def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path) -> None:
     script = (
-        "import sys; from soundgan.cli import app\ntry:\n  app(['--help'])\nexcept SystemExit: pass\n"
+        "import sys; from soundgan.cli.app import app\ntry:\n  app(['--help'])\nexcept SystemExit: pass\n"
         "heavy = {'numpy', 'scipy', 'onnxruntime', 'torch', 'pydantic', 'PIL', 'soundfile'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )

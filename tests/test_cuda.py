@@ -12,14 +12,18 @@ import torch
 from conftest import TinySettings
 from training_folder import assert_same_bits, log_of, tensors
 
-from soundgan.dataset import Dataset
+from soundgan.data.dataset import Dataset
 from soundgan.model import SoundGAN
-from soundgan.training import augment, loop, players, quality, recorded
-from soundgan.training.chance import Chance
+from soundgan.training import loop
 from soundgan.training.loop import train
-from soundgan.training.recorded import FIRST, Recorded
+from soundgan.training.losses import augment
+from soundgan.training.monitor import validation as quality
 from soundgan.training.run import run
-from soundgan.training.world import ALONE, World
+from soundgan.training.runtime import cuda_graph as recorded
+from soundgan.training.runtime.cuda_graph import FIRST, Recorded
+from soundgan.training.runtime.distributed import ALONE, World
+from soundgan.training.runtime.rng import Chance
+from soundgan.training.state import state as players
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU of NVIDIA here")
 

@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from soundgan import audio, dataset, survey
+from soundgan import audio
+from soundgan.data import dataset, survey
+from soundgan.data.scan import LeftOut, walk
 from soundgan.errors import DataError
-from soundgan.folder import LeftOut, walk
 from soundgan.settings import Settings
-from soundgan.spectrogram import analyse, preset
+from soundgan.spectral.representation import analyse, preset
 
 RATE = 8000
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from soundgan.errors import SettingsError
-from soundgan.training.dcgan import DCGANDiscriminator, DCGANGenerator
+from soundgan.training.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 
 
 @settings(max_examples=25, deadline=None)

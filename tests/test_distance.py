@@ -11,8 +11,8 @@ from scipy.linalg import sqrtm
 from sets import RATE, SECONDS, SPOILT, copies, fresh, one_class
 
 from soundgan.errors import DataError
-from soundgan.evaluation.distance import frechet_distance, kernel_distance
-from soundgan.evaluation.embedding import LogMelStatistics
+from soundgan.evaluation.features.embedding import LogMelStatistics
+from soundgan.evaluation.metrics.frechet import frechet_distance, kernel_distance
 
 Points = NDArray[np.float64]
 seeds = st.integers(0, 2**32 - 1)

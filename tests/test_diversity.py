@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from soundgan.training import diversity
-from soundgan.training.diversity import (
+from soundgan.training.losses import diversity
+from soundgan.training.losses.diversity import (
     LEAST_KEPT,
     MOST_KEPT,
     Candidates,

@@ -8,7 +8,7 @@ from sets import LABELS, RATE, SECONDS, fresh, sound
 from waves import burst, click, sine
 
 from soundgan.errors import DataError
-from soundgan.evaluation.embedding import LogMelStatistics
+from soundgan.evaluation.features.embedding import LogMelStatistics
 
 BANDS = 32
 MEAN, SPREAD, RISE, FALL = (slice(i * BANDS, (i + 1) * BANDS) for i in range(4))

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from soundgan import audio
-from soundgan.cli import app
+from soundgan.cli.app import app
 from soundgan.errors import DataError, ModelError
+from soundgan.evaluation.data import Sounds, as_file, generated_sounds, real_sounds, spread
 from soundgan.evaluation.evaluate import evaluate, evaluate_sounds, generate
-from soundgan.evaluation.figures import BY_KEY, KINDS, Figure
-from soundgan.evaluation.judge import ALL, CEILING, CEILING_ALL, GENERATED, Judgement, judge, proportion
-from soundgan.evaluation.sounds import Sounds, as_file, generated_sounds, real_sounds, spread
+from soundgan.evaluation.metrics.catalog import BY_KEY, KINDS, Figure
+from soundgan.evaluation.score import ALL, CEILING, CEILING_ALL, GENERATED, Judgement, judge, proportion
 from soundgan.model import SoundGAN
 
 RATE, SECONDS = 8000, 0.25

@@ -14,13 +14,13 @@ import soundfile
 from pages import parsed
 from PIL import Image
 
-from soundgan.evaluation.figures import KINDS
-from soundgan.evaluation.hearing import Hearing
-from soundgan.evaluation.judge import judge
-from soundgan.evaluation.page import render, write_page
-from soundgan.evaluation.player import player
+from soundgan.evaluation.audio_figure import player
+from soundgan.evaluation.data import Real, Sounds, as_file
+from soundgan.evaluation.features.predictions import Hearing
+from soundgan.evaluation.metrics.catalog import KINDS
+from soundgan.evaluation.report import render, write_page
 from soundgan.evaluation.result import Evaluation
-from soundgan.evaluation.sounds import Real, Sounds, as_file
+from soundgan.evaluation.score import judge
 
 RATE, SECONDS = 8000, 0.3
 EVIL = '<script>alert("a & b")</script>'

@@ -18,13 +18,13 @@ from safetensors.torch import load_file, save_file
 
 import soundgan
 from soundgan.errors import ModelError, TrainingError
-from soundgan.grain import Grain
 from soundgan.model import SoundGAN
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, read_config
 from soundgan.settings import Settings
-from soundgan.spectrogram import preset
-from soundgan.training import export as room
-from soundgan.training.networks import Generator, build_generator
+from soundgan.spectral.noise_texture import Grain
+from soundgan.spectral.representation import preset
+from soundgan.training.export import onnx as room
+from soundgan.training.networks.residual import Generator, build_generator
 from soundgan.training.run import export_checkpoint
 
 BOTH = pytest.mark.parametrize("which", ["model_folder", "flat_model_folder"])

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from waves import noise
 
-from soundgan.grain import FRAMES, Grain
-from soundgan.spectrogram import PRESETS, Representation, levels_db, preset
+from soundgan.spectral.noise_texture import FRAMES, Grain
+from soundgan.spectral.representation import PRESETS, Representation, levels_db, preset
 
 LINEAR = preset(8000, 1.0)  # a band for every bin
 NEPER = 10 / np.log(10)  # dB of a power e times as high

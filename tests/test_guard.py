@@ -13,7 +13,7 @@ pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 from fastapi.testclient import TestClient
 
 from soundgan.server.app import create_app
-from soundgan.server.guard import is_loopback
+from soundgan.server.security import is_loopback
 from soundgan.server.settings import ServerSettings
 
 INFER = {"output_file": "x.wav"}

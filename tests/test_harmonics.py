@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundgan.pitch import HIGHEST, LOWEST
-from soundgan.spectrogram import analyse, preset
-from soundgan.training.harmonics import PERIODIC, Harmonics, pitch_error, pitch_weights
-from soundgan.training.networks import Generator
+from soundgan.spectral.pitch import HIGHEST, LOWEST
+from soundgan.spectral.representation import analyse, preset
+from soundgan.training.networks.harmonics import PERIODIC, Harmonics, pitch_error, pitch_weights
+from soundgan.training.networks.residual import Generator
 
 WIDTH = 16
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from waves import chirp, click, fit_db, noise, sine, sounds
 
-from soundgan.integration import (
+from soundgan.spectral.phase_integration import (
     along_maximum_spanning_tree,
     frequency_offset,
     group_delay,
     integrated_phase,
     phase_steps,
 )
-from soundgan.stft import STFT, Window
+from soundgan.spectral.stft import STFT, Window
 
 Floats = NDArray[np.float32]
 Edge = tuple[int, int, float, float]  # start, stop, weight, step

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sets import LABELS, RATE, SAMPLES, SECONDS, fresh, sound
 
-from soundgan.evaluation.logmel import LogMel
+from soundgan.evaluation.features.logmel import LogMel
 
 
 @given(gain_db=st.floats(-40, 0), seed=st.integers(0, 99), label=st.sampled_from(LABELS))

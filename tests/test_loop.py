@@ -25,18 +25,18 @@ from safetensors import safe_open
 from training_folder import NAME, assert_same_bits, log_of, tensors
 
 from soundgan import audio
-from soundgan.dataset import Dataset
+from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
 from soundgan.training import loop, step
-from soundgan.training.chance import Chance, Pairs
-from soundgan.training.checkpoint import Clock, load_checkpoint, save_checkpoint
 from soundgan.training.loop import Outcome, train
-from soundgan.training.objective import logits_of
-from soundgan.training.page import REPORT
-from soundgan.training.players import Painter, Players, new_players
+from soundgan.training.losses.adversarial import logits_of
+from soundgan.training.monitor.report import REPORT
+from soundgan.training.monitor.snapshot import REAL, real_paintings, save_snapshot
 from soundgan.training.run import run
-from soundgan.training.snapshot import REAL, real_paintings, save_snapshot
+from soundgan.training.runtime.rng import Chance, Pairs
+from soundgan.training.state.checkpoint import Clock, load_checkpoint, save_checkpoint
+from soundgan.training.state.state import Painter, Players, new_players
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 
 from soundgan.errors import ModelError
 from soundgan.model import Order, SoundGAN
-from soundgan.server.makers import Maker
+from soundgan.server.workers import Maker
 
 
 @pytest.fixture(scope="module")

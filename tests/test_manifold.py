@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from sets import RATE, SECONDS, SPOILT, copies, fresh, one_class
 
 from soundgan.errors import DataError
-from soundgan.evaluation.embedding import LogMelStatistics
-from soundgan.evaluation.manifold import Manifold, compare
+from soundgan.evaluation.features.embedding import LogMelStatistics
+from soundgan.evaluation.metrics.prdc import Manifold, compare
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -11,7 +11,7 @@ from sets import LABELS, RATE, copies, fresh
 from waves import hat, sine
 
 from soundgan.errors import DataError
-from soundgan.evaluation.memory import memorised_share, nearest
+from soundgan.evaluation.metrics.memorization import memorised_share, nearest
 
 Floats = NDArray[np.float32]
 

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from soundgan import audio
 from soundgan.errors import ModelError
-from soundgan.grain import Grain
 from soundgan.model import SEEDS, Sound, SoundGAN
 from soundgan.sound import finished
+from soundgan.spectral.noise_texture import Grain
 
 LABELS = ("kick", "noise", "tone")
 

@@ -14,8 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from soundgan.settings import Settings
-from soundgan.spectrogram import PRESETS, Representation, preset
-from soundgan.training.networks import (
+from soundgan.spectral.representation import PRESETS, Representation, preset
+from soundgan.training.networks.residual import (
     STYLE,
     Discriminator,
     Generator,

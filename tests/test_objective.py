@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from soundgan.training.objective import MOST_WEIGHT, balanced, discriminator_loss, generator_loss
+from soundgan.training.losses.adversarial import MOST_WEIGHT, balanced, discriminator_loss, generator_loss
 
 SHAPE = (1, 2, 3)  # of the paintings here
 NUMBERS = math.prod(SHAPE)

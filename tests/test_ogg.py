@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundgan import audio, ogg
+from soundgan import audio
+from soundgan.audio import ogg
 
 RATE = 16_000
 

@@ -13,7 +13,7 @@ from sets import RATE
 from waves import sine
 
 from soundgan.errors import DataError, ModelError
-from soundgan.evaluation.embedding import Embedding, OnnxEmbedding
+from soundgan.evaluation.features.embedding import Embedding, OnnxEmbedding
 
 
 def onnx_file(

@@ -27,7 +27,7 @@ from soundgan.server.page import FOLDER
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--no-sandbox"]  # fmt: skip
-COMMAND = ["-c", "from soundgan.cli import main; main()", "serve"]
+COMMAND = ["-c", "from soundgan.cli.app import main; main()", "serve"]
 
 expect.set_options(timeout=20_000)  # ms; other work may share the machine
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from soundgan.training.patches import PATCH, Patches, ramp, seamless
+from soundgan.training.networks.patches import PATCH, Patches, ramp, seamless
 
 SIZE, ROWS, COLUMNS = 5, 6, 7
 INSIDE = slice(PATCH, -PATCH)  # what all patches around reach

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from soundgan.evaluation.periodicity import periodicity
+from soundgan.evaluation.metrics.periodicity import periodicity
 
 RATE = 8000
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from waves import click, db, fit_db, hat, sine, sounds
 
-from soundgan.phase import QUALITIES, Quality, Search, retrieve
-from soundgan.stft import STFT, Window
+from soundgan.spectral.phase_retrieval import QUALITIES, Quality, Search, retrieve
+from soundgan.spectral.stft import STFT, Window
 
 Floats = NDArray[np.float32]
 
@@ -72,7 +72,7 @@ def test_nor_does_it_in_a_large_batch(window: Window, monkeypatch: pytest.Monkey
     alone = np.stack([retrieve(magnitudes, stft, threads=1) for magnitudes in batch])
     assert np.array_equal(retrieve(batch, stft, threads=1), alone)
     for count in (1, 2, 5):
-        monkeypatch.setattr("soundgan.phase.cores", lambda count=count: count)
+        monkeypatch.setattr("soundgan.spectral.phase_retrieval.cores", lambda count=count: count)
         assert np.array_equal(retrieve(batch, stft), alone)
 
 

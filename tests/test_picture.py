@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from soundgan.picture import grid, picture, resize, save_picture
+from soundgan.viz.spectrogram_image import grid, picture, resize, save_picture
 
 SIDES = st.integers(1, 40)
 LEVELS = st.floats(-1, 1, width=32)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from soundgan.pitch import HIGHEST, LOWEST, Pitch, track
-from soundgan.spectrogram import Representation, preset
+from soundgan.spectral.pitch import HIGHEST, LOWEST, Pitch, track
+from soundgan.spectral.representation import Representation, preset
 
 RATES = (8000, 16000, 44100)
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from conftest import TinySettings
 
-from soundgan.dataset import Dataset
-from soundgan.training.chance import Chance
-from soundgan.training.players import CONSTANT_RATES, NEW_TAPE, Painter, Players, new_players
+from soundgan.data.dataset import Dataset
+from soundgan.training.runtime.rng import Chance
+from soundgan.training.state.state import CONSTANT_RATES, NEW_TAPE, Painter, Players, new_players
 
 CPU = torch.device("cpu")
 

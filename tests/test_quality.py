@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from sets import LABELS, RATE, SECONDS, Floats, fresh, noisy, one_class
 from torch import Tensor, nn
 
-from soundgan.dataset import Dataset
-from soundgan.pitch import track
+from soundgan.data.dataset import Dataset
 from soundgan.settings import Settings
-from soundgan.spectrogram import analyse, preset
-from soundgan.training import quality
-from soundgan.training.chance import Chance
-from soundgan.training.networks import build_generator
-from soundgan.training.players import Painter
-from soundgan.training.quality import FIRST, GROWTH, Check, Examiner, due
+from soundgan.spectral.pitch import track
+from soundgan.spectral.representation import analyse, preset
+from soundgan.training.monitor import validation as quality
+from soundgan.training.monitor.validation import FIRST, GROWTH, Check, Examiner, due
+from soundgan.training.networks.residual import build_generator
+from soundgan.training.runtime.rng import Chance
+from soundgan.training.state.state import Painter
 
 N = 160
 REPRESENTATION = preset(RATE, SECONDS)

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from soundgan.model import Order, SoundGAN
 from soundgan.server.app import create_app
 from soundgan.server.batching import Batcher
-from soundgan.server.makers import Makers
 from soundgan.server.problems import Problem
-from soundgan.server.rate import Rate
+from soundgan.server.rate_limit import Rate
 from soundgan.server.settings import ServerSettings
 from soundgan.server.state import State, make
+from soundgan.server.workers import Makers
 from soundgan.sound import Sound
 
 SOUNDS = "/v1/models/tiny/sounds"

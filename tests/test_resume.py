@@ -19,17 +19,19 @@ from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_folder import NAME, assert_same_best, assert_same_bits, clock_of, log_of, tensors
 
-from soundgan.dataset import Dataset, prepare
+from soundgan.data.dataset import Dataset, prepare
 from soundgan.errors import TrainingError
 from soundgan.model import SoundGAN
-from soundgan.training import augment, loop, quality, step
-from soundgan.training.best import BEST, read_check
-from soundgan.training.chance import Pairs
+from soundgan.training import loop, step
 from soundgan.training.loop import train
-from soundgan.training.page import REPORT
-from soundgan.training.quality import Check
+from soundgan.training.losses import augment
+from soundgan.training.monitor import validation as quality
+from soundgan.training.monitor.best import BEST, read_check
+from soundgan.training.monitor.report import REPORT
+from soundgan.training.monitor.snapshot import save_snapshot
+from soundgan.training.monitor.validation import Check
 from soundgan.training.run import TRAINING, export_checkpoint
-from soundgan.training.snapshot import save_snapshot
+from soundgan.training.runtime.rng import Pairs
 
 # Instance noise takes part in what has to be reproduced.
 NOISY = {"initial_noise_std": 0.2, "noise_decay_rate": 0.9}
@@ -131,9 +133,12 @@ from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
-from soundgan.dataset import prepare
+from soundgan.data.dataset import prepare
 from soundgan.settings import Settings
-from soundgan.training import augment, checkpoint, loop, quality
+from soundgan.training import loop
+from soundgan.training.losses import augment
+from soundgan.training.state import checkpoint
+from soundgan.training.monitor import validation as quality
 
 seconds, saves, whole = count(), count(1), checkpoint.replacing
 

@@ -13,12 +13,12 @@ import torch
 from conftest import TinySettings
 from filelock import FileLock
 
-from soundgan.dataset import prepare
+from soundgan.data.dataset import prepare
 from soundgan.errors import DataError, ModelError, TrainingError, one_line
 from soundgan.model import SoundGAN
 from soundgan.settings import Settings
-from soundgan.training.dcgan import DCGANGenerator
-from soundgan.training.page import REPORT
+from soundgan.training.monitor.report import REPORT
+from soundgan.training.networks.dcgan import DCGANGenerator
 from soundgan.training.run import TRAINING, import_legacy, run
 
 

@@ -8,8 +8,14 @@ from numpy.typing import NDArray
 from sets import LABELS, RATE, SECONDS, copies, fresh, one_class
 
 from soundgan.errors import DataError
-from soundgan.evaluation.embedding import LogMelStatistics
-from soundgan.evaluation.scores import Bins, am_score, different_bins, inception_score, modified_inception_score
+from soundgan.evaluation.features.embedding import LogMelStatistics
+from soundgan.evaluation.metrics.label_scores import (
+    Bins,
+    am_score,
+    different_bins,
+    inception_score,
+    modified_inception_score,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 

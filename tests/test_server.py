@@ -23,7 +23,7 @@ from PIL import Image
 
 from soundgan.errors import ModelError, SettingsError
 from soundgan.model import SoundGAN
-from soundgan.server import health
+from soundgan.server import routes_health as health
 from soundgan.server.app import create_app
 from soundgan.server.schemas import SoundsAnswer, SoundsRequest
 from soundgan.server.settings import ServerSettings, check_server_settings

@@ -124,7 +124,7 @@ def test_the_classic_front_door_heeds_its_settings(model_folder: Path, tmp_path:
 
 
 def test_a_server_on_loopback_is_not_had_by_another_name(model_folder: Path, tmp_path: Path) -> None:
-    command = ["-c", "from soundgan.cli import main; main()", "serve", str(model_folder), "--most-per-minute", "2"]
+    command = ["-c", "from soundgan.cli.app import main; main()", "serve", str(model_folder), "--most-per-minute", "2"]
     with served([*command, "--allow-host", "sounds.example"], tmp_path) as (address, _):
         for host, expected in (("evil.example", 421), ("sounds.example", 200)):
             assert status(f"{address}/v1/models", Host=host) == expected
@@ -135,7 +135,7 @@ def test_a_server_on_loopback_is_not_had_by_another_name(model_folder: Path, tmp
 
 
 def test_what_was_taken_is_answered_before_the_end(model_folder: Path, model: SoundGAN, tmp_path: Path) -> None:
-    command = ["-c", "from soundgan.cli import main; main()", "serve", str(model_folder)]
+    command = ["-c", "from soundgan.cli.app import main; main()", "serve", str(model_folder)]
     with served(command, tmp_path) as (address, process), ExitStack() as stack:
         bodies = [json.dumps({"seed": seed, "quality": "best"}).encode() for seed in range(8)]
         taken = [stack.enter_context(closing(begin(address, "/v1/models/tiny/sounds", len(body)))) for body in bodies]
@@ -149,7 +149,7 @@ def test_what_was_taken_is_answered_before_the_end(model_folder: Path, model: So
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 def test_processes_that_hang_do_not_keep_it_from_ending(model_folder: Path, tmp_path: Path) -> None:
-    code = "import soundgan.server.run as run; run.STOPPING = 1; from soundgan.cli import main; main()"
+    code = "import soundgan.server.run as run; run.STOPPING = 1; from soundgan.cli.app import main; main()"
     command = ["-c", code, "serve", str(model_folder), "--processes", "2"]
     with served(command, tmp_path) as (address, process), ExitStack() as stack:
         makers = [one for one in children(process.pid) if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
@@ -179,14 +179,14 @@ def test_the_server_never_imports_pytorch() -> None:
 
 def test_processes_that_make_sounds_import_nothing_of_the_web() -> None:
     """They import the main module, whichever it is, and `makers`."""
-    code = "import sys, app, soundgan.server.makers; print('fastapi' in sys.modules)"
+    code = "import sys, app, soundgan.server.workers; print('fastapi' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
 
 
 def test_an_answer_is_sent_at_once(model_folder: Path, tmp_path: Path) -> None:
     """Held back until its first part is acknowledged (Nagle), every answer but the first would take 40 ms more."""
-    command = ["-c", "from soundgan.cli import main; main()", "serve", str(model_folder)]
+    command = ["-c", "from soundgan.cli.app import main; main()", "serve", str(model_folder)]
     with served(command, tmp_path) as (address, _):
         where = urllib.parse.urlsplit(address)
         connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=PATIENCE)
@@ -234,7 +234,7 @@ def test_pages_are_named_so_that_a_browser_finds_them(family: socket.AddressFami
 def test_a_port_in_use_is_told_at_once(model_folder: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code = "from soundgan.cli import main; main()"
+        code = "from soundgan.cli.app import main; main()"
         command = [sys.executable, "-c", code, "serve", str(model_folder), "--port", str(port)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=PATIENCE)
     assert done.returncode == 2

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from soundgan.errors import SettingsError
 from soundgan.settings import Settings, check_settings, load_settings, settings_schema, with_options
-from soundgan.spectrogram import Scale
-from soundgan.stft import Window
+from soundgan.spectral.representation import Scale
+from soundgan.spectral.stft import Window
 
 CLASSIC = {
     "saveroot": "./save",

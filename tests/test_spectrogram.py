@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from waves import click, db, denormalise, sine
 
-from soundgan.spectrogram import (
+from soundgan.spectral.representation import (
     PRESETS,
     Representation,
     Scale,
@@ -22,7 +22,7 @@ from soundgan.spectrogram import (
     preset,
     synthesise,
 )
-from soundgan.stft import STFT, Window
+from soundgan.spectral.stft import STFT, Window
 
 Floats = NDArray[np.float32]
 RATES = sorted(PRESETS)

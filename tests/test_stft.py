@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from waves import click, noise, sine
 
-from soundgan.stft import STFT, Window
+from soundgan.spectral.stft import STFT, Window
 
 SIZES = [(16, 8), (45, 15), (48, 16), (64, 16), (256, 128), (256, 32), (512, 128)]  # 2, 3, 4 and 8 windows a sample
 SMALL = [STFT(n_fft, hop, window) for n_fft, hop in SIZES[:4] for window in ("hann", "gaussian")]

@@ -8,12 +8,12 @@ import torch
 from conftest import TinySettings
 from torch import Tensor, nn
 
-from soundgan.dataset import Dataset
-from soundgan.pitch import LOWEST
-from soundgan.training.diversity import CELL, Candidates, cells
-from soundgan.training.harmonics import pitch_weights
-from soundgan.training.supervision import Supervision
-from soundgan.training.world import ALONE
+from soundgan.data.dataset import Dataset
+from soundgan.spectral.pitch import LOWEST
+from soundgan.training.losses.auxiliary import Supervision
+from soundgan.training.losses.diversity import CELL, Candidates, cells
+from soundgan.training.networks.harmonics import pitch_weights
+from soundgan.training.runtime.distributed import ALONE
 
 CPU = torch.device("cpu")
 NZ = 8

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from waves import chirp, click, db, denormalise, kick, sine
 
-from soundgan.spectrogram import PRESETS, Representation, Scale, analyse, preset, synthesise
-from soundgan.stft import Window
+from soundgan.spectral.representation import PRESETS, Representation, Scale, analyse, preset, synthesise
+from soundgan.spectral.stft import Window
 
 Floats = NDArray[np.float32]
 RATES = sorted(PRESETS)
@@ -194,13 +194,13 @@ def test_neither_does_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> No
     paintings = np.random.default_rng(0).uniform(-1, 1, (5, 1, *rep.shape)).astype(np.float32)
     expected = synthesise(paintings, rep)
     for count in (1, 2, 5):
-        monkeypatch.setattr("soundgan.phase.cores", lambda count=count: count)
+        monkeypatch.setattr("soundgan.spectral.phase_retrieval.cores", lambda count=count: count)
         assert np.array_equal(synthesise(paintings, rep), expected)
 
 
 def test_nor_the_threads_of_the_matrix_library() -> None:
     script = (
-        "import hashlib, numpy as np; from soundgan.spectrogram import preset, synthesise; rep = preset(44100, 0.5);"
+        "import hashlib, numpy as np; from soundgan.spectral.representation import preset, synthesise; rep = preset(44100, 0.5);"
         "paintings = np.random.default_rng(0).uniform(-1, 1, (2, *rep.shape)).astype('f4');"
         "print(hashlib.sha256(synthesise(paintings, rep).tobytes()).hexdigest())"
     )

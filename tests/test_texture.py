@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from soundgan.training.texture import texture, texture_error, usual_difference
+from soundgan.training.losses.texture import texture, texture_error, usual_difference
 
 
 def over(painting: Tensor) -> tuple[float, float]:

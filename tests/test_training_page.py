@@ -14,14 +14,14 @@ import pytest
 from conftest import TinySettings
 from pages import Balance, parsed
 
-from soundgan.dataset import Dataset
-from soundgan.training.augment import MOST
-from soundgan.training.budget import NO_BETTER
-from soundgan.training.chart import HEIGHT, WIDTH, chart
-from soundgan.training.chart import MOST as MANY
+from soundgan.data.dataset import Dataset
 from soundgan.training.loop import train
-from soundgan.training.page import EARLIER, REPORT, remarks, write_report
-from soundgan.training.quality import FIRST, GROWTH, Check
+from soundgan.training.losses.augment import MOST
+from soundgan.training.monitor.budget import NO_BETTER
+from soundgan.training.monitor.report import EARLIER, REPORT, remarks, write_report
+from soundgan.training.monitor.validation import FIRST, GROWTH, Check
+from soundgan.viz.line_chart import HEIGHT, WIDTH, chart
+from soundgan.viz.line_chart import MOST as MANY
 
 EVIL = '<b>"a & b" 100%'
 GOOD = Check(20_000, 10.0, precision=0.9, recall=0.6, coverage=0.8, copies=0.05)

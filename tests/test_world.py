@@ -21,15 +21,16 @@ import torch
 from conftest import TinySettings
 from training_folder import clock_of, log_of, tensors
 
-from soundgan.dataset import Dataset
+from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
-from soundgan.grain import Grain
 from soundgan.model import SoundGAN
-from soundgan.spectrogram import preset
-from soundgan.training import augment, loop
-from soundgan.training.chance import Chance
+from soundgan.spectral.noise_texture import Grain
+from soundgan.spectral.representation import preset
+from soundgan.training import loop
 from soundgan.training.loop import train
-from soundgan.training.world import ALONE, World, join, rank
+from soundgan.training.losses import augment
+from soundgan.training.runtime.distributed import ALONE, World, join, rank
+from soundgan.training.runtime.rng import Chance
 
 PATIENCE = 120  # s that processes have on a busy machine before they count as hung
 LOOPBACK = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo"}
@@ -41,11 +42,13 @@ from pathlib import Path
 
 import torch
 
-from soundgan.dataset import prepare
+from soundgan.data.dataset import prepare
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
-from soundgan.training import augment, chance, loop
-from soundgan.training.world import join
+from soundgan.training import loop
+from soundgan.training.losses import augment
+from soundgan.training.runtime import rng as chance
+from soundgan.training.runtime.distributed import join
 
 torch.set_default_dtype(torch.float64)
 torch.Tensor.float = torch.Tensor.double
@@ -214,7 +217,7 @@ def test_a_failure_of_one_process_ends_the_other(place: Path, told: list[dict[st
     assert not list((place / "failed").glob("*.safetensors"))
 
 
-CLI = "from soundgan.cli import main; main()"
+CLI = "from soundgan.cli.app import main; main()"
 
 
 def test_a_failure_of_the_first_while_the_others_wait_ends_all(tmp_path: Path) -> None:

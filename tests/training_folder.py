@@ -10,8 +10,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from soundgan.training.best import BEST
-from soundgan.training.checkpoint import Clock
+from soundgan.training.monitor.best import BEST
+from soundgan.training.state.checkpoint import Clock
 
 NAME = "checkpoint.safetensors"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from soundgan.spectrogram import Representation
-from soundgan.stft import STFT
+from soundgan.spectral.representation import Representation
+from soundgan.spectral.stft import STFT
 
 Floats = NDArray[np.float32]
 

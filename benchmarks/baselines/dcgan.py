@@ -1,7 +1,7 @@
 """The original SoundGAN: a DCGAN that paints mel spectrograms, without normalisation layers and without labels.
 
 Networks of Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative
-Adversarial Networks" (2015) as `soundgan.training.dcgan` has them, in a Wasserstein game with gradient penalty. All
+Adversarial Networks" (2015) as `soundgan.training.networks.dcgan` has them, in a Wasserstein game with gradient penalty. All
 that the critic sees carries instance noise (Sønderby et al., "Amortised MAP Inference for Image Super-resolution",
 2017), which fades: `initial_noise_std * noise_decay_rate**step`.
 
@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from soundgan.settings import Settings
-from soundgan.spectrogram import Representation, levels_db, normalise, preset, synthesise
-from soundgan.training.checkpoint import Clock
-from soundgan.training.networks import build_discriminator, build_generator
+from soundgan.spectral.representation import Representation, levels_db, normalise, preset, synthesise
+from soundgan.training.networks.residual import build_discriminator, build_generator
+from soundgan.training.state.checkpoint import Clock
 
 from .game import Budget, Floats, Game, Trained, fitted, play, samples_of
 

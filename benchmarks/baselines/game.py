@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
-from soundgan.training.checkpoint import Clock
-from soundgan.training.device import processor
+from soundgan.training.runtime.device import processor
+from soundgan.training.state.checkpoint import Clock
 
 Floats = NDArray[np.float32]
 AT_ONCE = 64  # sounds made together

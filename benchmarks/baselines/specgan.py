@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from soundgan.phase import QUALITIES, retrieve
-from soundgan.stft import STFT
-from soundgan.training.checkpoint import Clock
+from soundgan.spectral.phase_retrieval import QUALITIES, retrieve
+from soundgan.spectral.stft import STFT
+from soundgan.training.state.checkpoint import Clock
 
 from .game import Budget, Floats, Game, Trained, draw_weights, fitted, play, samples_of
 

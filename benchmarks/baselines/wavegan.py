@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from soundgan.training.checkpoint import Clock
+from soundgan.training.state.checkpoint import Clock
 
 from .game import Budget, Floats, Game, Trained, draw_weights, fitted, play, samples_of
 

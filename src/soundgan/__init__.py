@@ -10,14 +10,14 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from soundgan.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from soundgan.errors import AudioError, DataError, ModelError, SettingsError, SoundGANError, TrainingError
     from soundgan.inference import spectrogram_to_wav
     from soundgan.model import SoundGAN
     from soundgan.settings import Settings, load_settings
     from soundgan.sound import Sound
-
-__version__ = "0.1.0"
 
 # ONNX Runtime reports its use to its maker, on Linux too, unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

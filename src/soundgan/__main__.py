@@ -1,6 +1,6 @@
 """`python -m soundgan` is `soundgan`."""
 
-from soundgan.cli import main
+from soundgan.cli.app import main
 
 if __name__ == "__main__":
     main()

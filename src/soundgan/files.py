@@ -56,3 +56,9 @@ def check_name(name: str) -> str:
     if name in ("", ".", "..") or _UNSAFE.search(name):
         raise ValueError("must be the beginning of a file name, without slashes, backslashes and control characters")
     return name
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """The path as it can stand in a message of one line, whatever characters it is made of."""
+    text = os.fspath(path)
+    return text if text.isprintable() else ascii(text)

@@ -18,11 +18,11 @@ from soundgan import audio
 from soundgan.errors import AudioError
 from soundgan.model import SEEDS, SoundGAN
 from soundgan.model_folder import CONFIG, DEFAULT_MODEL, bundled
-from soundgan.phase import QUALITIES, Quality
-from soundgan.picture import picture, resize, save_picture
 from soundgan.settings import Settings, check_settings, load_settings
 from soundgan.sound import Sound, finished
-from soundgan.spectrogram import Representation, synthesise
+from soundgan.spectral.phase_retrieval import QUALITIES, Quality
+from soundgan.spectral.representation import Representation, synthesise
+from soundgan.viz.spectrogram_image import picture, resize, save_picture
 
 N_FFTS = range(16, 65_537)  # samples; a longer window would blur whole sounds together
 

@@ -15,13 +15,14 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from soundgan import __version__
+from soundgan.cpu import cores
 from soundgan.errors import ModelError
-from soundgan.grain import Grain
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, find, read_config
-from soundgan.phase import QUALITIES, Quality, cores
 from soundgan.sound import Sound, finished
-from soundgan.spectrogram import Representation, synthesise
+from soundgan.spectral.noise_texture import Grain
+from soundgan.spectral.phase_retrieval import QUALITIES, Quality
+from soundgan.spectral.representation import Representation, synthesise
+from soundgan.version import __version__
 
 SEEDS = 2**32
 

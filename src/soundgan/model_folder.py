@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from soundgan.errors import ModelError
 from soundgan.files import check_name, write_text
-from soundgan.spectrogram import Representation
+from soundgan.spectral.representation import Representation
 
 SCHEMA = 1
 CONFIG, MAPPING, GENERATOR, WEIGHTS = "config.json", "mapping.onnx", "generator.onnx", "model.safetensors"

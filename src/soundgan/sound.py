@@ -53,7 +53,7 @@ class Sound:
 
     def picture(self, *, zoom: int = 1) -> Image:
         """The painting as a picture of frames × bands pixels, low frequencies at the bottom."""
-        from soundgan.picture import picture
+        from soundgan.viz.spectrogram_image import picture
 
         return picture(self.painting, zoom=zoom)
 

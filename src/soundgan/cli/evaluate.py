@@ -51,10 +51,10 @@ def evaluate(
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from soundgan.errors import DataError
-    from soundgan.evaluation.embedding import OnnxEmbedding
     from soundgan.evaluation.evaluate import evaluate as evaluate_model
     from soundgan.evaluation.evaluate import evaluate_sounds
-    from soundgan.evaluation.page import write_page
+    from soundgan.evaluation.features.embedding import OnnxEmbedding
+    from soundgan.evaluation.report import write_page
     from soundgan.files import write_text
     from soundgan.model import SoundGAN
     from soundgan.model_folder import CONFIG, TRAINING, bundled
@@ -116,8 +116,8 @@ def _table(found: Evaluation, *, intervals: bool) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from soundgan.evaluation.figures import KINDS
-    from soundgan.evaluation.judge import ALL, CEILING, GENERATED
+    from soundgan.evaluation.metrics.catalog import KINDS
+    from soundgan.evaluation.score import ALL, CEILING, GENERATED
 
     judged, real = found.judgement, found.real
     made, ceiling, many = (judged.row(what) for what in (GENERATED, CEILING, ALL))
@@ -147,7 +147,7 @@ def _table(found: Evaluation, *, intervals: bool) -> Table:
 
 def _explained(found: Evaluation) -> str:
     """What the table compares."""
-    from soundgan.evaluation.judge import ALL
+    from soundgan.evaluation.score import ALL
 
     judged, count = found.judgement, len(found.real.training)
     return (

@@ -44,7 +44,7 @@ def generate(
     from soundgan.errors import AudioError
     from soundgan.model import SEEDS, SoundGAN
     from soundgan.model_folder import DEFAULT_MODEL
-    from soundgan.picture import save_picture
+    from soundgan.viz.spectrogram_image import save_picture
 
     if out.suffix[1:].lower() in list(Format) and not out.is_dir():
         raise AudioError(f"--out {out}: names a folder, in which the sounds are named by label and seed")

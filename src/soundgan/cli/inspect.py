@@ -21,8 +21,8 @@ def inspect(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from soundgan.data.survey import survey
     from soundgan.settings import Settings, load_settings, with_options
-    from soundgan.survey import survey
 
     settings = load_settings(config) if config is not None else Settings()
     options = {"sample_rate": sample_rate, "duration": duration, "slice": slice, "exclude": exclude or None}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from soundgan.cli.each import show_each
+from soundgan.cli.errors_per_item import show_each
 
 
 def models(

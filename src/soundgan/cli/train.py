@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from soundgan.settings import Settings
-    from soundgan.training.quality import Check
+    from soundgan.training.monitor.validation import Check
 
 
 def train(
@@ -86,9 +86,9 @@ def run_training(settings: Settings) -> Path:
 
     with needs("train", "train"):
         from soundgan.training.loop import Progress as Step
-        from soundgan.training.page import REPORT
+        from soundgan.training.monitor.report import REPORT
         from soundgan.training.run import run
-        from soundgan.training.world import rank
+        from soundgan.training.runtime.distributed import rank
 
     console = Console(stderr=True)
     last_line = 0.0

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from soundgan import audio
+from soundgan.data.scan import relative_name, walk
 from soundgan.errors import DataError, ModelError
-from soundgan.evaluation.embedding import Embedding
-from soundgan.evaluation.hearing import classifier_for
-from soundgan.evaluation.judge import judge
+from soundgan.evaluation.data import Progress, Real, Sounds, as_file, generated_sounds, real_sounds, spread
+from soundgan.evaluation.features.embedding import Embedding
+from soundgan.evaluation.features.predictions import classifier_for
 from soundgan.evaluation.result import Evaluation, versions
-from soundgan.evaluation.sounds import Progress, Real, Sounds, as_file, generated_sounds, real_sounds, spread
-from soundgan.folder import relative_name, walk
+from soundgan.evaluation.score import judge
 from soundgan.model import SEEDS
-from soundgan.phase import Quality
+from soundgan.spectral.phase_retrieval import Quality
 
 if TYPE_CHECKING:
     from soundgan.model import SoundGAN

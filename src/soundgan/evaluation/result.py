@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from soundgan import __version__
-from soundgan.evaluation.judge import Judgement
-from soundgan.evaluation.sounds import Real, Sounds
+from soundgan.evaluation.data import Real, Sounds
+from soundgan.evaluation.score import Judgement
+from soundgan.version import __version__
 
 _PACKAGES = ("numpy", "scipy", "onnxruntime", "soundfile", "soxr", "torch")
 

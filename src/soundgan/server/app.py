@@ -10,18 +10,21 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from soundgan import __version__
+from soundgan.cpu import cores
 from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
 from soundgan.model_folder import find
-from soundgan.phase import cores
-from soundgan.server import classic, health, openapi, page, problems, sounds
+from soundgan.server import openapi, page, problems
+from soundgan.server import routes_health as health
+from soundgan.server import routes_infer as classic
+from soundgan.server import routes_v1 as sounds
 from soundgan.server.batching import Batcher
-from soundgan.server.gate import EXPOSED, Gate
-from soundgan.server.makers import Maker, Makers
-from soundgan.server.rate import Rate
+from soundgan.server.middleware import EXPOSED, Gate
+from soundgan.server.rate_limit import Rate
 from soundgan.server.settings import MOST_PROCESSES, ServerSettings
 from soundgan.server.state import State
+from soundgan.server.workers import Maker, Makers
+from soundgan.version import __version__
 
 ENDING = 2.0  # s in which what is being made at the end is to be there, though hardly anybody waits for it any more
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from soundgan.model import Order, SoundGAN
-from soundgan.server.makers import Make, Makers
+from soundgan.server.workers import Make, Makers
 from soundgan.sound import Sound
 
 

@@ -20,10 +20,10 @@ from soundgan.errors import ServerError, SoundGANError, one_line
 from soundgan.inference import model_and_size
 from soundgan.server import PORT
 from soundgan.server.app import create_app
-from soundgan.server.connections import Connection
-from soundgan.server.guard import is_loopback
-from soundgan.server.makers import all_kept
+from soundgan.server.protocol import Connection
+from soundgan.server.security import is_loopback
 from soundgan.server.settings import ServerSettings, check_server_settings
+from soundgan.server.workers import all_kept
 from soundgan.settings import load_settings
 
 LOG = logging.getLogger("soundgan.server")

@@ -9,7 +9,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from soundgan.audio import Format
 from soundgan.model import SEEDS
-from soundgan.phase import Quality
+from soundgan.spectral.phase_retrieval import Quality
 
 
 def _whole(value: object) -> object:

@@ -13,7 +13,7 @@ from soundgan.model import Order
 from soundgan.server.batching import Batcher
 from soundgan.server.metrics import Metrics
 from soundgan.server.problems import Problem
-from soundgan.server.rate import Rate
+from soundgan.server.rate_limit import Rate
 from soundgan.server.settings import ServerSettings
 from soundgan.sound import Sound
 

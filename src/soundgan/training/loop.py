@@ -16,24 +16,24 @@ from typing import NamedTuple
 
 import torch
 
-from soundgan.dataset import Dataset
+from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
-from soundgan.training.best import Best, load_best
-from soundgan.training.budget import Budget
-from soundgan.training.chance import sounds_in_a_pass
-from soundgan.training.checkpoint import CHECKPOINT, Clock, load_checkpoint, save_checkpoint
-from soundgan.training.device import pick_device, pick_precision, processor
-from soundgan.training.health import check_finite, check_health
-from soundgan.training.log import Log
-from soundgan.training.page import REPORT, failures_told, write_report
-from soundgan.training.players import Painter, new_players
-from soundgan.training.quality import Check, Examiner, due
-from soundgan.training.resume import read_before
-from soundgan.training.snapshot import save_snapshot
+from soundgan.training.monitor.best import Best, load_best
+from soundgan.training.monitor.budget import Budget
+from soundgan.training.monitor.health import check_finite, check_health
+from soundgan.training.monitor.log import Log
+from soundgan.training.monitor.report import REPORT, failures_told, write_report
+from soundgan.training.monitor.snapshot import save_snapshot
+from soundgan.training.monitor.validation import Check, Examiner, due
+from soundgan.training.runtime.device import pick_device, pick_precision, processor
+from soundgan.training.runtime.distributed import ALONE, World
+from soundgan.training.runtime.rng import sounds_in_a_pass
+from soundgan.training.runtime.signals import stop_signal
+from soundgan.training.state.checkpoint import CHECKPOINT, Clock, load_checkpoint, save_checkpoint
+from soundgan.training.state.resume import read_before
+from soundgan.training.state.state import Painter, new_players
 from soundgan.training.step import Step, Told
-from soundgan.training.stopping import stop_signal
-from soundgan.training.world import ALONE, World
 
 LOG_EVERY = 25  # steps
 REPORT_EVERY = 1.0  # s

@@ -13,24 +13,24 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 from torch import nn
 
-from soundgan.dataset import prepare
+from soundgan.data.dataset import prepare
+from soundgan.data.scan import check_folder
 from soundgan.errors import ModelError, TrainingError
 from soundgan.files import check_name
-from soundgan.folder import check_folder
 from soundgan.model_folder import CONFIG, TRAINING, ModelConfig, read_config
 from soundgan.settings import Settings, check_settings
-from soundgan.spectrogram import Representation
-from soundgan.training.best import BEST, load_best
-from soundgan.training.card import CARD, write_card
-from soundgan.training.checkpoint import CHECKPOINT, Clock, load_average, read_made_with
-from soundgan.training.export import export
-from soundgan.training.legacy import legacy_generator
+from soundgan.spectral.representation import Representation
+from soundgan.training.export.model_card import CARD, write_card
+from soundgan.training.export.onnx import export
+from soundgan.training.legacy.legacy import legacy_generator
 from soundgan.training.loop import Progress, train
-from soundgan.training.networks import build_generator
-from soundgan.training.page import last_remarks
-from soundgan.training.quality import Check
-from soundgan.training.resume import ANOTHER
-from soundgan.training.world import join
+from soundgan.training.monitor.best import BEST, load_best
+from soundgan.training.monitor.report import last_remarks
+from soundgan.training.monitor.validation import Check
+from soundgan.training.networks.residual import build_generator
+from soundgan.training.runtime.distributed import join
+from soundgan.training.state.checkpoint import CHECKPOINT, Clock, load_average, read_made_with
+from soundgan.training.state.resume import ANOTHER
 
 WRITING = "Writing the model"
 
@@ -60,7 +60,7 @@ def run(
 ) -> Result:
     """Train on `settings.dataroot` and write the model folder `settings.saveroot`; resume what is there.
 
-    Of several processes that were started together, see `soundgan.training.world`, the first writes and reports.
+    Of several processes that were started together, see `soundgan.training.runtime.distributed`, the first writes and reports.
 
     Args:
         reading: called with (done, all) while sounds are read.
@@ -132,7 +132,7 @@ def export_checkpoint(folder: Path, announce: Callable[[str], None] = lambda tex
 
 
 def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
-    """Write a model folder from a Generator of the original SoundGAN; see `soundgan.training.legacy`.
+    """Write a model folder from a Generator of the original SoundGAN; see `soundgan.training.legacy.legacy`.
 
     Its paintings become sound as the original made it: 22,050 Hz, n_fft 1024, hop 512, mel bands over 80 dB.
 

@@ -1,6 +1,6 @@
 """One step of the training: both networks learn from a batch.
 
-On a GPU it is recorded, see `soundgan.training.recorded`. So nothing in it waits for the device, and what adapts from
+On a GPU it is recorded, see `soundgan.training.runtime.cuda_graph`. So nothing in it waits for the device, and what adapts from
 step to step is kept there too.
 """
 
@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soundgan.dataset import Dataset
+from soundgan.data.dataset import Dataset
 from soundgan.settings import Settings
-from soundgan.training.augment import DRAWN, adapted, augment
-from soundgan.training.chance import Chance, Pairs
-from soundgan.training.checkpoint import Clock
-from soundgan.training.device import arithmetic
-from soundgan.training.objective import balanced, discriminator_loss, generator_loss
-from soundgan.training.players import Painter, Players
-from soundgan.training.recorded import Recorded
-from soundgan.training.supervision import Supervision
-from soundgan.training.world import World
+from soundgan.training.losses.adversarial import balanced, discriminator_loss, generator_loss
+from soundgan.training.losses.augment import DRAWN, adapted, augment
+from soundgan.training.losses.auxiliary import Supervision
+from soundgan.training.runtime.cuda_graph import Recorded
+from soundgan.training.runtime.device import arithmetic
+from soundgan.training.runtime.distributed import World
+from soundgan.training.runtime.rng import Chance, Pairs
+from soundgan.training.state.checkpoint import Clock
+from soundgan.training.state.state import Painter, Players
 
 VARIETY_HALF_LIFE = 256  # sounds over which the variety of paintings is averaged
 LEAST_NOISE = 1e-4  # standard deviation below which there is none

@@ -1,0 +1,104 @@
+"""The report on a folder of sounds as plain text: what is used, padded, cut, sliced, and left out and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from statistics import median
+from typing import TYPE_CHECKING
+
+from soundgan.data.scan import LeftOut, relative_name
+from soundgan.files import shown
+
+if TYPE_CHECKING:
+    from soundgan.data.survey import Recording, Survey
+
+
+def survey_report(survey: Survey, most: int | None = 10) -> str:
+    """Describe a survey; of every kind of left-out file `most` are named (None: all), and all are counted."""
+    lines = [_row(title, text) for title, text in _summary(survey)]
+    if survey.labels:
+        by_label = {label: [r for r in survey.files if r.label == label] for label in survey.labels}
+        width = max(5, *(len(shown(label)) for label in by_label))
+        lines += ["", f"{'Label':<{width}}  {'Sounds':>6}  {'Shortest':>8}  {'Median':>8}  {'Longest':>8}"]
+        for label, files in by_label.items():
+            sounds = sum(len(file.slices) for file in files)
+            lengths = "  ".join(f"{value:>6.2f} s" for value in _spread(files))
+            lines.append(f"{shown(label):<{width}}  {sounds:>6}  {lengths}")
+    in_part = [LeftOut(file.path, "Used in part", file.damage) for file in survey.files if file.damage]
+    left_out = [item._replace(kind=f"Left out, {item.kind}") for item in survey.left_out]
+    for title, group in groupby(sorted(in_part + left_out, key=lambda item: item.kind), key=lambda item: item.kind):
+        items = list(group)
+        lines += ["", f"{title} ({len(items)})"]
+        for item in items[:most]:
+            name = relative_name(item.path, survey.folder)
+            lines.append(f"  {name}: {item.detail}" if item.detail else f"  {name}")
+        if most is not None and len(items) > most:
+            lines.append(f"  and {len(items) - most} more")
+    return "\n".join(lines)
+
+
+def limited_report(over: Sequence[float], ceiling_db: float) -> str:
+    """Describe by how many dB sounds are louder than the ceiling; there is nothing to say of none."""
+    if not len(over):
+        return ""
+    told = f"{len(over)} louder than the ceiling of {ceiling_db:.0f} dB, by up to {max(over):.0f} dB"
+    return "\n\n" + _row("Limited", f"{told}; the setting `level` brings sounds to one level")
+
+
+def _row(title: str, text: str) -> str:
+    return f"{title:<12}{text}".rstrip()
+
+
+def _summary(survey: Survey) -> list[tuple[str, str]]:
+    files, rep = survey.files, survey.representation
+    slices = f", {_count(survey.sounds, 'slice')}" if survey.sliced else ""
+    labels = _count(len(survey.labels), "label") if survey.labels else "no labels"
+    used = f"{_count(len(files), 'recording')}{slices}, {labels}"
+    rows = [("Folder", shown(survey.folder)), ("Used", used)]
+    if files:
+        shortest, middle, longest = _spread(files)
+        rows.append(("Lengths", f"{shortest:.2f} s shortest, {middle:.2f} s median, {longest:.2f} s longest"))
+        formats = Counter((file.sample_rate, file.channels) for file in files).most_common()
+        rows.append(("Rates", ", ".join(f"{n} at {rate} Hz {_channels(channels)}" for (rate, channels), n in formats)))
+    window = f"{rep.window} window of {rep.n_fft} samples every {rep.hop}"
+    size = f"{rep.bands} {rep.scale} bands x {rep.frames} frames, {window}"
+    rows.append(("Painted as", f"{rep.duration:.2f} s at {rep.sample_rate} Hz, {size}"))
+    if survey.fitted:
+        why = "the usual length of a recording" if survey.sliced else "nearly all recordings are no longer"
+        rows.append(("Duration", f"from the recordings: {why} (10 s at most); the setting `duration` asks for another"))
+    resampled = sum(file.sample_rate != rep.sample_rate for file in files)
+    shorter = sum(file.seconds < rep.duration for file in files)
+    longer = [file for file in files if file.seconds > rep.duration]
+    silent = sum(file.silent_slices for file in files)
+    ends = [file.unused_seconds for file in files if file.unused_seconds > 0]
+    rows.append(("Resampled", f"{resampled}"))
+    rows.append(("Padded", f"{shorter} shorter than {rep.duration:.2f} s, with silence at the end"))
+    if survey.sliced:
+        rows.append(("Sliced", f"{len(longer)} longer than {rep.duration:.2f} s"))
+        remainders = f"{_count(len(ends), 'remainder')} under half a slice ({sum(ends):.2f} s)"
+        rows.append(("Dropped", f"{_count(silent, 'silent slice')}, {remainders}"))
+    else:
+        lost = sum(file.seconds - rep.duration for file in longer)
+        rest = f" ({lost:.2f} s not used; slicing uses it)" if longer else ""
+        rows.append(("Cut", f"{len(longer)} to their first {rep.duration:.2f} s{rest}"))
+    rows.append(("Left out", f"{len(survey.left_out)} (listed below)" if survey.left_out else "nothing"))
+    if survey.idle:
+        rows.append(("Excluded", f"nothing by {', '.join(map(shown, survey.idle))}: no file fits"))
+    if survey.hidden:
+        rows.append(("Ignored", f"{survey.hidden} hidden, with a dot before the name"))
+    return rows
+
+
+def _spread(files: Iterable[Recording]) -> tuple[float, float, float]:
+    seconds = [file.seconds for file in files]
+    return min(seconds), median(seconds), max(seconds)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _channels(channels: int) -> str:
+    return {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")

@@ -1,0 +1,55 @@
+"""The log of a training: `log.jsonl`, one line every few steps, and the same figures for TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from soundgan.files import write_text
+from soundgan.training.state.checkpoint import Clock
+
+LOG = "log.jsonl"
+
+
+class Log:
+    """Appends to the log in `folder`; lines past `seen`, written after the checkpoint that is resumed, are dropped."""
+
+    def __init__(self, folder: Path, seen: int) -> None:
+        path = folder / LOG
+        kept = [line for line in _whole_lines(path) if json.loads(line)["seen"] <= seen]
+        write_text(path, "".join(kept))
+        self._file: IO[str] = path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=seen + 1)
+
+    def write(self, clock: Clock, figures: dict[str, float]) -> None:
+        """Add a line of figures, and the same to TensorBoard."""
+        line = {"seen": clock.seen, "steps": clock.steps, "seconds": clock.seconds, **figures}
+        self._file.write(json.dumps({key: round(value, 5) for key, value in line.items()}) + "\n")
+        self._file.flush()
+        for name, value in figures.items():
+            self._board.add_scalar(name, value, clock.seen)
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._board.close()
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    """The lines of a log, the oldest first; those of an older SoundGAN may lack figures."""
+    return [json.loads(line) for line in _whole_lines(folder / LOG)]
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines of a log whose writer may have been killed in the middle of one."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("}\n")]
