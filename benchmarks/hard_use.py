@@ -69,22 +69,22 @@ class Wish(NamedTuple):
         return [json.dumps([*parts, self.seed + i]) for i in range(self.n)]
 
 
-def menu(models: Mapping[str, Sequence[str]], chance: random.Random, size: int) -> list[Wish]:
+def menu(models: Mapping[str, Sequence[str]], rng: random.Random, size: int) -> list[Wish]:
     """Wishes of all kinds. `models` has the labels of each; the first one is asked for most."""
     wishes = []
     for _ in range(size):
-        model = chance.choices(list(models), [12] + [1] * (len(models) - 1))[0]
-        n = chance.choice((1, 1, 1, 1, 1, 2, 3, 5))
+        model = rng.choices(list(models), [12] + [1] * (len(models) - 1))[0]
+        n = rng.choice((1, 1, 1, 1, 1, 2, 3, 5))
         wishes.append(
             Wish(
                 model=model,
                 n=n,
-                seed=chance.randrange(2**32 - 8),
-                label=chance.choice((None, *models[model])),
-                truncation=chance.choice((1.0, 1.0, 0.5, 0.0, 1.7)),
-                quality=chance.choices(list(QUALITIES), (1, 8, 1))[0],
-                format=chance.choice(list(FORMATS.values())),
-                answer=chance.choice((None, "json", "zip")) if n > 1 else chance.choice((None, None, "file", "json")),
+                seed=rng.randrange(2**32 - 8),
+                label=rng.choice((None, *models[model])),
+                truncation=rng.choice((1.0, 1.0, 0.5, 0.0, 1.7)),
+                quality=rng.choices(list(QUALITIES), (1, 8, 1))[0],
+                format=rng.choice(list(FORMATS.values())),
+                answer=rng.choice((None, "json", "zip")) if n > 1 else rng.choice((None, None, "file", "json")),
             )
         )
     return wishes
@@ -102,11 +102,11 @@ def reference(paths: dict[str, str], wishes: Sequence[Wish]) -> dict[str, str]:
 def make_reference() -> None:
     """What the process of `reference` does."""
     paths, wishes = json.load(sys.stdin)
-    players = {name: SoundGAN.load(path) for name, path in paths.items()}
+    train_state = {name: SoundGAN.load(path) for name, path in paths.items()}
     digests = {}
     for wish in (Wish(*wish) for wish in wishes):
         for i, key in enumerate(wish.recipes()):
-            (sound,) = players[wish.model].generate(
+            (sound,) = train_state[wish.model].generate(
                 1, seed=wish.seed + i, label=wish.label, truncation=wish.truncation, quality=wish.quality
             )
             digests[key] = digest(sound.encode(wish.format))
@@ -172,21 +172,21 @@ async def storm(
     server: Server, wishes: Sequence[Wish], digests: dict[str, str], *, count: int, clients: int, share: float = 0.01
 ) -> Storm:
     """`count` requests, of which one `share` leaves early and another one is spoilt."""
-    found, todo, chance = Storm(), iter(range(count)), random.Random(1)
+    found, todo, rng = Storm(), iter(range(count)), random.Random(1)
     bad = spoilt(wishes[0].model)
     started = time.perf_counter()
 
     async def client() -> None:
         with closing(Connection(server.port)) as connection:
             for _ in todo:
-                kind = chance.random()
+                kind = rng.random()
                 try:
                     if kind < share:
-                        await leave(connection, chance.choice(wishes), found, chance)
+                        await leave(connection, rng.choice(wishes), found, rng)
                     elif kind < 2 * share:
-                        await refused(connection, *chance.choice(bad), found)
+                        await refused(connection, *rng.choice(bad), found)
                     else:
-                        await answered(connection, chance.choice(wishes), digests, found)
+                        await answered(connection, rng.choice(wishes), digests, found)
                 except (OSError, EOFError) as error:
                     found.wrong.append(f"a connection broke: {error!r}")
                     connection.close()
@@ -232,10 +232,10 @@ async def refused(connection: Connection, what: str, content: bytes, statuses: s
     found.done[f"refused: {what}"] += 1
 
 
-async def leave(connection: Connection, wish: Wish, found: Storm, chance: random.Random) -> None:
+async def leave(connection: Connection, wish: Wish, found: Storm, rng: random.Random) -> None:
     """Go away: within the request, after it, while it is made, or within the answer."""
     content = request(f"/v1/models/{wish.model}/sounds", wish.body())
-    when = chance.choice(("within the request", "after it", "while it waits", "within the answer"))
+    when = rng.choice(("within the request", "after it", "while it waits", "within the answer"))
     await connection.send(content[: len(content) // 2] if when == "within the request" else content)
     if when == "while it waits":
         await asyncio.sleep(0.05)
@@ -261,7 +261,7 @@ class End:
 
 async def stop(server: Server, wishes: Sequence[Wish], digests: dict[str, str], *, clients: int, after: float) -> End:
     """Ask with many clients, send SIGTERM meanwhile, and count what becomes of every request."""
-    end, chance = End(), random.Random(2)
+    end, rng = End(), random.Random(2)
     signalled: float | None = None
 
     async def client() -> None:
@@ -271,7 +271,7 @@ async def stop(server: Server, wishes: Sequence[Wish], digests: dict[str, str], 
 
     async def asked(connection: Connection) -> bool:
         """Whether the server may be asked again."""
-        wish = chance.choice(wishes)
+        wish = rng.choice(wishes)
         try:
             await connection.send(request(f"/v1/models/{wish.model}/sounds", wish.body()))
         except OSError:

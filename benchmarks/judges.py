@@ -45,15 +45,15 @@ def judge(wave: Floats, result: Floats, representation: Representation) -> dict[
     """
     import librosa
 
-    rate, n_fft, hop = representation.sample_rate, representation.n_fft, representation.hop
+    rate, n_fft, hop_length = representation.sample_rate, representation.n_fft, representation.hop_length
     size = min(len(wave), len(result))
     bands = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=128)
-    pair = [peers.centred_magnitudes(sound[:size], n_fft, hop // 2) for sound in (wave, result)]
+    pair = [peers.centred_magnitudes(sound[:size], n_fft, hop_length // 2) for sound in (wave, result)]
     mel = [np.sqrt(bands @ magnitudes**2) for magnitudes in pair]
     painted = [np.minimum(levels_db(sound, representation)[0].T, representation.ceiling_db) for sound in (wave, result)]
     return {
         "linear": heard(pair[0].T, pair[1].T),
         "mel": heard(mel[0].T, mel[1].T),
         "librosa": heard(mel[0][:, ::2].T, mel[1][:, ::2].T),
-        "painting": distance(painted[0], painted[1], representation.floor_db),
+        "spectrogram": distance(painted[0], painted[1], representation.floor_db),
     }

@@ -18,19 +18,19 @@ from soundgan.data.dataset import Dataset
 from soundgan.settings import Settings
 from soundgan.training.losses.adversarial import (
     DiscriminatorLoss,
-    balanced,
+    class_weights,
     discriminator_loss,
     generator_loss,
     logits_of,
 )
-from soundgan.training.losses.auxiliary import Supervision
+from soundgan.training.losses.auxiliary import AuxiliaryLosses
 from soundgan.training.networks.residual import build_discriminator, build_generator
 from soundgan.training.runtime.cuda_graph import FIRST
-from soundgan.training.runtime.device import pick_device, pick_precision, processor
-from soundgan.training.runtime.distributed import ALONE
-from soundgan.training.runtime.rng import Chance, Pairs
-from soundgan.training.state.checkpoint import Clock
-from soundgan.training.state.state import Painter, new_candidates, new_players
+from soundgan.training.runtime.device import select_device, select_precision, torch_threads_and_determinism
+from soundgan.training.runtime.distributed import SINGLE_PROCESS
+from soundgan.training.runtime.rng import PairedSampler, StepRNG
+from soundgan.training.state.checkpoint import Progress
+from soundgan.training.state.state import GeneratorInputs, init_state, new_candidates
 from soundgan.training.step import Step
 
 # Batch, channels, rows and columns of 3 × 3 convolutions: as the networks have them, and larger ones.
@@ -49,20 +49,25 @@ class Ours:
     """Steps as `soundgan.training.loop` makes them, without the checks, logs and snapshots between them."""
 
     def __init__(self, dataset: Dataset, settings: Settings) -> None:
-        self.settings, self.device, self.clock = settings, pick_device(settings), Clock()
-        self.players = new_players(dataset, settings, self.device)
-        painter, precision = Painter(settings, dataset.representation), pick_precision(settings, self.device)
-        self.step = Step(dataset, settings, self.players, painter, self.clock, self.device, precision, ALONE)
+        self.settings, self.device, self.progress = settings, select_device(settings), Progress()
+        self.train_state = init_state(dataset, settings, self.device)
+        generator_inputs, precision = (
+            GeneratorInputs(settings, dataset.representation),
+            select_precision(settings, self.device),
+        )
+        self.step = Step(
+            dataset, settings, self.train_state, generator_inputs, self.progress, self.device, precision, SINGLE_PROCESS
+        )
 
     def train(self, steps: int) -> float:
-        """Make some steps; returns real sounds seen a second."""
+        """Make some steps; returns real samples seen a second."""
         start = time.perf_counter()
-        with processor(self.settings):
+        with torch_threads_and_determinism(self.settings):
             for _ in range(steps - 1):
                 self._step()
             loss = self._step()
         assert loss.isfinite(), "a benchmark of a broken training says nothing"  # and waits for a GPU
-        return steps * self.settings.batch_size / (time.perf_counter() - start)
+        return steps * self.settings.optim.batch_size / (time.perf_counter() - start)
 
     def flops(self) -> int:
         """Floating-point operations in a step: those of convolutions and matrix products, a product and a sum are two.
@@ -74,66 +79,66 @@ class Ours:
         return counter.get_total_flops()
 
     def _step(self) -> Tensor:
-        told = self.step(self.clock)
-        self.clock.seen += self.settings.batch_size
-        self.clock.steps += 1
-        self.players.take_average(0.999)
+        told = self.step(self.progress)
+        self.progress.samples_seen += self.settings.optim.batch_size
+        self.progress.steps += 1
+        self.train_state.update_ema(0.999)
         return told.loss_G
 
 
 class Plain:
     """The same networks and optimizer, as one would first train them.
 
-    float32, eager, channels first, PyTorch's own Adam. Paintings are not changed first; the loop does that work
+    float32, eager, channels first, PyTorch's own Adam. Spectrograms are not changed first; the loop does that work
     from its first step on, even while it changes none.
 
     Args:
-        exact: play as R3GAN is published: penalties by differentiating twice, and paintings for each network of their
+        exact: play as R3GAN is published: penalties by differentiating twice, and spectrograms for each network of their
             own. Otherwise play the game of our loop: finite differences, and what is painted once serves both.
     """
 
     def __init__(self, dataset: Dataset, settings: Settings, *, exact: bool) -> None:
-        torch.manual_seed(settings.seed)
-        self.settings, self.exact, self.device, self.steps = settings, exact, pick_device(settings), 0
-        self.paintings = torch.from_numpy(np.array(dataset.paintings, np.float32)).to(self.device)
+        torch.manual_seed(settings.run.seed)
+        self.settings, self.exact, self.device, self.steps = settings, exact, select_device(settings), 0
+        self.spectrograms = torch.from_numpy(np.array(dataset.spectrograms, np.float32)).to(self.device)
         self.labels = torch.from_numpy(np.array(dataset.labels, np.int64)).to(self.device)
-        self.label_weights = balanced(self.labels)
-        self.pairs = Pairs(settings.seed, np.array(dataset.labels))
+        self.label_weights = class_weights(self.labels)
+        self.pairs = PairedSampler(settings.run.seed, np.array(dataset.labels))
         candidates = new_candidates(settings, dataset.representation, len(dataset.label_names)).to(self.device)
-        self.supervision = Supervision(dataset, settings, self.device, candidates, ALONE)
+        self.auxiliary = AuxiliaryLosses(dataset, settings, self.device, candidates, SINGLE_PROCESS)
         self.lately = torch.tensor(0.5, device=self.device)
-        self.painter = Painter(settings, dataset.representation)
+        self.generator_inputs = GeneratorInputs(settings, dataset.representation)
         about = dataset.representation, len(dataset.label_names)
         self.generator = build_generator(settings, *about).to(self.device)
         self.discriminator = build_discriminator(settings, *about).to(self.device)
-        if settings.network == "residual":  # ours takes paintings apart channels last
+        if settings.model.network == "residual":  # ours takes spectrograms apart channels last
             self.discriminator.from_patch.register_forward_pre_hook(lambda layer, given: (given[0].contiguous(),))  # type: ignore[union-attr]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        betas = (settings.beta1, settings.beta2)
-        self.generator_optimizer = torch.optim.Adam(self.generator.parameters(), settings.lr_G, betas)
-        self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), settings.lr_D, betas)
+        betas = (settings.optim.beta1, settings.optim.beta2)
+        self.generator_optimizer = torch.optim.Adam(self.generator.parameters(), settings.optim.lr_G, betas)
+        self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), settings.optim.lr_D, betas)
 
     def train(self, steps: int) -> float:
-        """Make some steps; returns real sounds seen a second."""
+        """Make some steps; returns real samples seen a second."""
         start, loss = time.perf_counter(), torch.zeros(())
         for _ in range(steps):
             loss = self._step()
         assert loss.isfinite(), "a benchmark of a broken training says nothing"  # and waits for a GPU
-        return steps * self.settings.batch_size / (time.perf_counter() - start)
+        return steps * self.settings.optim.batch_size / (time.perf_counter() - start)
 
     def _step(self) -> Tensor:
-        size, chance = self.settings.batch_size, Chance(self.settings.seed, self.steps, self.device)
+        size, rng = self.settings.optim.batch_size, StepRNG(self.settings.run.seed, self.steps, self.device)
         rows = self.pairs(self.steps * size, size).to(self.device)
-        real, labels = self.paintings[rows].expand(-1, self.settings.nc, -1, -1), self.labels[rows]
-        z = self.painter.latents(size, chance)
-        z[::2] = self.supervision.nearest(rows[::2], z[::2])
+        real, labels = self.spectrograms[rows].expand(-1, self.settings.model.nc, -1, -1), self.labels[rows]
+        z = self.generator_inputs.latents(size, rng)
+        z[::2] = self.auxiliary.nearest(rows[::2], z[::2])
         w = self.generator.mapping(z, labels)  # type: ignore[operator]
-        made = self.painter.paint_mapped(self.generator, w, chance)
-        self.supervision.keep(z[1::2], made[1::2].detach(), labels[1::2])
-        taught = self.supervision.compare(self.generator, made, w, rows[::2], self.lately)
+        made = self.generator_inputs.synthesize_from_w(self.generator, w, rng)
+        self.auxiliary.keep(z[1::2], made[1::2].detach(), labels[1::2])
+        taught = self.auxiliary.compare(self.generator, made, w, rows[::2], self.lately)
 
         self.discriminator_optimizer.zero_grad()
-        judged = self._judge(real, made, labels, chance)
+        judged = self._judge(real, made, labels, rng)
         judged.loss.backward()
         self.discriminator_optimizer.step()
 
@@ -153,16 +158,16 @@ class Plain:
         self.steps += 1
         return loss.detach()
 
-    def _judge(self, real: Tensor, made: Tensor, labels: Tensor, chance: Chance) -> DiscriminatorLoss:
+    def _judge(self, real: Tensor, made: Tensor, labels: Tensor, rng: StepRNG) -> DiscriminatorLoss:
         if self.exact:
             with torch.no_grad():
-                made = self.painter.paint(self.generator, labels, chance)
+                made = self.generator_inputs.generate(self.generator, labels, rng)
             return exact_loss(self.discriminator, real, made, labels, self.settings)
         settings, noise = self.settings, torch.randn(2 * len(real), *real.shape[1:], device=self.device)
         return discriminator_loss(
             self.discriminator, real, made.detach(), labels, noise,
-            gamma=settings.penalty, sigma=settings.penalty_sigma,
-            recognition=settings.recognition, label_weights=self.label_weights,
+            gamma=settings.losses.gradient_penalty, sigma=settings.losses.gradient_penalty_sigma,
+            label_weight=settings.losses.label_loss, label_weights=self.label_weights,
         )  # fmt: skip
 
 
@@ -173,15 +178,15 @@ def exact_loss(
 
     The backward pass then differentiates a second time.
     """
-    paintings = torch.cat([real, made]).requires_grad_()
-    of_labels = discriminator(paintings)
+    spectrograms = torch.cat([real, made]).requires_grad_()
+    of_labels = discriminator(spectrograms)
     logits = logits_of(of_labels, labels.repeat(2))
-    (gradient,) = torch.autograd.grad(logits.sum(), paintings, create_graph=True)
+    (gradient,) = torch.autograd.grad(logits.sum(), spectrograms, create_graph=True)
     real_logits, made_logits = logits.chunk(2)
-    penalty = gradient.square().sum() / len(paintings)
+    penalty = gradient.square().sum() / len(spectrograms)
     label_loss = F.cross_entropy(of_labels[: len(real)], labels)
-    loss = F.softplus(made_logits - real_logits).mean() + settings.penalty * penalty
-    loss = loss + settings.recognition * label_loss
+    loss = F.softplus(made_logits - real_logits).mean() + settings.losses.gradient_penalty * penalty
+    loss = loss + settings.losses.label_loss * label_loss
     correct = (real_logits > made_logits).float().mean()
     return DiscriminatorLoss(loss, correct, *(part.detach() for part in (penalty, label_loss, real_logits)))
 
@@ -215,9 +220,9 @@ def measure(
         `pace`: sounds/s of every party, a value a round. `flops`: of a step. `peaks`: FLOP/s by precision and shape,
         the best of all rounds. And what the loop runs on.
     """
-    device = pick_device(settings)
-    precision = str(pick_precision(settings, device)).removeprefix("torch.")
-    settings = settings.model_copy(update={"precision": precision})
+    device = select_device(settings)
+    precision = str(select_precision(settings, device)).removeprefix("torch.")
+    settings = settings.with_values(precision=precision)
     flops = Ours(dataset, settings).flops()
     parties: dict[str, Ours | Plain] = {OURS: Ours(dataset, settings)}
     parties |= {name: Plain(dataset, settings, exact=exact) for name, exact in PLAIN.items()}
@@ -235,7 +240,7 @@ def measure(
                 peaks[kind][_named(shape)] = max(peaks[kind][_named(shape)], reached)
     return {
         "device": device.type, "threads": torch.get_num_threads(), "precision": precision, "steps": steps,
-        "batch_size": settings.batch_size, "size": settings.size, "shape": dataset.representation.shape,
+        "batch_size": settings.optim.batch_size, "size": settings.model.size, "shape": dataset.representation.shape,
         "pace": pace, "flops": flops, "peaks": peaks,
     }  # fmt: skip
 

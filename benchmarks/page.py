@@ -16,7 +16,12 @@ from soundgan.files import write_text
 
 Row = dict[str, Any]
 SECOND = "one second at 16 kHz"
-JUDGES = {"linear": "Linear LSD, dB", "mel": "Mel LSD, dB", "librosa": "librosa's own", "painting": "Painting's own"}
+JUDGES = {
+    "linear": "Linear LSD, dB",
+    "mel": "Mel LSD, dB",
+    "librosa": "librosa's own",
+    "spectrogram": "Spectrogram's own",
+}
 ORIGINAL_SECONDS = 27.0
 MODES = {"batch": "in a batch", "single": "one at a time"}
 
@@ -24,7 +29,7 @@ MODES = {"batch": "in a batch", "single": "one at a time"}
 def render(figures: dict[str, Any], folder: Path) -> None:
     """Write `synthesis.md` and `synthesis.png`."""
     parts = [introduction(figures), goals(figures), from_magnitudes(figures["magnitudes"])]
-    parts += [from_paintings(figures["paintings"]), classic(figures["classic"]), memory(figures["memory"])]
+    parts += [from_spectrograms(figures["spectrograms"]), classic(figures["classic"]), memory(figures["memory"])]
     write_text(folder / "synthesis.md", "\n\n".join(parts) + "\n")
     plot(figures["magnitudes"], folder / "synthesis.png")
 
@@ -77,7 +82,7 @@ milliseconds for a second of sound. A batch is {options["batch"]} sounds in one 
 def goals(figures: dict[str, Any]) -> str:
     second = figures["magnitudes"][SECOND]
     ours = {row["method"]: row for row in of(second["rows"], "ours")}
-    drums = figures["paintings"]["drums, mel"]
+    drums = figures["spectrograms"]["drums, mel"]
     drums = [row for row in of(drums, "ours") if row["files"] == max(r["files"] for r in drums)]
     pace = ours["balanced"]["batch"] * second["seconds"]
     original = next(row for row in figures["classic"] if row["method"] == ORIGINAL)
@@ -93,7 +98,10 @@ def goals(figures: dict[str, Any]) -> str:
         ("the same: SC of at least 27 dB", f"{ours['balanced']['sc']:.1f} dB", ours["balanced"]["sc"] >= 27),
         ("the same, best: SC of at least 33 dB", f"{ours['best']['sc']:.1f} dB", ours["best"]["sc"] >= 33),
     ]
-    for key, told in {"mel": "mel bands at half the hop", "painting": "the painting's own bands and frames"}.items():
+    for key, told in {
+        "mel": "mel bands at half the hop",
+        "spectrogram": "the spectrogram's own bands and frames",
+    }.items():
         row = min(drums, key=lambda row: row[key])
         goal = f"drums from 128 mel bands: LSD of at most 1.2 dB in {told}"
         rows.append((goal, f"{row[key]:.2f} dB ({row['method']})", row[key] <= 1.2))
@@ -125,7 +133,7 @@ in our framing, a thread a sound. "Beaten" means: one of our three qualities tak
         text += (
             f"\n\n### {title[0].upper() + title[1:]}\n\n{measured['files']} sounds of {measured['seconds']:.3f} s at "
         )
-        text += f"{measured['rate']:,} Hz, n_fft {measured['n_fft']}, hop {measured['hop']}.\n\n{table(head, cells)}\n"
+        text += f"{measured['rate']:,} Hz, n_fft {measured['n_fft']}, hop {measured['hop_length']}.\n\n{table(head, cells)}\n"
         for rival in measured["rows"]:
             if rival["family"] not in ("ours", "variants"):
                 told = "; ".join(f"{told} {verdict(rival, measured['rows'], mode)}" for mode, told in MODES.items())
@@ -153,8 +161,8 @@ def verdict(rival: Row, rows: Sequence[Row], mode: str) -> str:
     return told
 
 
-def from_paintings(sets: dict[str, Any]) -> str:
-    text = """## From paintings
+def from_spectrograms(sets: dict[str, Any]) -> str:
+    text = """## From spectrograms
 
 The whole way: from 128 bands with a limited range of levels to a sound. Ours paints 80 dB (digits: 70 dB) below the
 loudest band of the set, the rivals get librosa's mel spectrogram of 128 bands, in dB, cut off 80 dB below its own
@@ -163,7 +171,7 @@ share one run of the first step, non-negative least squares (NNLS), and it count
 
 Linear and mel LSD are everyone's: of librosa's STFT at half the hop, whose frames are librosa's and ours in turn, and
 of librosa's 128 mel bands of it. On its own frames and bands, whose very levels it was given, each side is at its best:
-"librosa's own" takes every second of these frames, "painting's own" is our painting of the result against that of the
+"librosa's own" takes every second of these frames, "spectrogram's own" is our spectrogram of the result against that of the
 original, from its floor up. Only the first two decide who beats whom; the bands of the second are still those that the
 rivals were given and we were not."""
     for title, rows in sets.items():
@@ -205,7 +213,7 @@ def classic(rows: Sequence[Row]) -> str:
     return f"""## The classic ten-second sound
 
 Ten seconds at 22,050 Hz, 128 mel bands, n_fft 1024, hop 512, 431 frames, as the first version of this program made
-them: from a painting of 80 dB to a WAV file, whose writing is counted, and which is read back for the judge. Means of
+them: from a spectrogram of 80 dB to a WAV file, whose writing is counted, and which is read back for the judge. Means of
 {rows[0]["files"]} sounds, each of two sound effects one after the other.
 
 {table(head, cells)}
@@ -222,7 +230,7 @@ def memory(peaks: dict[str, float]) -> str:
     cells = [[f"{count:,}", f"{peaks[str(count)]:.0f}"] for count in counts]
     return f"""## Memory
 
-Peak of a process that makes one-second sounds at 16 kHz of noisy paintings, which cost the most, in one call.
+Peak of a process that makes one-second sounds at 16 kHz of noisy spectrograms, which cost the most, in one call.
 
 {table(["Sounds", "MiB"], cells)}
 

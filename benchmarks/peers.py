@@ -41,15 +41,15 @@ class Method(NamedTuple):
     """One round of timing is enough."""
 
 
-def methods(n_fft: int, hop: int, samples: int) -> list[Method]:
+def methods(n_fft: int, hop_length: int, samples: int) -> list[Method]:
     """Everything that is compared on sounds of `samples` samples."""
-    stft = STFT(n_fft, hop)
+    stft = STFT(n_fft, hop_length)
 
     def ours(waves: Floats) -> Floats:
         return np.stack([np.abs(stft.forward(wave)) for wave in waves])
 
     def centred(waves: Floats) -> Floats:
-        return np.stack([centred_magnitudes(wave, n_fft, hop).T for wave in waves])
+        return np.stack([centred_magnitudes(wave, n_fft, hop_length).T for wave in waves])
 
     def search(name: str, family: str, how: Search, *, slow: bool = False) -> Method:
         return Method(name, family, ours, lambda magnitudes: retrieve(magnitudes, stft, how), slow)
@@ -63,37 +63,44 @@ def methods(n_fft: int, hop: int, samples: int) -> list[Method]:
     ]
     for library, griffin_lim in {"librosa": librosa_griffin_lim, "torch": torch_griffin_lim}.items():
         for iterations in (32, 256):
-            invert = functools.partial(griffin_lim, n_fft=n_fft, hop=hop, samples=samples, iterations=iterations)
+            invert = functools.partial(
+                griffin_lim, n_fft=n_fft, hop_length=hop_length, samples=samples, iterations=iterations
+            )
             found.append(
                 Method(f"{library} Griffin-Lim, {iterations} iterations", library, centred, invert, iterations > 32)
             )
     return found
 
 
-def centred_magnitudes(wave: Floats, n_fft: int, hop: int) -> Floats:
+def centred_magnitudes(wave: Floats, n_fft: int, hop_length: int) -> Floats:
     """(samples,) → (bins, frames), frame k centred at k * hop, as librosa frames by default."""
     import librosa
 
-    return np.abs(librosa.stft(wave, n_fft=n_fft, hop_length=hop))
+    return np.abs(librosa.stft(wave, n_fft=n_fft, hop_length=hop_length))
 
 
-def librosa_griffin_lim(magnitudes: Floats, *, n_fft: int, hop: int, samples: int, iterations: int) -> Floats:
+def librosa_griffin_lim(magnitudes: Floats, *, n_fft: int, hop_length: int, samples: int, iterations: int) -> Floats:
     """All sounds in one call, which is faster than one by one."""
     import librosa
 
     return librosa.griffinlim(
-        magnitudes.swapaxes(-1, -2), n_iter=iterations, n_fft=n_fft, hop_length=hop, length=samples,
+        magnitudes.swapaxes(-1, -2), n_iter=iterations, n_fft=n_fft, hop_length=hop_length, length=samples,
         momentum=MOMENTUM, init="random", random_state=0,
     )  # fmt: skip
 
 
-def torch_griffin_lim(magnitudes: Floats, *, n_fft: int, hop: int, samples: int, iterations: int) -> Floats:
+def torch_griffin_lim(magnitudes: Floats, *, n_fft: int, hop_length: int, samples: int, iterations: int) -> Floats:
     """Fast Griffin-Lim as torchaudio does it: momentum on the spectra, divided by one plus itself."""
     import torch
 
     torch.set_num_threads(CORES)
     torch.manual_seed(0)
-    framing: dict[str, Any] = {"n_fft": n_fft, "hop_length": hop, "window": torch.hann_window(n_fft), "center": True}
+    framing: dict[str, Any] = {
+        "n_fft": n_fft,
+        "hop_length": hop_length,
+        "window": torch.hann_window(n_fft),
+        "center": True,
+    }
     with torch.inference_mode():
         target = torch.from_numpy(magnitudes).transpose(-1, -2)
         angles = torch.polar(torch.ones_like(target), 2 * torch.pi * torch.rand_like(target))
@@ -107,15 +114,15 @@ def torch_griffin_lim(magnitudes: Floats, *, n_fft: int, hop: int, samples: int,
         return torch.istft(target * angles, length=samples, **framing).numpy()
 
 
-def mel_levels(wave: Floats, rate: int, n_fft: int, hop: int) -> Floats:
+def mel_levels(wave: Floats, rate: int, n_fft: int, hop_length: int) -> Floats:
     """(samples,) → (128 bands, frames) in dB, cut off 80 dB below the loudest."""
     import librosa
 
-    mel = librosa.feature.melspectrogram(y=wave, sr=rate, n_fft=n_fft, hop_length=hop, n_mels=128)
+    mel = librosa.feature.melspectrogram(y=wave, sr=rate, n_fft=n_fft, hop_length=hop_length, n_mels=128)
     return librosa.power_to_db(mel, top_db=80)
 
 
-def from_mel(levels: Floats, rate: int, n_fft: int, hop: int, samples: int) -> dict[str, tuple[Floats, float]]:
+def from_mel(levels: Floats, rate: int, n_fft: int, hop_length: int, samples: int) -> dict[str, tuple[Floats, float]]:
     """Waves of mel levels, and their seconds, by `librosa.feature.inverse.mel_to_audio` and with 256 iterations.
 
     The two steps of that function are taken one by one, so that the first, the same for both, is taken only once.
@@ -128,7 +135,9 @@ def from_mel(levels: Floats, rate: int, n_fft: int, hop: int, samples: int) -> d
     found = {}
     for name, iterations in {"librosa mel_to_audio": 32, ORIGINAL: 256}.items():
         start = time.perf_counter()
-        wave = librosa_griffin_lim(magnitudes.T, n_fft=n_fft, hop=hop, samples=samples, iterations=iterations)
+        wave = librosa_griffin_lim(
+            magnitudes.T, n_fft=n_fft, hop_length=hop_length, samples=samples, iterations=iterations
+        )
         found[name] = wave, spent + time.perf_counter() - start
     return found
 
@@ -145,11 +154,11 @@ def _pghi(magnitudes: Floats, stft: STFT) -> Floats:
     integrate, _ = heap_integration()
     gamma = np.float32(0.25645 * stft.n_fft**2)
     logarithm = np.log(np.maximum(magnitudes, np.finfo(np.float32).tiny))
-    in_time = np.gradient(logarithm, axis=1) * (stft.hop * stft.n_fft / gamma)
-    turns = np.arange(stft.bins) * stft.hop / stft.n_fft
+    in_time = np.gradient(logarithm, axis=1) * (stft.hop_length * stft.n_fft / gamma)
+    turns = np.arange(stft.bins) * stft.hop_length / stft.n_fft
     in_time += (2 * np.pi * (turns - np.rint(turns))).astype(np.float32)
     # The paper's phases are those of windows centred at 0, an FFT's of windows that start there: pi a bin between them.
-    in_frequency = np.gradient(logarithm, axis=0) * (-gamma / (stft.hop * stft.n_fft)) + np.float32(np.pi)
+    in_frequency = np.gradient(logarithm, axis=0) * (-gamma / (stft.hop_length * stft.n_fft)) + np.float32(np.pi)
     phase = np.random.default_rng(0).uniform(-np.pi, np.pi, magnitudes.size)
     order = np.argsort(magnitudes, axis=None)[::-1]
     integrate(magnitudes.reshape(-1), in_time.reshape(-1), in_frequency.reshape(-1), order, stft.bins, phase)

@@ -42,28 +42,30 @@ class Asked(BaseModel):
     seed: int = 0
 
 
-def painter(network: str, settings: Settings, representation: Representation, labels: int) -> Callable[[int], Floats]:
+def generator_inputs(
+    network: str, settings: Settings, representation: Representation, labels: int
+) -> Callable[[int], Floats]:
     """From a seed to levels in dB, (bands, frames), by a Generator with random weights."""
     torch.manual_seed(0)
-    chosen = settings.model_copy(update={"network": network, "ngf": WIDTH, "nc": 1})
+    chosen = settings.with_values(network=network, ngf=WIDTH, nc=1)
     generator = build_generator(chosen, representation, labels).eval()
     span = representation.ceiling_db - representation.floor_db
 
     @torch.inference_mode()
-    def paint(seed: int) -> Floats:
-        chance = torch.Generator().manual_seed(seed)
-        inputs = [torch.randn(1, settings.nz, generator=chance), torch.zeros(1, dtype=torch.int64)]
-        if generator.grainy:
-            inputs.append(torch.randn(1, 1, *representation.shape, generator=chance) * 0.1)
-        painting = generator(*inputs)[0, 0].numpy()
-        return (painting + 1) * (span / 2) + representation.floor_db
+    def generated(seed: int) -> Floats:
+        rng = torch.Generator().manual_seed(seed)
+        inputs = [torch.randn(1, settings.model.nz, generator=rng), torch.zeros(1, dtype=torch.int64)]
+        if generator.uses_noise:
+            inputs.append(torch.randn(1, 1, *representation.shape, generator=rng) * 0.1)
+        spectrogram = generator(*inputs)[0, 0].numpy()
+        return (spectrogram + 1) * (span / 2) + representation.floor_db
 
-    return paint
+    return generated
 
 
 def sounded(levels: Floats, representation: Representation, *, nnls: bool) -> Floats:
     """From levels to a wave, by librosa."""
-    framing: dict[str, Any] = {"n_fft": representation.n_fft, "hop_length": representation.hop}
+    framing: dict[str, Any] = {"n_fft": representation.n_fft, "hop_length": representation.hop_length}
     if nnls:
         power = librosa.db_to_power(levels)
         invert = librosa.feature.inverse.mel_to_audio  # type: ignore[attr-defined]
@@ -76,7 +78,7 @@ def sounded(levels: Floats, representation: Representation, *, nnls: bool) -> Fl
 def create_app(model: str, way: str) -> FastAPI:
     config = read_config(find(model))
     settings, representation = Settings.model_validate(config.settings), config.representation
-    paint = painter("residual" if way == "ours" else "dcgan", settings, representation, len(config.labels))
+    generated = generator_inputs("residual" if way == "ours" else "dcgan", settings, representation, len(config.labels))
     app = FastAPI()
 
     @app.get("/readyz")
@@ -86,7 +88,7 @@ def create_app(model: str, way: str) -> FastAPI:
 
     @app.post("/sounds")
     def sounds(asked: Asked) -> Response:
-        wave = sounded(paint(asked.seed), representation, nnls=way == "original")
+        wave = sounded(generated(asked.seed), representation, nnls=way == "original")
         file = io.BytesIO()
         soundfile.write(file, wave / max(1.0, float(np.abs(wave).max())), representation.sample_rate, format="WAV")
         return Response(file.getvalue(), media_type="audio/wav")

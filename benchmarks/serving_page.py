@@ -54,7 +54,7 @@ answers together, and "ours is faster by" is the median of the ratios within a r
 The rival is `benchmarks/plain.py`: PyTorch without gradients, eager, a request at a time in each thread of FastAPI's
 pool, then `librosa.griffinlim` with 32 iterations, or `librosa.feature.inverse.mel_to_audio` as the original had it,
 whose first step is a non-negative least squares fit (NNLS). Its DCGAN has the original's width (ngf 128) at the size of
-our paintings, smaller than the original's 256 × 256. Its weights are random ones, which cost the same. The clients are
+our spectrograms, smaller than the original's 256 × 256. Its weights are random ones, which cost the same. The clients are
 one process of raw sockets, which took at most {clients:.2f} of a core; where the server has one core, they run on
 another, otherwise they share its cores. "Its cores" are those that the server got, with all of its threads and
 processes, and "ms of a core" is what a sound took of them.

@@ -31,7 +31,7 @@ from peers import Floats
 from soundgan import audio
 from soundgan.files import write_text
 from soundgan.spectral.phase_retrieval import QUALITIES, Quality
-from soundgan.spectral.representation import Representation, Scale, analyse, levels_db, synthesise
+from soundgan.spectral.representation import Representation, Scale, analyze, levels_db, synthesize
 
 MEMORY_COUNTS = (1, 250, 500, 1000)
 MEMORY_PROGRAM = """
@@ -51,14 +51,14 @@ class Set(NamedTuple):
 
     rate: int
     n_fft: int
-    hop: int
+    hop_length: int
     frames: int
-    range_db: float  # of the paintings
+    range_db: float  # of the spectrograms
     scales: tuple[Scale, ...]
 
     @property
     def samples(self) -> int:
-        return self.frames * self.hop
+        return self.frames * self.hop_length
 
     @property
     def seconds(self) -> float:
@@ -67,11 +67,11 @@ class Set(NamedTuple):
     def representation(self, waves: Floats, scale: Scale) -> Representation:
         """The one whose ceiling is the loudest band of these sounds."""
         measured = Representation(
-            sample_rate=self.rate, n_fft=self.n_fft, hop=self.hop, bands=128, frames=self.frames, scale=scale,
+            sample_rate=self.rate, n_fft=self.n_fft, hop_length=self.hop_length, bands=128, frames=self.frames, scale=scale,
             floor_db=-self.range_db, ceiling_db=0,
         )  # fmt: skip
         ceiling = float(levels_db(waves, measured).max())
-        return measured.replaced(ceiling_db=ceiling, floor_db=ceiling - self.range_db)
+        return measured.with_changes(ceiling_db=ceiling, floor_db=ceiling - self.range_db)
 
 
 FOLDERS = ("digits", "drums", "effects")
@@ -96,11 +96,11 @@ def say(text: str) -> None:
 
 def pick(folder: Path, count: int) -> list[Path]:
     """Files of all sub-folders in turn, always the same ones; fewer come first among more."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     classes = []
     for place in sorted(p for p in folder.iterdir() if p.is_dir()):
         files = sorted(place.iterdir())
-        classes.append([files[i] for i in chance.permutation(len(files))])
+        classes.append([files[i] for i in rng.permutation(len(files))])
     return [file for turn in itertools.zip_longest(*classes) for file in turn if file][:count]
 
 
@@ -116,7 +116,7 @@ def loudest(wave: Floats, samples: int) -> Floats:
 
 def from_magnitudes(kind: Set, waves: Floats, rounds: int, at_once: int) -> list[Row]:
     """All methods on the true linear magnitudes of their own framing."""
-    methods = peers.methods(kind.n_fft, kind.hop, kind.samples)
+    methods = peers.methods(kind.n_fft, kind.hop_length, kind.samples)
     framed = {measure: measure(waves) for measure in {method.measure for method in methods}}
     single, batch = {m.name: [] for m in methods}, {m.name: [] for m in methods}
     sounds: dict[str, Floats] = {}
@@ -150,19 +150,19 @@ def means(judged: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.mean(one[name] for one in judged) for name in judged[0]}
 
 
-def from_paintings(kind: Set, scale: Scale, waves: Floats, count: int, rounds: int, at_once: int) -> list[Row]:
+def from_spectrograms(kind: Set, scale: Scale, waves: Floats, count: int, rounds: int, at_once: int) -> list[Row]:
     """The whole way, from 128 bands; rivals, who need minutes for it, on the first `count` sounds."""
     representation = kind.representation(waves, scale)
-    paintings = analyse(waves, representation)
-    many = np.resize(paintings, (at_once, *paintings.shape[1:]))
+    spectrograms = analyze(waves, representation)
+    many = np.resize(spectrograms, (at_once, *spectrograms.shape[1:]))
     single, batch = {q: [] for q in QUALITIES}, {q: [] for q in QUALITIES}
     for _, quality in itertools.product(range(rounds), QUALITIES):
-        synthesise(paintings[:1], representation, quality=quality)
-        single[quality] += [timed(synthesise, one, representation, quality=quality)[0] for one in paintings[:count]]
-        batch[quality].append(timed(synthesise, many, representation, quality=quality)[0])
+        synthesize(spectrograms[:1], representation, quality=quality)
+        single[quality] += [timed(synthesize, one, representation, quality=quality)[0] for one in spectrograms[:count]]
+        batch[quality].append(timed(synthesize, many, representation, quality=quality)[0])
     rows = []
     for quality in QUALITIES:
-        results = synthesise(paintings, representation, quality=quality)
+        results = synthesize(spectrograms, representation, quality=quality)
         pairs = zip(waves, results, strict=True)
         judged = [judge(wave, result, representation) for wave, result in pairs]
         times = {
@@ -184,14 +184,14 @@ def from_paintings(kind: Set, scale: Scale, waves: Floats, count: int, rounds: i
 
 
 def classic(clips: Sequence[Path], rounds: int) -> list[Row]:
-    """Ten-second sounds at the original's settings, from a painting to a WAV file, read back for the judge."""
+    """Ten-second sounds at the original's settings, from a spectrogram to a WAV file, read back for the judge."""
     kind = CLASSIC
     found: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sound.wav"
 
-        def ours(painting: Floats, representation: Representation, quality: Quality) -> None:
-            audio.write(path, synthesise(painting, representation, quality=quality)[0], kind.rate)
+        def ours(spectrogram: Floats, representation: Representation, quality: Quality) -> None:
+            audio.write(path, synthesize(spectrogram, representation, quality=quality)[0], kind.rate)
 
         def note(name: str, wave: Floats, seconds: float, representation: Representation) -> None:
             result, _ = audio.read(path)
@@ -202,10 +202,10 @@ def classic(clips: Sequence[Path], rounds: int) -> list[Row]:
             # 431 frames in librosa's framing, too; at half the peak, so that no result exceeds full scale in its file.
             wave = loudest(np.resize(both, 10 * kind.rate), 10 * kind.rate) * np.float32(0.5)
             representation = kind.representation(wave[None], "mel")
-            painting = analyse(wave, representation)[0]
-            ours(painting, representation, "fast")
+            spectrogram = analyze(wave, representation)[0]
+            ours(spectrogram, representation, "fast")
             for quality in QUALITIES:
-                times = [timed(ours, painting, representation, quality)[0] for _ in range(rounds)]
+                times = [timed(ours, spectrogram, representation, quality)[0] for _ in range(rounds)]
                 note(quality, wave, statistics.median(times), representation)
             levels = peers.mel_levels(wave, *kind[:3])
             for name, (result, seconds) in peers.from_mel(levels, *kind[:3], len(wave)).items():
@@ -218,7 +218,7 @@ def classic(clips: Sequence[Path], rounds: int) -> list[Row]:
 
 
 def memory() -> dict[str, float]:
-    """Peak memory in MiB of a process that makes so many one-second sounds of noisy paintings."""
+    """Peak memory in MiB of a process that makes so many one-second sounds of noisy spectrograms."""
 
     def peak(count: int) -> float:
         command = [sys.executable, "-c", MEMORY_PROGRAM, str(count)]
@@ -247,7 +247,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     about = machine()
     files = {folder: pick(options.data / folder, options.files) for folder in FOLDERS}
     files[page.SECOND] = [file for turn in zip(*files.values(), strict=False) for file in turn]
-    magnitudes, paintings = {}, {}
+    magnitudes, spectrograms = {}, {}
     for name, kind in SETS.items():
         say(name)
         waves = np.stack([loudest(audio.read(file, kind.rate)[0], kind.samples) for file in files[name]])
@@ -255,7 +255,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         magnitudes[name] = {**kind._asdict(), "seconds": kind.seconds, "files": len(waves), "rows": rows}
         for scale in kind.scales:
             say(f"  from {scale} bands")
-            paintings[f"{name}, {scale}"] = from_paintings(
+            spectrograms[f"{name}, {scale}"] = from_spectrograms(
                 kind, scale, waves, options.mel_files, options.rounds, options.batch
             )
     say("ten seconds")
@@ -263,7 +263,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "machine": about,
         "options": {name: getattr(options, name) for name in ("files", "rounds", "batch", "mel_files", "classic")},
         "magnitudes": magnitudes,
-        "paintings": paintings,
+        "spectrograms": spectrograms,
         "classic": classic(pick(options.data / "effects", 2 * options.classic), options.rounds),
         "memory": taken,
     }

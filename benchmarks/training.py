@@ -40,10 +40,10 @@ from soundgan.evaluation.score import CEILING, GENERATED, judge
 from soundgan.files import write_text
 from soundgan.model import SoundGAN
 from soundgan.settings import Settings, check_settings
-from soundgan.training.loop import Progress
+from soundgan.training.loop import ProgressReport
 from soundgan.training.run import run
-from soundgan.training.runtime.device import pick_device
-from soundgan.training.state.checkpoint import Clock
+from soundgan.training.runtime.device import select_device
+from soundgan.training.state.checkpoint import Progress
 
 OURS = "ours"
 RATE = 16_000  # Hz: that of the papers of WaveGAN and SpecGAN, for all sounds that have at least as much
@@ -64,10 +64,10 @@ class Reporter:
     def __init__(self, name: str) -> None:
         self.name, self.last = name, time.monotonic()
 
-    def __call__(self, clock: Clock | Progress) -> None:
+    def __call__(self, progress: Progress | ProgressReport) -> None:
         if time.monotonic() - self.last > SAY_EVERY:
             self.last = time.monotonic()
-            say(f"{self.name}: {clock.seen:,} sounds seen")
+            say(f"{self.name}: {progress.samples_seen:,} samples seen")
 
 
 def say(text: str) -> None:
@@ -89,9 +89,9 @@ def train_ours(options: argparse.Namespace, real: Real, folder: Path) -> Made:
     result = run(settings, announce=say, stepped=Reporter(OURS))
     model = SoundGAN.load(result.folder)
     told = model.config.training
-    about = {"batch": settings.batch_size, "generator_parameters": told["generator_parameters"]}
+    about = {"batch": settings.optim.batch_size, "generator_parameters": told["generator_parameters"]}
     facts = {
-        "seen": result.seen, "seconds": result.seconds, "steps": told["steps"],
+        "samples_seen": result.samples_seen, "seconds": result.seconds, "steps": told["steps"],
         "settings": {**about, **model.config.settings},
     }  # fmt: skip
     asked = sorted(real.test.labels) or [None] * len(real.test)
@@ -106,13 +106,18 @@ def train_baseline(name: str, options: argparse.Namespace, real: Real, folder: P
         width = {"width": options.width} if options.width else {}
         trained = module.train(
             real.training.waves, rate, minutes=options.minutes, seed=options.seed,
-            device=pick_device(Settings(ngpu=int(options.gpu))), report=Reporter(name), **width,
+            device=select_device(Settings.from_flat(ngpu=int(options.gpu))), report=Reporter(name), **width,
         )  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         for index, wave in enumerate(trained(len(real.test), options.seed)):
             audio.write(folder / f"{index:04d}.wav", as_file(wave), rate)
-        clock = trained.clock
-        facts = {"seen": clock.seen, "seconds": clock.seconds, "steps": clock.steps, "settings": trained.settings}
+        progress = trained.progress
+        facts = {
+            "samples_seen": progress.samples_seen,
+            "seconds": progress.seconds,
+            "steps": progress.steps,
+            "settings": trained.settings,
+        }
         write_text(folder / FACTS, json.dumps(facts, indent=1) + "\n")
     files = sorted(folder.glob("*.wav"))
     waves = [as_file(audio.read(file, rate, seconds=seconds)[0]) for file in files]
@@ -169,14 +174,16 @@ def compete(options: argparse.Namespace, record: Path) -> None:
 def row_name(name: str, options: argparse.Namespace) -> str:
     """What a row is called: the competitor, and its size where it is not the usual one."""
     if name == OURS:
-        usual = options.size == Settings().size and options.batch == Settings().batch_size and not options.gpu
+        usual = (
+            options.size == Settings().model.size and options.batch == Settings().optim.batch_size and not options.gpu
+        )
         return name if usual else sized_name(name, options)
     return f"{name}, width {options.width}" if options.width else name
 
 
 def sized_name(name: str, options: argparse.Namespace) -> str:
     """A name, size and batch of our networks, and a GPU where one is used."""
-    device = pick_device(Settings(ngpu=int(options.gpu)))
+    device = select_device(Settings.from_flat(ngpu=int(options.gpu)))
     return f"{name}, size {options.size}, batch {options.batch}{', on a GPU' if device.type != 'cpu' else ''}"
 
 
@@ -237,8 +244,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--minutes", type=float, default=10.0, help="of training for each (%(default)s)")
     add("--only", action="append", choices=(OURS, *NAMES), help="train this one; may be given several times")
     add("--width", type=int, help="of the baselines; those of their papers if left out")
-    add("--size", type=int, default=Settings().size, help="of our networks (%(default)s)")
-    add("--batch", type=int, default=Settings().batch_size, help="sounds in a step of ours (%(default)s)")
+    add("--size", type=int, default=Settings().model.size, help="of our networks (%(default)s)")
+    add("--batch", type=int, default=Settings().optim.batch_size, help="sounds in a step of ours (%(default)s)")
     add("--rate", type=int, help="Hz at which all compete; 16000 if left out, or less where the data has less")
     add("--seed", type=int, default=0)
     add("--gpu", action="store_true", help="train on a GPU if there is one; otherwise on the processor")

@@ -64,7 +64,7 @@ def competition(found: dict[str, Any]) -> str:
     head = ["", "Minutes", "Sounds seen", "Sounds/s", "Generator's steps", "Batch", "Its parameters", "Seed"]
     trainings = [
         [
-            name, f"{row['seconds'] / 60:.1f}", f"{row['seen']:,}", number(row["seen"] / max(row["seconds"], 1e-9)),
+            name, f"{row['seconds'] / 60:.1f}", f"{row['samples_seen']:,}", number(row["samples_seen"] / max(row["seconds"], 1e-9)),
             f"{row['steps']:,}", str(row["settings"]["batch"]), f"{row['settings']['generator_parameters']:,}",
             str(row["seed"]),
         ]
@@ -144,9 +144,9 @@ def speed(measured: dict[str, Any]) -> str:
     return "\n\n".join([
         """## Pace
 
-Real sounds seen a second by the steps of our loop, and by the same networks with the same optimizer in plain PyTorch:
+Real samples seen a second by the steps of our loop, and by the same networks with the same optimizer in plain PyTorch:
 float32, eager, channels first. "Exact penalties" plays as R3GAN is published: R1 and R2 by differentiating twice, on
-every pair, and new paintings and judgements for each of the two networks. "Finite differences" plays the very game of
+every pair, and new spectrograms and judgements for each of the two networks. "Finite differences" plays the very game of
 our loop, where what is painted once serves both.
 All parties take turns in every round; medians over rounds, then the median of the ratios within a round. Operations are
 counted in the loop itself (convolutions and matrix products, a product and a sum are two), and set against the fastest
@@ -191,7 +191,7 @@ def one_pace(name: str, found: dict[str, Any]) -> str:
         )
     shape = " × ".join(map(str, found["shape"]))
     ran = wrapped(
-        f"{found['machine']}; {found['device']}, {found['threads']} threads, {found['precision']}. Paintings of "
+        f"{found['machine']}; {found['device']}, {found['threads']} threads, {found['precision']}. Spectrograms of "
         f"{shape}, size {found['size']}, batches of {found['batch_size']}, {found['steps']} steps a round."
     )
     work = wrapped(

@@ -52,9 +52,9 @@ def tiny_settings(sounds_folder: Path) -> TinySettings:
     def make(**changes: Any) -> Settings:
         values: dict[str, Any] = {
             "dataroot": str(sounds_folder), "sample_rate": RATE, "duration": 0.25, "size": 8, "nz": 8, "ngf": 4,
-            "ndf": 4, "batch_size": 4, "sounds": 64, "precision": "float32", "threads": 1, "ngpu": 0,
+            "ndf": 4, "batch_size": 4, "max_samples": 64, "precision": "float32", "threads": 1, "ngpu": 0,
         }  # fmt: skip
-        return Settings(**{**values, **changes})
+        return Settings.from_flat(**{**values, **changes})
 
     return make
 
@@ -66,7 +66,7 @@ def tiny_dataset(sounds_folder: Path, tiny_settings: TinySettings, tmp_path_fact
 
 @pytest.fixture(scope="session")
 def model_folder(tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole run with labels: residual network, 64 sounds seen. Tests that damage it work on a copy."""
+    """A whole run with labels: residual network, 64 samples seen. Tests that damage it work on a copy."""
     from soundgan.training.run import run
 
     settings = tiny_settings(saveroot=str(tmp_path_factory.mktemp("runs") / "tiny"), licence="CC0-1.0")
@@ -82,7 +82,7 @@ def flat_model_folder(
 
     settings = tiny_settings(
         dataroot=str(sounds_folder / "tone"), saveroot=str(tmp_path_factory.mktemp("runs") / "flat"),
-        network="dcgan", nc=3, ngf=8, lr_G=0.05, sounds=16,
+        network="dcgan", nc=3, ngf=8, lr_G=0.05, max_samples=16,
     )  # fmt: skip
     return run(settings).folder
 

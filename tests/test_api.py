@@ -35,7 +35,7 @@ def described(app: FastAPI, model: SoundGAN) -> dict[str, Any]:
     asked = document["components"]["schemas"]["SoundsRequest"]["properties"]["label"]
     (drawn,) = (one for one in parameters(document) if one["name"] == "label")
     for schema in (asked, drawn["schema"]):
-        schema["anyOf"][0]["enum"] = list(model.labels)
+        schema["anyOf"] = [{"enum": list(model.labels)}, *(one for one in schema["anyOf"] if one["type"] == "null")]
     return document
 
 

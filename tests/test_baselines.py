@@ -73,7 +73,7 @@ def test_makes_sounds_that_its_seeds_decide(name: str) -> None:
     np.testing.assert_array_equal(trained(name)(3, seed=5), waves)
     assert not np.array_equal(trained(name, seed=1)(3, seed=5), waves)
     assert not np.array_equal(trained(name, steps=1)(3, seed=5), waves)
-    assert model.clock.steps == 2 and model.clock.seen == 8
+    assert model.progress.steps == 2 and model.progress.samples_seen == 8
 
 
 def test_leaves_no_trace_in_the_chance_of_others() -> None:
@@ -103,15 +103,15 @@ def test_the_game_brings_a_generator_to_its_data() -> None:
         critic = nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1), nn.Flatten(0))
         return Shift(), critic
 
-    generator, clock = play(build, real, rules, Budget(1, steps=200), seed=0, device=torch.device("cpu"))
+    generator, progress = play(build, real, rules, Budget(1, steps=200), seed=0, device=torch.device("cpu"))
     place = dict(generator.named_parameters())["place"].detach()
     assert (place - torch.tensor([3.0, -2.0])).norm() < 0.4  # it started 3.6 away
-    assert clock.seen == 200 * 5 * 32
+    assert progress.samples_seen == 200 * 5 * 32
 
 
 def test_time_ends_a_training_between_two_steps() -> None:
     model = wavegan.train(real_waves(), RATE, minutes=1e-6, seed=0, width=2)
-    assert model.clock.steps == 0 and model.clock.seen == 64
+    assert model.progress.steps == 0 and model.progress.samples_seen == 64
 
 
 def test_a_broken_training_says_so() -> None:
@@ -173,19 +173,19 @@ def test_specgan_paints_standard_pictures_that_become_the_sound_again() -> None:
 
 def test_dcgan_measures_its_levels_on_the_sounds() -> None:
     waves = np.stack([sine(8192, RATE, 1000, level) for level in (0.5, 0.25)])
-    representation, paintings = dcgan.painted(waves, dcgan.preset(RATE, 1.024))
+    representation, spectrograms = dcgan.painted(waves, dcgan.preset(RATE, 1.024))
     assert representation.ceiling_db == pytest.approx(-6, abs=3)
-    assert paintings.shape == (2, 1, 128, 64)
-    assert paintings[0].max() > paintings[1].max() > 0.5
+    assert spectrograms.shape == (2, 1, 128, 64)
+    assert spectrograms[0].max() > spectrograms[1].max() > 0.5
 
 
 def test_exact_loss_and_plain_loop_are_those_of_the_objective(tiny_dataset: Dataset, tiny_settings: Any) -> None:
     class Linear(nn.Module):
-        def forward(self, paintings: Tensor) -> Tensor:
-            return 2 * paintings[:, 0, 0, :1]
+        def forward(self, spectrograms: Tensor) -> Tensor:
+            return 2 * spectrograms[:, 0, 0, :1]
 
     real, made, labels = torch.ones(4, 1, 2, 2), torch.zeros(4, 1, 2, 2), torch.zeros(4, dtype=torch.int64)
-    loss = pace.exact_loss(Linear(), real, made, labels, tiny_settings(penalty=0.5)).loss
+    loss = pace.exact_loss(Linear(), real, made, labels, tiny_settings(gradient_penalty=0.5)).loss
     assert loss.item() == pytest.approx(np.log1p(np.exp(-2)) + 0.5 * 4)
     for exact in (True, False):
         assert pace.Plain(tiny_dataset, tiny_settings(), exact=exact).train(2) > 0
@@ -197,7 +197,7 @@ def test_pace_counts_what_it_measures(tiny_dataset: Dataset, tiny_settings: Any,
     found = pace.measure(tiny_dataset, settings, rounds=1, steps=2)
     assert all(len(values) == 1 and values[0] > 0 for values in found["pace"].values())
     # Twice the batch is twice the work, but for what is made of weights alone.
-    twice = pace.Ours(tiny_dataset, settings.model_copy(update={"batch_size": 8})).flops()
+    twice = pace.Ours(tiny_dataset, settings.with_values(batch_size=8)).flops()
     assert found["flops"] > 0 and 1.99 * found["flops"] < twice < 2 * found["flops"]
     told = pace.summary({**found, "pace": {pace.OURS: [8.0, 10.0], **{name: [2.0, 5.0] for name in pace.PLAIN}}})
     assert [told[f"faster than {name}"] for name in pace.PLAIN] == [3.0, 3.0]
@@ -215,7 +215,7 @@ def test_a_row_tells_size_and_batch_and_a_gpu_where_there_is_one(monkeypatch: py
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
         assert name(True) == "digits, size 24, batch 8" + (", on a GPU" if there else "")
         assert name(False) == "digits, size 24, batch 8"
-    usual = Namespace(gpu=False, size=Settings().size, batch=Settings().batch_size, width=None)
+    usual = Namespace(gpu=False, size=Settings().model.size, batch=Settings().optim.batch_size, width=None)
     assert training.row_name("ours", usual) == "ours"
     assert training.row_name("ours", Namespace(**{**vars(usual), "size": 64})) == "ours, size 64, batch 16"
 
@@ -233,7 +233,7 @@ def test_rows_are_merged_and_the_page_tells_who_lost(tmp_path: Path) -> None:
     }  # fmt: skip
     judges = {"embedding": "log-mel statistics", "ceiling": figures(1.0, 0.9, 0.98)}
     about = {"batch": 16, "generator_parameters": 1000}
-    row = {"minutes": 10, "seed": 0, "n": 10, "machine": "2 cores", "seen": 600, "seconds": 600.0, "steps": 7}
+    row = {"minutes": 10, "seed": 0, "n": 10, "machine": "2 cores", "samples_seen": 600, "seconds": 600.0, "steps": 7}
     row |= {"settings": about}
     for key, measured in {
         "wavegan": figures(30.0, 0.1),

@@ -14,9 +14,9 @@ import pytest
 pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 
 from soundgan.errors import ModelError
-from soundgan.model import Order, SoundGAN
-from soundgan.server.batching import Batcher, Busy
-from soundgan.server.workers import Makers
+from soundgan.model import GenerationRequest, SoundGAN
+from soundgan.server.batching import BatchQueue, Busy
+from soundgan.server.workers import WorkerPool
 from soundgan.sound import Sound
 
 
@@ -29,39 +29,39 @@ class Studio:
         self.batches: list[list[int]] = []
         self.failing = False
 
-    def check(self, order: Order) -> None:
+    def check(self, order: GenerationRequest) -> None:
         if order.label is not None:
             raise ModelError("label = : none here")
 
-    def make(self, orders: Sequence[Order]) -> list[Sound]:
+    def make(self, orders: Sequence[GenerationRequest]) -> list[Sound]:
         self.batches.append([order.seed for order in orders])
         if self.failing:
             raise MemoryError
         silence = np.zeros(1, np.float32)
         return [Sound(silence, 8000, None, order.seed, silence[None], {}) for order in orders]
 
-    def makes(self, name: str, orders: Sequence[Order]) -> list[Sound]:
+    def makes(self, name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
         assert name == "studio"
         return self.make(orders)
 
 
-def batcher(studio: Studio | SoundGAN, waiting: int = 64, at_once: int = 4, **more: Any) -> Batcher:
-    return Batcher(cast(SoundGAN, studio), most_waiting=waiting, most_at_once=at_once, **more)
+def queue(studio: Studio | SoundGAN, waiting: int = 64, at_once: int = 4, **more: Any) -> BatchQueue:
+    return BatchQueue(cast(SoundGAN, studio), max_queue=waiting, max_batch=at_once, **more)
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(asyncio.wait_for(work, 30))
 
 
-def orders(*seeds: int) -> list[Order]:
-    return [Order(seed) for seed in seeds]
+def orders(*seeds: int) -> list[GenerationRequest]:
+    return [GenerationRequest(seed) for seed in seeds]
 
 
 def test_orders_of_several_requests_are_made_together_and_in_turn() -> None:
     studio, counted = Studio(), list[int]()
 
     async def work() -> list[list[Sound]]:
-        house = batcher(studio, made=counted.append)
+        house = queue(studio, made=counted.append)
         asked = [asyncio.ensure_future(house.make(orders(*seeds))) for seeds in ([1, 2], [3], [4, 5, 6])]
         await asyncio.sleep(0)
         assert house.waiting == 6
@@ -76,10 +76,16 @@ def test_orders_of_several_requests_are_made_together_and_in_turn() -> None:
 
 
 def test_a_sound_is_the_same_in_any_company(model: SoundGAN) -> None:
-    mixed = [Order(1, "kick"), Order(2), Order(1, "tone", 0.5, "fast"), Order(3, None, 1.0, "best"), Order(1, "kick")]
+    mixed = [
+        GenerationRequest(1, "kick"),
+        GenerationRequest(2),
+        GenerationRequest(1, "tone", 0.5, "fast"),
+        GenerationRequest(3, None, 1.0, "best"),
+        GenerationRequest(1, "kick"),
+    ]
 
     async def work() -> list[Sound]:
-        house = batcher(model, at_once=3)
+        house = queue(model, at_once=3)
         making = asyncio.create_task(house.run())
         answers = await asyncio.gather(*(house.make([order]) for order in mixed))
         house.close()
@@ -96,7 +102,7 @@ def test_more_than_may_wait_is_refused_at_once_and_what_waits_is_still_made() ->
     studio = Studio()
 
     async def work() -> list[Sound]:
-        house = batcher(studio, waiting=3)
+        house = queue(studio, waiting=3)
         first = asyncio.ensure_future(house.make(orders(1, 2)))
         await asyncio.sleep(0)
         with pytest.raises(Busy):
@@ -115,7 +121,7 @@ def test_an_order_that_nobody_waits_for_any_more_is_not_made() -> None:
     studio = Studio()
 
     async def work() -> None:
-        house = batcher(studio)
+        house = queue(studio)
         gone = asyncio.ensure_future(house.make(orders(1, 2)))
         stays = asyncio.ensure_future(house.make(orders(3)))
         await asyncio.sleep(0)
@@ -132,7 +138,7 @@ def test_an_order_that_nobody_waits_for_any_more_is_not_made() -> None:
 
 def test_what_waits_is_told_when_the_making_is_broken_off() -> None:
     async def work() -> None:
-        house = batcher(Studio())
+        house = queue(Studio())
         making = asyncio.create_task(house.run())
         await asyncio.sleep(0)
         making.cancel()
@@ -147,12 +153,12 @@ def test_what_waits_is_told_when_the_making_is_broken_off() -> None:
 def test_so_is_what_is_being_made_then() -> None:
     let_go = threading.Event()
 
-    def held(name: str, orders: Sequence[Order]) -> list[Sound]:
+    def held(name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
         assert let_go.wait(30)
         return Studio().make(orders)
 
     async def work() -> None:
-        house = batcher(Studio(), makers=Makers([held]))
+        house = queue(Studio(), makers=WorkerPool([held]))
         making = asyncio.create_task(house.run())
         asked = asyncio.ensure_future(house.make(orders(1)))
         while not house.making:
@@ -169,7 +175,7 @@ def test_makers_share_what_waits() -> None:
     one, other = Studio(), Studio()
 
     async def work() -> list[Sound]:
-        house = batcher(one, at_once=3, makers=Makers([one.makes, other.makes]))
+        house = queue(one, at_once=3, makers=WorkerPool([one.makes, other.makes]))
         asked = asyncio.ensure_future(house.make(orders(*range(9))))
         await asyncio.sleep(0)
         house.close()
@@ -186,13 +192,13 @@ def test_a_model_that_holds_a_maker_does_not_hold_up_another_model() -> None:
     let_go, held = threading.Event(), Studio()
     held.config = SimpleNamespace(name="held")
 
-    def maker(name: str, orders: Sequence[Order]) -> list[Sound]:
+    def maker(name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
         assert name != "held" or let_go.wait(30)
         return Studio().make(orders)
 
     async def work() -> None:
-        makers = Makers([maker, maker])
-        slow, quick = batcher(held, at_once=1, makers=makers), batcher(Studio(), makers=makers)
+        makers = WorkerPool([maker, maker])
+        slow, quick = queue(held, at_once=1, makers=makers), queue(Studio(), makers=makers)
         async with asyncio.TaskGroup() as making:
             making.create_task(slow.run())
             making.create_task(quick.run())
@@ -224,15 +230,15 @@ def test_a_model_that_holds_a_maker_does_not_hold_up_another_model() -> None:
 def test_models_that_share_a_maker_take_turns() -> None:
     made: list[str] = []
 
-    def maker(name: str, orders: Sequence[Order]) -> list[Sound]:
+    def maker(name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
         made.append(name)
         return Studio().make(orders)
 
     async def work() -> None:
-        makers, models = Makers([maker]), (Studio(), Studio())
+        makers, models = WorkerPool([maker]), (Studio(), Studio())
         for name, model in zip("ab", models, strict=True):
             model.config = SimpleNamespace(name=name)
-        houses = [batcher(model, at_once=1, makers=makers) for model in models]
+        houses = [queue(model, at_once=1, makers=makers) for model in models]
         async with asyncio.TaskGroup() as tasks:
             for house, count in zip(houses, (8, 3), strict=True):
                 tasks.create_task(house.make(orders(*range(count))))
@@ -249,10 +255,10 @@ def test_a_bad_order_harms_no_other_and_a_failed_batch_not_the_next() -> None:
     studio = Studio()
 
     async def work() -> list[Sound]:
-        house = batcher(studio)
+        house = queue(studio)
         making = asyncio.create_task(house.run())
         with pytest.raises(ModelError):
-            await house.make([Order(1), Order(2, "kick")])
+            await house.make([GenerationRequest(1), GenerationRequest(2, "kick")])
         studio.failing = True
         with pytest.raises(MemoryError):
             await house.make(orders(3, 4))

@@ -10,12 +10,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from soundgan.errors import TrainingError
-from soundgan.training.monitor.best import BEST, Best, load_best, read_check
-from soundgan.training.monitor.validation import Check
+from soundgan.training.monitor.best import BEST, Best, load_best, read_result
+from soundgan.training.monitor.validation import ValidationResult
 
 
-def check(frechet: float, seen: int = 2000, *, recall: float = 0.6, coverage: float = 0.5) -> Check:
-    return Check(seen, frechet, precision=0.7, recall=recall, coverage=coverage, copies=0.1)
+def check(frechet: float, samples_seen: int = 2000, *, recall: float = 0.6, coverage: float = 0.5) -> ValidationResult:
+    return ValidationResult(
+        samples_seen, frechet, precision=0.7, recall=recall, coverage=coverage, near_duplicate_rate=0.1
+    )
 
 
 def network(value: float) -> nn.Module:
@@ -37,10 +39,13 @@ def kept(folder: Path) -> float:
 def test_the_lowest_distance_is_kept(tmp_path: Path) -> None:
     best = Best(tmp_path, anew=True)
     assert best.check is None
-    taken = [best.offer(check(frechet, seen), network(frechet)) for seen, frechet in enumerate([9, 5, 7, 5, 3, 4])]
+    taken = [
+        best.offer(check(frechet, samples_seen), network(frechet))
+        for samples_seen, frechet in enumerate([9, 5, 7, 5, 3, 4])
+    ]
     assert taken == [True, True, False, False, True, False]
     assert kept(tmp_path) == 3
-    assert best.check == read_check(tmp_path / BEST) == check(3, 4)
+    assert best.check == read_result(tmp_path / BEST) == check(3, 4)
     assert [path.name for path in tmp_path.iterdir()] == [BEST]
 
 

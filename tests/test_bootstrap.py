@@ -66,14 +66,14 @@ def test_intervals_hold_the_figure_and_grow_with_the_level(seed: int, n: int, le
 
 
 def test_no_sound_comes_twice_and_samples_are_halved_on_their_own() -> None:
-    seen: list[tuple[Points, Points]] = []
+    samples_seen: list[tuple[Points, Points]] = []
 
     def note(first: Points, second: Points) -> float:
-        seen.append((first, second))
+        samples_seen.append((first, second))
         return 0.0
 
     assert interval(note, np.arange(10), np.arange(10, 17), rounds=30) == (0, 0)
-    halves = [(a, b) for a, b in seen if len(a) < 10]
+    halves = [(a, b) for a, b in samples_seen if len(a) < 10]
     assert len(halves) == 30
     assert all(len(set(a)) == len(a) == 5 and len(set(b)) == len(b) == 4 for a, b in halves)
     assert len({tuple(a) for a, _ in halves}) > 20

@@ -20,15 +20,15 @@ from soundgan.training.losses import augment
 from soundgan.training.monitor import validation as quality
 from soundgan.training.run import run
 from soundgan.training.runtime import cuda_graph as recorded
-from soundgan.training.runtime.cuda_graph import FIRST, Recorded
-from soundgan.training.runtime.distributed import ALONE, World
-from soundgan.training.runtime.rng import Chance
-from soundgan.training.state import state as players
+from soundgan.training.runtime.cuda_graph import FIRST, CudaGraphCallable
+from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
+from soundgan.training.runtime.rng import StepRNG
+from soundgan.training.state import state as train_state
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU of NVIDIA here")
 
-ON_GPU = {"ngpu": 1, "sounds": 64}
-KINDS = [{}, {"precision": "bfloat16"}, {"nc": 3}, {"network": "dcgan"}, {"initial_noise_std": 0.2}, {"augment": 0.5}]
+ON_GPU = {"ngpu": 1, "max_samples": 64}
+KINDS = [{}, {"precision": "bfloat16"}, {"nc": 3}, {"network": "dcgan"}, {"initial_noise_std": 0.2}, {"augment_p": 0.5}]
 
 
 @pytest.fixture(autouse=True)
@@ -39,28 +39,28 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
     monkeypatch.setattr(loop, "save_snapshot", lambda *args: None)
-    monkeypatch.setattr(players, "NEW_TAPE", 16)
-    monkeypatch.setattr(players, "CONSTANT_RATES", 2)
+    monkeypatch.setattr(train_state, "NEW_TAPE", 16)
+    monkeypatch.setattr(train_state, "CONSTANT_RATES", 2)
     monkeypatch.setattr(quality, "FIRST", 8)
-    monkeypatch.setattr(augment, "PACE", 80)
+    monkeypatch.setattr(augment, "ADA_RAMP_SAMPLES", 80)
     yield
 
 
 def test_what_is_recorded_goes_on_with_new_chance_and_new_values() -> None:
-    chance = Chance(1, 0, torch.device("cuda"))
+    rng = StepRNG(1, 0, torch.device("cuda"))
     value, sums = torch.zeros((), device="cuda"), torch.zeros(4, device="cuda")
 
     def add() -> torch.Tensor:
-        drawn = chance.normal(4) + value
+        drawn = rng.normal(4) + value
         sums.add_(drawn)
         return drawn
 
-    go, expected = Recorded[torch.Tensor](chance.generator), torch.zeros(4, device="cuda")
-    for seen in range(FIRST + 5):
-        chance.move_to(seen)
-        value.fill_(seen)
+    go, expected = CudaGraphCallable[torch.Tensor](rng.generator), torch.zeros(4, device="cuda")
+    for samples_seen in range(FIRST + 5):
+        rng.seed_at(samples_seen)
+        value.fill_(samples_seen)
         found = go(add).clone()
-        alone = Chance(1, seen, torch.device("cuda")).normal(4) + seen
+        alone = StepRNG(1, samples_seen, torch.device("cuda")).normal(4) + samples_seen
         assert torch.equal(found, alone)
         expected += alone
     assert torch.equal(sums, expected)
@@ -86,7 +86,7 @@ def test_sittings_end_with_the_bits_of_one(
     changes: dict[str, Any], tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     for sounds in (4, 36, 64):
-        train(tiny_dataset, tiny_settings(**{**ON_GPU, "sounds": sounds}, **changes), tmp_path / "sittings")
+        train(tiny_dataset, tiny_settings(**{**ON_GPU, "max_samples": sounds}, **changes), tmp_path / "sittings")
     train(tiny_dataset, tiny_settings(**ON_GPU, **changes), tmp_path / "one")
     assert_same_bits(tmp_path / "sittings", tmp_path / "one")
 
@@ -95,7 +95,7 @@ def test_a_training_of_a_processor_goes_on_on_a_gpu_and_back(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     for sounds, ngpu in ((8, 0), (16, 1), (24, 0)):
-        train(tiny_dataset, tiny_settings(sounds=sounds, ngpu=ngpu), tmp_path)
+        train(tiny_dataset, tiny_settings(max_samples=sounds, ngpu=ngpu), tmp_path)
     assert all(value.isfinite().all() for value in tensors(tmp_path).values())
 
 
@@ -109,23 +109,23 @@ def test_with_the_same_chance_the_first_step_is_that_of_a_processor(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = Chance.__init__
+    original = StepRNG.__init__
 
     def drawing_on_the_processor(
-        chance: Chance, seed: int, seen: int, device: torch.device, world: World = ALONE
+        rng: StepRNG, seed: int, samples_seen: int, device: torch.device, distributed: Distributed = SINGLE_PROCESS
     ) -> None:
-        original(chance, seed, seen, torch.device("cpu"), world)
-        chance.device = device
+        original(rng, seed, samples_seen, torch.device("cpu"), distributed)
+        rng.device = device
 
-    monkeypatch.setattr(Chance, "__init__", drawing_on_the_processor)
+    monkeypatch.setattr(StepRNG, "__init__", drawing_on_the_processor)
     for ngpu in (0, 1):
-        settings = tiny_settings(sounds=4, ngpu=ngpu, precision=precision)
+        settings = tiny_settings(max_samples=4, ngpu=ngpu, precision=precision)
         train(tiny_dataset, settings, tmp_path / str(ngpu))
     expected, found = (log_of(tmp_path / str(ngpu))[0] for ngpu in (0, 1))
-    for name in ("loss_D", "loss_G", "label_loss", "missed", "texture_error", "pitch_error"):
+    for name in ("loss_D", "loss_G", "label_loss", "imle_loss", "texture_loss", "pitch_loss"):
         assert found[name] == pytest.approx(expected[name], rel=within), name
     # A finite difference: rounding is divided by its small step.
-    assert found["penalty"] == pytest.approx(expected["penalty"], rel=6 * within)
+    assert found["gradient_penalty"] == pytest.approx(expected["gradient_penalty"], rel=6 * within)
 
 
 def test_a_model_from_a_gpu_plays(tiny_settings: TinySettings, tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from soundgan import audio
 from soundgan.data import dataset, survey
-from soundgan.data.scan import LeftOut, walk
+from soundgan.data.scan import SkippedFile, scan
 from soundgan.errors import DataError
 from soundgan.settings import Settings
-from soundgan.spectral.representation import analyse, preset
+from soundgan.spectral.representation import analyze, preset
 
 RATE = 8000
 
@@ -56,23 +56,23 @@ def labelled(tmp_path: Path) -> Path:
 
 
 def kinds(found: survey.Survey) -> dict[str, str]:
-    return {item.path.relative_to(found.folder).as_posix(): item.kind for item in found.left_out}
+    return {item.path.relative_to(found.folder).as_posix(): item.kind for item in found.skipped}
 
 
 def test_a_flat_folder_has_no_labels(flat: Path, tmp_path: Path) -> None:
     data = dataset.prepare(flat, Settings(), tmp_path / "cache")
     assert data.label_names == [] and data.labels.tolist() == [0] * 9
-    assert data.paintings.shape == (9, 1, *data.representation.shape) and data.paintings.dtype == np.float32
-    assert data.paintings.min() >= -1 and data.paintings.max() <= 1
+    assert data.spectrograms.shape == (9, 1, *data.representation.shape) and data.spectrograms.dtype == np.float32
+    assert data.spectrograms.min() >= -1 and data.spectrograms.max() <= 1
 
 
 def test_first_level_folders_are_the_labels(labelled: Path, tmp_path: Path) -> None:
     found = survey.survey(labelled, Settings())
-    assert found.labels == ["kick", "snare"] and found.left_out == []
+    assert found.labels == ["kick", "snare"] and found.skipped == []
     data = dataset.prepare(labelled, Settings(), tmp_path / "cache")
     assert data.label_names == ["kick", "snare"] and data.labels.tolist() == [0] * 4 + [1] * 5
-    # Files are ordered by name, so the rows of the paintings are known: the tones rise within each label.
-    loudest = data.paintings[:, 0].mean(axis=2).argmax(axis=1)
+    # Files are ordered by name, so the rows of the spectrograms are known: the tones rise within each label.
+    loudest = data.spectrograms[:, 0].mean(axis=2).argmax(axis=1)
     assert np.all(np.diff(loudest[:4]) > 0) and loudest[:4].max() < loudest[4:].min()
 
 
@@ -87,13 +87,13 @@ def test_order_does_not_depend_on_the_order_of_the_disk(labelled: Path, monkeypa
 def test_loose_files_beside_labels_are_left_out_with_a_way_out(labelled: Path) -> None:
     put(labelled / "loose.wav", tone(3000))
     found = survey.survey(labelled, Settings())
-    (item,) = found.left_out
+    (item,) = found.skipped
     assert item.path.name == "loose.wav" and item.kind == "without a label" and "move it" in item.reason
     assert len(found.files) == 9
 
 
 def test_excluded_files_are_left_out_by_name_and_belong_to_the_key(labelled: Path, tmp_path: Path) -> None:
-    settings = Settings(exclude=("*/0.*",))
+    settings = Settings.from_flat(exclude=("*/0.*",))
     found = survey.survey(labelled, settings)
     assert kinds(found) == {"kick/0.wav": "excluded", "snare/0.flac": "excluded"} and len(found.files) == 7
     put(labelled / "kick" / "4.wav", tone(3000))
@@ -105,9 +105,9 @@ def test_excluded_files_are_left_out_by_name_and_belong_to_the_key(labelled: Pat
 def test_a_pattern_that_excludes_nothing_is_told_also_where_the_cache_serves(labelled: Path, tmp_path: Path) -> None:
     told = {}
     for exclude in ((), ("1.*",), ("k*/0.*", "[x"), ("1.*",)):
-        found = survey.survey(labelled, Settings(exclude=exclude))
-        assert found.idle == [pattern for pattern in exclude if pattern != "k*/0.*"]
-        told[exclude] = dataset.prepare(labelled, Settings(exclude=exclude), tmp_path / "cache").report
+        found = survey.survey(labelled, Settings.from_flat(exclude=exclude))
+        assert found.unmatched_patterns == [pattern for pattern in exclude if pattern != "k*/0.*"]
+        told[exclude] = dataset.prepare(labelled, Settings.from_flat(exclude=exclude), tmp_path / "cache").report
     assert "Excluded" not in told[()]
     assert "nothing by 1.*: no file fits" in told[("1.*",)]
     assert "nothing by [x: no file fits" in told[("k*/0.*", "[x")]
@@ -174,13 +174,13 @@ def test_everything_in_a_hostile_folder_is_used_or_named(tmp_path: Path) -> None
     for name in expected:
         assert name in text
     data = dataset.prepare(folder, Settings(), tmp_path / "cache")
-    assert len(data) == len(used) and np.isfinite(data.paintings).all()
+    assert len(data) == len(used) and np.isfinite(data.spectrograms).all()
 
 
 def test_a_truncated_file_counts_for_what_can_be_read(flat: Path) -> None:
     whole = put(flat / "whole.wav", tone(2000, 2.0)).read_bytes()
     (flat / "whole.wav").write_bytes(whole[: len(whole) // 2])
-    found = survey.survey(flat, Settings(duration=4.0))
+    found = survey.survey(flat, Settings.from_flat(duration=4.0))
     (file,) = (file for file in found.files if file.path.name == "whole.wav")
     assert file.seconds == pytest.approx(1.0, abs=0.02)
 
@@ -193,14 +193,14 @@ def test_a_damaged_file_is_used_up_to_the_damage_and_named(
     # In slices, the damage lies in the third of five minutes; the first two are used.
     whole = put(flat / "x.flac", noise if slicing else noise[: 6 * RATE]).read_bytes()
     (flat / "x.flac").write_bytes(whole[: len(whole) * (4 if slicing else 7) // 10])
-    settings = Settings(duration=6.0, slice=slicing)
+    settings = Settings.from_flat(duration=6.0, slice=slicing)
     found = survey.survey(flat, settings)
     file = found.files[-1]
     assert file.path.name == "x.flac" and file.seconds == pytest.approx(kept, abs=0.6)
     assert "Used in part (1)\n  x.flac: " in found.report()
     data = dataset.prepare(flat, settings, tmp_path / "cache")
     assert len(data) == 9 + len(file.slices)
-    last = data.paintings[-1, 0].mean(axis=0)
+    last = data.spectrograms[-1, 0].mean(axis=0)
     assert last[0] > 0 and (last[-1] > 0 if slicing else np.all(last[-10:] == -1))
 
 
@@ -218,7 +218,7 @@ def test_links_to_files_and_folders_elsewhere_are_followed(labelled: Path, tmp_p
     for path in (labelled / "kick").iterdir():
         (links / "kick" / path.name).symlink_to(path)
     found = survey.survey(links, Settings())
-    assert Counter(file.label for file in found.files) == {"kick": 4, "snare": 5} and not found.left_out
+    assert Counter(file.label for file in found.files) == {"kick": 4, "snare": 5} and not found.skipped
 
 
 @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.touch(), lambda p: p.mkdir()])
@@ -248,7 +248,7 @@ def test_the_rate_is_the_preset_not_above_the_most_common_one(tmp_path: Path, co
     for k in range(4):
         put(tmp_path / f"other{k}.wav", tone(400 + k, rate=16000), 16000)
     assert survey.survey(tmp_path, Settings()).representation.sample_rate == chosen
-    assert survey.survey(tmp_path, Settings(sample_rate=22050)).representation.sample_rate == 22050
+    assert survey.survey(tmp_path, Settings.from_flat(sample_rate=22050)).representation.sample_rate == 22050
 
 
 @pytest.mark.parametrize(("short", "expected"), [(8, 0.65), (40, 1.27)])
@@ -261,17 +261,17 @@ def test_the_duration_holds_nearly_all_recordings_and_a_long_one_does_not_matter
     found = survey.survey(tmp_path, Settings())
     assert found.representation == preset(RATE, expected) and "nearly all recordings are no longer" in found.report()
     median = 0.51 + 0.02 * (short // 2)
-    assert survey.survey(tmp_path, Settings(slice=True)).representation == preset(RATE, median)
-    asked = survey.survey(tmp_path, Settings(duration=2.0))
+    assert survey.survey(tmp_path, Settings.from_flat(slice=True)).representation == preset(RATE, median)
+    asked = survey.survey(tmp_path, Settings.from_flat(duration=2.0))
     assert asked.representation == preset(RATE, 2.0) and "Duration" not in asked.report()
-    found = survey.survey(tmp_path, Settings(image_size=(64, 32), range_db=50))
+    found = survey.survey(tmp_path, Settings.from_flat(image_size=(64, 32), range_db=50))
     sized = found.representation
     assert sized.shape == (64, 32) and sized.ceiling_db - sized.floor_db == 50 and "Duration" not in found.report()
 
 
 def test_long_recordings_are_cut_with_a_fade_and_short_ones_padded(flat: Path, tmp_path: Path) -> None:
     put(flat / "long.wav", tone(1000, 3.0), subtype="FLOAT")
-    settings = Settings(duration=1.0)
+    settings = Settings.from_flat(duration=1.0)
     found = survey.survey(flat, settings)
     rep = found.representation
     text = found.report()
@@ -279,26 +279,26 @@ def test_long_recordings_are_cut_with_a_fade_and_short_ones_padded(flat: Path, t
     data = dataset.prepare(flat, settings, tmp_path / "cache")
     rep = data.representation
     # A tone that is cut hard splashes over all bands of the last frame; faded, bands far away stay quiet.
-    hard = analyse(tone(1000, 3.0, amplitude=10 ** (-1 / 20))[: rep.samples], rep)[0, 0]
+    hard = analyze(tone(1000, 3.0, amplitude=10 ** (-1 / 20))[: rep.samples], rep)[0, 0]
     far = slice(rep.bands // 2, None)
-    drop = (hard[far, -1].max() - data.paintings[-1, 0, far, -1].max()) / 2 * (rep.ceiling_db - rep.floor_db)
+    drop = (hard[far, -1].max() - data.spectrograms[-1, 0, far, -1].max()) / 2 * (rep.ceiling_db - rep.floor_db)
     assert drop > 10  # dB
-    assert np.allclose(data.paintings[-1, 0, :, :-2], hard[:, :-2], atol=1e-3)  # and nothing else changes
+    assert np.allclose(data.spectrograms[-1, 0, :, :-2], hard[:, :-2], atol=1e-3)  # and nothing else changes
     # The nine short ones end at 0.3 s, and silence lies exactly on the floor.
-    after = round(0.3 * RATE / rep.hop) + 3
-    assert np.all(data.paintings[:9, 0, :, after:] == -1) and np.all(data.paintings[:9, 0].max(axis=(1, 2)) > 0.5)
+    after = round(0.3 * RATE / rep.hop_length) + 3
+    assert np.all(data.spectrograms[:9, 0, :, after:] == -1) and np.all(data.spectrograms[:9, 0].max(axis=(1, 2)) > 0.5)
 
 
 def test_slices_are_faded_where_they_begin_and_end_but_not_at_the_ends_of_the_recording(tmp_path: Path) -> None:
-    settings = Settings(duration=0.25, slice=True, level="none")
+    settings = Settings.from_flat(duration=0.25, slice=True, level="none")
     rep = preset(RATE, 0.25)
     wave = tone(1000, 8 * rep.duration)
-    wave[: rep.hop // 2] = 0  # it begins hard, at the centre of the first frame, and ends hard
+    wave[: rep.hop_length // 2] = 0  # it begins hard, at the centre of the first frame, and ends hard
     put(tmp_path / "in" / "x.wav", wave, subtype="FLOAT")
     data = dataset.prepare(tmp_path / "in", settings, tmp_path / "cache")
     rep = data.representation
-    hard = analyse(wave.reshape(8, rep.samples), rep)[:, 0]
-    drop = (hard - data.paintings[:, 0])[:, rep.bands // 2 :].max(axis=1) / 2 * (rep.ceiling_db - rep.floor_db)
+    hard = analyze(wave.reshape(8, rep.samples), rep)[:, 0]
+    drop = (hard - data.spectrograms[:, 0])[:, rep.bands // 2 :].max(axis=1) / 2 * (rep.ceiling_db - rep.floor_db)
     assert np.all(drop[1:, 0] > 10) and np.all(drop[:-1, -1] > 10)  # dB, in the first and last frames at a cut
     assert drop[0, 0] == 0 and drop[-1, -1] == 0 and np.abs(drop[:, 2:-2]).max() == 0
 
@@ -314,11 +314,11 @@ def test_a_long_file_is_neither_read_whole_nor_further_than_needed(flat: Path, m
         return read(path, rate, start=start, seconds=seconds)
 
     monkeypatch.setattr(audio, "read", watch)
-    found = survey.survey(flat, Settings(duration=0.5))
+    found = survey.survey(flat, Settings.from_flat(duration=0.5))
     duration = found.representation.duration
     assert len(asked) == 10 and all(seconds == pytest.approx(duration) for _, _, seconds in asked)
     asked.clear()
-    survey.survey(flat, Settings(duration=0.5, slice=True))
+    survey.survey(flat, Settings.from_flat(duration=0.5, slice=True))
     long = sorted(start_seconds for name, *start_seconds in asked if name == "long.wav")
     assert len(long) >= 10 and max(seconds for _, seconds in long) <= 60
     ends = [start + seconds for start, seconds in long]
@@ -326,7 +326,7 @@ def test_a_long_file_is_neither_read_whole_nor_further_than_needed(flat: Path, m
 
 
 def test_slices_are_counted_levelled_together_and_silent_ones_skipped(flat: Path, tmp_path: Path) -> None:
-    settings = Settings(duration=0.5, slice=True)
+    settings = Settings.from_flat(duration=0.5, slice=True)
     samples = preset(RATE, 0.5).samples
     loud, quiet, silence = (
         tone(500, 1, amplitude=0.8)[:samples],
@@ -346,17 +346,17 @@ def test_slices_are_counted_levelled_together_and_silent_ones_skipped(flat: Path
     data = dataset.prepare(flat, settings, tmp_path / "cache")
     assert len(data) == 13
     rep = data.representation
-    levels = (data.paintings[9:11, 0].max(axis=(1, 2)) + 1) / 2 * (rep.ceiling_db - rep.floor_db)
+    levels = (data.spectrograms[9:11, 0].max(axis=(1, 2)) + 1) / 2 * (rep.ceiling_db - rep.floor_db)
     assert levels[0] - levels[1] == pytest.approx(20, abs=0.5)  # the slices of one recording keep their difference
 
 
 def test_one_long_recording_is_enough_when_sliced(tmp_path: Path) -> None:
     put(tmp_path / "in" / "rain.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 10 * RATE))
-    settings = Settings(duration=0.5, slice=True)
+    settings = Settings.from_flat(duration=0.5, slice=True)
     data = dataset.prepare(tmp_path / "in", settings, tmp_path / "cache")
     assert len(data) == round(10 / data.representation.duration)
     with pytest.raises(DataError, match="1 usable sound found"):
-        dataset.prepare(tmp_path / "in", Settings(duration=0.5), tmp_path / "cache")
+        dataset.prepare(tmp_path / "in", Settings.from_flat(duration=0.5), tmp_path / "cache")
 
 
 @given(seconds=st.floats(0.02, 500), duration=st.floats(0.25, 10))
@@ -368,7 +368,7 @@ def test_slices_and_what_is_left_behind_them_make_the_whole_recording(seconds: f
 
 
 def test_sounds_far_above_the_ceiling_are_told(tmp_path: Path) -> None:
-    folder, settings = tmp_path / "in", Settings(level="none", duration=0.25)
+    folder, settings = tmp_path / "in", Settings.from_flat(level="none", duration=0.25)
     for number in range(250):
         put(folder / f"{number}.wav", tone(400 + number, 0.05, amplitude=0.005))
     assert "Limited" not in dataset.prepare(folder, settings, tmp_path / "cache").report
@@ -378,7 +378,7 @@ def test_sounds_far_above_the_ceiling_are_told(tmp_path: Path) -> None:
     found = re.search(r"Limited +(\d+) louder than the ceiling of (-\d+) dB, by up to (\d+) dB", limited.report)
     assert found and (int(found[1]), int(found[2])) == (2, limited.representation.ceiling_db)
     assert int(found[3]) == pytest.approx(40, abs=1.5), "0.5 beside 0.005"
-    assert (limited.paintings == 1).any(axis=(1, 2, 3)).nonzero()[0].tolist() == [250, 251]
+    assert (limited.spectrograms == 1).any(axis=(1, 2, 3)).nonzero()[0].tolist() == [250, 251]
 
 
 @pytest.mark.parametrize("level", ["peak", "rms", "none"])
@@ -386,9 +386,9 @@ def test_levels(tmp_path: Path, level: str) -> None:
     folder = tmp_path / "in"
     for k in range(9):
         put(folder / f"{k}.wav", tone(300 + 100 * k, 0.5, amplitude=0.5 / 2**k), subtype="FLOAT")
-    data = dataset.prepare(folder, Settings.model_validate({"level": level}), tmp_path / "cache")
+    data = dataset.prepare(folder, Settings.from_flat(level=level), tmp_path / "cache")
     rep = data.representation
-    peaks = rep.floor_db + (data.paintings[:, 0].max(axis=(1, 2)) + 1) / 2 * (rep.ceiling_db - rep.floor_db)
+    peaks = rep.floor_db + (data.spectrograms[:, 0].max(axis=(1, 2)) + 1) / 2 * (rep.ceiling_db - rep.floor_db)
     # A sine of amplitude a is 20 log10 a dBFS in its band, and a little less between two bands.
     first, step = {"peak": (-1, 0.0), "rms": (-20 + 3, 0.0), "none": (-6, -6.02)}[level]
     expected = first + step * np.arange(9)
@@ -408,10 +408,10 @@ def test_a_second_start_decodes_nothing(labelled: Path, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(audio, "read", refuse)
     monkeypatch.setattr(audio, "probe", refuse)
-    second = dataset.prepare(labelled, Settings(minutes=5), tmp_path / "cache")
+    second = dataset.prepare(labelled, Settings.from_flat(minutes=5), tmp_path / "cache")
     assert second.digest == first.digest and second.report == first.report
     assert second.representation == first.representation and second.label_names == first.label_names
-    assert np.array_equal(second.paintings, first.paintings) and np.array_equal(second.labels, first.labels)
+    assert np.array_equal(second.spectrograms, first.spectrograms) and np.array_equal(second.labels, first.labels)
     shutil.copytree(labelled, tmp_path / "moved", copy_function=shutil.copy2)
     assert dataset.prepare(tmp_path / "moved", Settings(), tmp_path / "cache").digest == first.digest
 
@@ -456,30 +456,30 @@ def test_other_changes_are_looked_into_and_found_to_be_the_same_data(flat: Path,
         {"level": "none"},
         {"scale": "mel"},
         {"window": "gaussian"},
-        {"redundancy": 8},
+        {"overlap": 8},
     ],
 )
 def test_changed_settings_are_prepared_anew(flat: Path, tmp_path: Path, change: dict) -> None:
     before = dataset.prepare(flat, Settings(), tmp_path / "cache")
-    after = dataset.prepare(flat, Settings(**change), tmp_path / "cache")
+    after = dataset.prepare(flat, Settings.from_flat(**change), tmp_path / "cache")
     assert after.digest != before.digest and after.representation != before.representation
 
 
-def test_writing_to_the_paintings_leaves_the_cache_alone(flat: Path, tmp_path: Path) -> None:
+def test_writing_to_the_spectrograms_leaves_the_cache_alone(flat: Path, tmp_path: Path) -> None:
     data = dataset.prepare(flat, Settings(), tmp_path / "cache")
-    before = data.paintings.copy()
-    data.paintings[:] = 0.25
-    assert np.array_equal(dataset.prepare(flat, Settings(), tmp_path / "cache").paintings, before)
+    before = data.spectrograms.copy()
+    data.spectrograms[:] = 0.25
+    assert np.array_equal(dataset.prepare(flat, Settings(), tmp_path / "cache").spectrograms, before)
 
 
-@pytest.mark.parametrize("name", ["paintings.npy", "pitch.npy", "labels.npy", "dataset.json"])
+@pytest.mark.parametrize("name", ["spectrograms.npy", "pitch.npy", "labels.npy", "dataset.json"])
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:100])])
 def test_a_damaged_cache_is_made_anew(flat: Path, tmp_path: Path, name: str, damage) -> None:
     before = dataset.prepare(flat, Settings(), tmp_path / "cache")
-    paintings = before.paintings.copy()
+    spectrograms = before.spectrograms.copy()
     (entry,) = (tmp_path / "cache").iterdir()
     damage(entry / name)
-    assert np.array_equal(dataset.prepare(flat, Settings(), tmp_path / "cache").paintings, paintings)
+    assert np.array_equal(dataset.prepare(flat, Settings(), tmp_path / "cache").spectrograms, spectrograms)
     assert list((tmp_path / "cache").iterdir()) == [entry]
 
 
@@ -496,7 +496,7 @@ def test_several_starts_at_once_end_with_one_whole_entry(flat: Path, tmp_path: P
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(results) == 4 and all(np.array_equal(data.paintings, results[0].paintings) for data in results)
+    assert len(results) == 4 and all(np.array_equal(data.spectrograms, results[0].spectrograms) for data in results)
     assert len({data.digest for data in results}) == 1 and len(list((tmp_path / "cache").iterdir())) == 1
 
 
@@ -506,7 +506,7 @@ def test_an_interrupted_start_leaves_nothing_that_looks_finished(
     def stop(*_args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dataset, "normalise", stop)
+    monkeypatch.setattr(dataset, "normalize", stop)
     with pytest.raises(KeyboardInterrupt):
         dataset.prepare(flat, Settings(), tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
@@ -530,5 +530,7 @@ def test_names_that_are_no_text_stay_on_their_line(flat: Path) -> None:
 def test_walking_opens_no_file(flat: Path) -> None:
     (flat / "0.wav").unlink()
     os.mkfifo(flat / "0.wav")  # opening it would wait for ever
-    found = walk(flat)
-    assert len(found.candidates) == 8 and found.left_out == [LeftOut(flat / "0.wav", "not audio", "not a regular file")]
+    found = scan(flat)
+    assert len(found.candidates) == 8 and found.skipped == [
+        SkippedFile(flat / "0.wav", "not audio", "not a regular file")
+    ]

@@ -26,10 +26,10 @@ def test_shapes(rows: int, cols: int, stages: int, nc: int, labels: int) -> None
     z, label = torch.randn(3, 6), torch.tensor([0, max(labels - 1, 0), 0])
     w = generator.mapping(z, label)
     assert w.shape == (3, generator.w_dim)
-    paintings = generator(z, label)
-    assert paintings.shape == (3, nc, rows * 2**stages, cols * 2**stages) and paintings.abs().max() <= 1
-    torch.testing.assert_close(generator.paint(w), paintings)
-    logits = discriminator(paintings)
+    spectrograms = generator(z, label)
+    assert spectrograms.shape == (3, nc, rows * 2**stages, cols * 2**stages) and spectrograms.abs().max() <= 1
+    torch.testing.assert_close(generator.synthesis(w), spectrograms)
+    logits = discriminator(spectrograms)
     assert logits.shape == (3, max(labels, 1))
     logits.sum().backward()
     reached = [*generator.parameters(), *discriminator.parameters()]
@@ -42,9 +42,9 @@ def test_only_labelled_networks_hear_the_label() -> None:
     for labels in (0, 2):
         generator = DCGANGenerator(8, 4, 1, 2, 2, 2, labels)
         discriminator = DCGANDiscriminator(4, 1, 2, 2, 2, labels)
-        paintings = torch.randn(2, 1, 8, 8)
+        spectrograms = torch.randn(2, 1, 8, 8)
         assert torch.equal(generator(z, first), generator(z, second)) is (labels == 0)
-        logits = discriminator(paintings)
+        logits = discriminator(spectrograms)
         assert torch.equal(logits[:, 0], logits[:, -1]) is (labels == 0)
 
 
@@ -53,7 +53,7 @@ def test_the_logit_is_the_mean_of_the_originals_twenty_five_scores() -> None:
     discriminator = DCGANDiscriminator(2, 3, 4, 4, 6)
     for parameter in discriminator.parameters():
         nn.init.normal_(parameter, 0.0, 0.2)
-    x = paintings = torch.randn(2, 3, 256, 256)
+    x = spectrograms = torch.randn(2, 3, 256, 256)
     weights = list(discriminator.state_dict().values())
     assert [tuple(weight.shape[:2]) for weight in weights] == [(2, 3), (4, 2), (8, 4), (16, 8), (32, 16), (1, 32)]
     for weight in weights[:-1]:
@@ -61,7 +61,7 @@ def test_the_logit_is_the_mean_of_the_originals_twenty_five_scores() -> None:
         x = torch.where(x > 0, x, 0.2 * x)
     scores = nn.functional.conv2d(x, weights[-1]).flatten(1)
     assert scores.shape == (2, 25)
-    torch.testing.assert_close(discriminator(paintings), scores.mean(dim=1, keepdim=True))
+    torch.testing.assert_close(discriminator(spectrograms), scores.mean(dim=1, keepdim=True))
 
 
 def test_weights_start_as_the_originals_did() -> None:
@@ -75,9 +75,9 @@ def test_half_precision_arithmetic_still_gives_float32() -> None:
     generator, discriminator = DCGANGenerator(8, 4, 1, 2, 2, 2, 2), DCGANDiscriminator(4, 1, 2, 2, 2, 2)
     label = torch.tensor([0, 1])
     with torch.autocast("cpu", torch.bfloat16):
-        paintings = generator(torch.randn(2, 8), label)
-        assert paintings.dtype == torch.float32
-        assert discriminator(paintings).dtype == torch.float32
+        spectrograms = generator(torch.randn(2, 8), label)
+        assert spectrograms.dtype == torch.float32
+        assert discriminator(spectrograms).dtype == torch.float32
 
 
 @pytest.mark.parametrize("size", ["nz", "ngf", "nc", "grid_rows", "grid_cols"])
@@ -87,6 +87,6 @@ def test_sizes_that_are_none_are_refused(size: str) -> None:
         DCGANGenerator(**sizes, stages=2)
 
 
-def test_paintings_that_cannot_be_halved_are_refused() -> None:
+def test_spectrograms_that_cannot_be_halved_are_refused() -> None:
     with pytest.raises(SettingsError, match="multiples of 4"):
         DCGANDiscriminator(4, 1, 65, 33, 0)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.linalg import sqrtm
-from sets import RATE, SECONDS, SPOILT, copies, fresh, one_class
+from sets import RATE, SECONDS, SPOILT, fresh, near_duplicate_rate, one_class
 
 from soundgan.errors import DataError
 from soundgan.evaluation.features.embedding import LogMelStatistics
@@ -102,9 +102,9 @@ def test_bad_sets_lie_farther_from_the_real_than_fresh_ones(distance: Callable[[
     real, other = ear.embed(fresh(160, seed=0)[0], RATE), fresh(160, seed=1)[0]
     likely = [distance(real, ear.embed(fresh(160, seed=seed)[0], RATE)) for seed in range(2, 7)]
     bad = {name: spoil(other) for name, spoil in SPOILT.items()}
-    bad |= {"one class": one_class(160, seed=1), "copies": copies(other, 160)}
+    bad |= {"one class": one_class(160, seed=1), "near_duplicate_rate": near_duplicate_rate(other, 160)}
     least = np.mean(likely) + 5 * np.std(likely)
     figures = {name: distance(real, ear.embed(waves, RATE)) for name, waves in bad.items()}
     if distance is kernel_distance:
-        del figures["copies"]  # a few sounds, well chosen, have the moments of all
+        del figures["near_duplicate_rate"]  # a few sounds, well chosen, have the moments of all
     assert all(figure > least for figure in figures.values()), (least, figures)

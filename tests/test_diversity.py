@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from soundgan.training.losses import diversity
 from soundgan.training.losses.diversity import (
-    LEAST_KEPT,
-    MOST_KEPT,
-    Candidates,
+    MAX_BANK_LATENTS,
+    MIN_LATENTS_PER_LABEL,
     Distances,
+    LatentBank,
     cells,
     imle,
     recorded_distances,
@@ -26,11 +26,11 @@ from soundgan.training.losses.diversity import (
 
 LEVELS = st.floats(-1, 1)
 UNIT = Distances(torch.ones(3), torch.zeros(3))
-MANY_LABELS = MOST_KEPT // LEAST_KEPT  # so many that the least number of candidates is kept of each
+MANY_LABELS = MAX_BANK_LATENTS // MIN_LATENTS_PER_LABEL  # so many that the least number of candidates is kept of each
 
 
 def flat(values: list[float]) -> Tensor:
-    """Paintings of one level each, of 2 × 1 cells."""
+    """Spectrograms of one level each, of 2 × 1 cells."""
     return torch.tensor(values, dtype=torch.float64)[:, None, None, None].repeat(1, 1, 8, 4)
 
 
@@ -57,22 +57,22 @@ def test_raising_variety_moves_pairs_apart() -> None:
 
 def test_grain_is_hardly_variety() -> None:
     torch.manual_seed(0)
-    grain = torch.randn(40, 1, 32, 32)
+    noise = torch.randn(40, 1, 32, 32)
     wide = torch.nn.functional.interpolate(torch.randn(40, 1, 8, 8), scale_factor=4)
-    assert variety(cells(grain[:20]), cells(grain[20:]), zeros(20), UNIT) < 0.3 * variety(
+    assert variety(cells(noise[:20]), cells(noise[20:]), zeros(20), UNIT) < 0.3 * variety(
         cells(wide[:20]), cells(wide[20:]), zeros(20), UNIT
     )
 
 
 def test_distances_are_those_of_two_different_recordings_of_a_label() -> None:
     torch.manual_seed(0)
-    paintings = torch.cat([flat([-0.5, 0.5]), flat((0.2 * torch.randn(200)).tolist()), flat([0.9])])
+    spectrograms = torch.cat([flat([-0.5, 0.5]), flat((0.2 * torch.randn(200)).tolist()), flat([0.9])])
     labels = torch.tensor([0, 0, *[2] * 200, 1])
-    usual, nearest = recorded_distances(cells(paintings), labels, 3, rivals=1000)
+    usual, nearest = recorded_distances(cells(spectrograms), labels, 3, rivals=1000)
     assert usual[0].item() == nearest[0].item() == pytest.approx(1)
     # Two normal numbers differ by 2 / √π standard deviations in the mean.
     assert usual[2].item() == pytest.approx(0.2 * 2 / math.pi**0.5, rel=0.15)
-    levels = paintings[2:202, 0, 0, 0]
+    levels = spectrograms[2:202, 0, 0, 0]
     gaps = (levels[:, None] - levels).abs() + 9 * torch.eye(200)
     assert nearest[2].item() == pytest.approx(gaps.amin(1).mean().item())
     # Its one recording tells nothing.
@@ -81,9 +81,9 @@ def test_distances_are_those_of_two_different_recordings_of_a_label() -> None:
 
 
 def test_distances_without_labels_with_one_recording_each_and_of_equal_ones() -> None:
-    paintings = flat([0.0, 0.4])
+    spectrograms = flat([0.0, 0.4])
     for labels, count in ((zeros(2), 0), (torch.tensor([0, 1]), 2)):
-        for distance in recorded_distances(cells(paintings), labels, count, rivals=16):
+        for distance in recorded_distances(cells(spectrograms), labels, count, rivals=16):
             assert distance.tolist() == pytest.approx([0.4] * max(count, 1))
     assert (recorded_distances(cells(flat([0.3, 0.3])), zeros(2), 1, rivals=16).usual > 0).all()
     alone = recorded_distances(cells(flat([0.3])), zeros(1), 1, rivals=16)
@@ -125,14 +125,14 @@ def test_imle_draws_towards_the_recording_and_ends_before_it_is_copied() -> None
 def test_the_nearest_of_those_kept_lately_is_found(
     painted: list[tuple[float, int]], step: int, wishes: list[float]
 ) -> None:
-    candidates = Candidates(MANY_LABELS, 1, 4)
+    candidates = LatentBank(MANY_LABELS, 1, 4)
     kept: dict[int, list[float]] = {0: [], 1: []}
     for start in range(0, len(painted), step):
         values, labels = (list(column) for column in zip(*painted[start : start + step], strict=True))
         numbers = torch.tensor(values)[:, None]
         candidates.keep(numbers, numbers.expand(-1, 4), torch.tensor(labels))
         for value, label in zip(values, labels, strict=True):
-            kept[label] = [*kept[label], value][-LEAST_KEPT:]
+            kept[label] = [*kept[label], value][-MIN_LATENTS_PER_LABEL:]
     for label, there in kept.items():
         for wanted in wishes if there else ():
             near = candidates.nearest(torch.full((1, 4), wanted), torch.tensor([label])).item()
@@ -141,7 +141,7 @@ def test_the_nearest_of_those_kept_lately_is_found(
 
 def test_many_recordings_of_some_labels_are_looked_up_together() -> None:
     torch.manual_seed(0)
-    candidates, labels = Candidates(2, 1, 8), torch.tensor([0, 1] * 20)
+    candidates, labels = LatentBank(2, 1, 8), torch.tensor([0, 1] * 20)
     painted = torch.randn(40, 8)
     candidates.keep(torch.arange(40.0)[:, None], painted, labels)
     asked = torch.tensor([5, 38, 0, 7, 12])
@@ -161,23 +161,29 @@ class Largest(TorchDispatchMode):
 
 
 def test_candidates_are_copied_for_a_gpu_alone_and_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diversity, "ROOM", 2 * LEAST_KEPT * 100)
+    monkeypatch.setattr(diversity, "ROOM", 2 * MIN_LATENTS_PER_LABEL * 100)
     torch.manual_seed(0)
-    candidates, labels = Candidates(MANY_LABELS, 1, 100), torch.randint(MANY_LABELS, (7,))
-    candidates.paintings.normal_()
+    candidates, labels = LatentBank(MANY_LABELS, 1, 100), torch.randint(MANY_LABELS, (7,))
+    candidates.spectrograms.normal_()
     near = torch.randn(7, 100)
     with Largest() as of_views:
         looked_at = candidates._looked_at(near, labels)
     with Largest() as of_copies:
         copied = candidates._copied(near, labels)
     assert torch.equal(looked_at, copied)
-    assert of_views.numbers == 7 * LEAST_KEPT  # the distances
+    assert of_views.numbers == 7 * MIN_LATENTS_PER_LABEL  # the distances
     assert of_copies.numbers == diversity.ROOM
 
 
 @pytest.mark.parametrize(
     ("width", "labels", "each"),
-    [(512, 1, 1280), (512, 10, 128), (512, 1000, LEAST_KEPT), (4 * 7040, 1, 142), (4 * 7040, 20, LEAST_KEPT)],
+    [
+        (512, 1, 1280),
+        (512, 10, 128),
+        (512, 1000, MIN_LATENTS_PER_LABEL),
+        (4 * 7040, 1, 142),
+        (4 * 7040, 20, MIN_LATENTS_PER_LABEL),
+    ],
 )
 def test_candidates_find_room(width: int, labels: int, each: int) -> None:
-    assert Candidates(labels, 1, width).each == each
+    assert LatentBank(labels, 1, width).each == each

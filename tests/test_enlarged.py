@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from soundgan.training.networks.upsample import Enlarged
+from soundgan.training.networks.upsample import BilinearUpsample
 
 
 @pytest.mark.parametrize(("rows", "columns", "factor"), [(8, 4, 2), (1, 1, 4), (2, 5, 4), (3, 1, 2)])
@@ -14,7 +14,7 @@ from soundgan.training.networks.upsample import Enlarged
 def test_it_is_bilinear_interpolation(rows: int, columns: int, factor: int, channels: int, by: str) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, channels, rows, columns, requires_grad=True)
-    found = getattr(Enlarged(rows, columns, factor=factor), by)(x)
+    found = getattr(BilinearUpsample(rows, columns, factor=factor), by)(x)
     expected = F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=False)
     torch.testing.assert_close(found, expected)
     gradient = torch.randn_like(found)
@@ -25,14 +25,14 @@ def test_it_is_bilinear_interpolation(rows: int, columns: int, factor: int, chan
 def test_a_row_of_numbers_is_enlarged_along_its_only_side() -> None:
     x = torch.tensor([[[0.0, 1.0, -1.0]]])
     expected = F.interpolate(x, scale_factor=4.0, mode="linear", align_corners=False)
-    torch.testing.assert_close(Enlarged(3, factor=4)(x), expected)
+    torch.testing.assert_close(BilinearUpsample(3, factor=4)(x), expected)
 
 
 def test_channels_may_be_mixed_before_or_after() -> None:
     torch.manual_seed(0)
-    x, mixed, enlarged = torch.randn(2, 6, 3, 4), torch.nn.Conv2d(6, 4, 1), Enlarged(3, 4, factor=2)
+    x, mixed, enlarged = torch.randn(2, 6, 3, 4), torch.nn.Conv2d(6, 4, 1), BilinearUpsample(3, 4, factor=2)
     torch.testing.assert_close(enlarged(mixed(x)), mixed(enlarged(x)))
 
 
 def test_it_holds_nothing_that_is_stored() -> None:
-    assert not Enlarged(2, 2, factor=2).state_dict()
+    assert not BilinearUpsample(2, 2, factor=2).state_dict()

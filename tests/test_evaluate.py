@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 from soundgan import audio
 from soundgan.cli.app import app
 from soundgan.errors import DataError, ModelError
-from soundgan.evaluation.data import Sounds, as_file, generated_sounds, real_sounds, spread
+from soundgan.evaluation.data import Sounds, as_file, generated_sounds, real_sounds, stratified_indices
 from soundgan.evaluation.evaluate import evaluate, evaluate_sounds, generate
 from soundgan.evaluation.metrics.catalog import BY_KEY, KINDS, Figure
-from soundgan.evaluation.score import ALL, CEILING, CEILING_ALL, GENERATED, Judgement, judge, proportion
+from soundgan.evaluation.score import ALL, CEILING, CEILING_ALL, GENERATED, Scores, judge, wilson_interval
 from soundgan.model import SoundGAN
 
 RATE, SECONDS = 8000, 0.25
@@ -70,7 +70,7 @@ def player() -> SoundGAN:
     return SoundGAN.load("digits")
 
 
-def value(judgement: Judgement, key: str, what: str = GENERATED) -> float:
+def value(judgement: Scores, key: str, what: str = GENERATED) -> float:
     row = judgement.row(what)
     assert row is not None
     return row.figures[key].value
@@ -83,13 +83,13 @@ def value(judgement: Judgement, key: str, what: str = GENERATED) -> float:
 def test_a_choice_keeps_the_proportions_of_labels_and_takes_all_before_any_twice(
     labels: list[str], n: int, seed: int
 ) -> None:
-    chosen = spread(labels, n, seed)
+    chosen = stratified_indices(labels, n, seed)
     assert len(chosen) == n
     times = Counter(chosen.tolist())
     assert max(times.values()) - min((times[i] for i in range(len(labels))), default=0) <= 1
     for label, count in Counter(labels).items():
         assert abs(sum(labels[i] == label for i in chosen) - count * n / len(labels)) < 1 + 1e-9
-    np.testing.assert_array_equal(chosen, spread(labels, n, seed))
+    np.testing.assert_array_equal(chosen, stratified_indices(labels, n, seed))
 
 
 @given(st.floats(-60, 20), st.integers(0, 99))
@@ -110,7 +110,7 @@ def test_a_folder_is_split_by_name_and_every_sound_counts_once(data: Path, tmp_p
     assert real.unseen
     assert sorted(real.test.names) == ["3/3_00.flac", "3/3_01.flac", "7/7_01.flac", "7/7_02.flac"]
     assert Counter(real.training.labels) == {"3": 6, "7": 5}
-    assert {(item.path.name, item.kind) for item in real.left_out} == {
+    assert {(item.path.name, item.kind) for item in real.skipped} == {
         ("silent.flac", "silent"), ("broken.flac", "unreadable"), ("7_00.flac", "duplicate"),
     }  # fmt: skip
     assert [path.name for path, _ in real.files] == [name[2:] for name in real.training.names]
@@ -210,8 +210,8 @@ def test_fresh_sounds_of_the_same_kind_reach_the_ceiling() -> None:
 
 def test_each_way_to_fail_shows_in_its_figure() -> None:
     training, test = some(tone, 120, 2), some(tone, 60, 3)
-    noise, copies, repeated = some(burst, 60, 4), training[range(60)], some(tone, 3, 5)[[0, 1, 2] * 20]
-    wrong, copied, same = (judge(made, training, test) for made in (noise, copies, repeated))
+    noise, near_duplicate_rate, repeated = some(burst, 60, 4), training[range(60)], some(tone, 3, 5)[[0, 1, 2] * 20]
+    wrong, copied, same = (judge(made, training, test) for made in (noise, near_duplicate_rate, repeated))
     assert value(wrong, "precision") < 0.1 and value(wrong, "coverage") < 0.1
     assert value(wrong, "frechet") > 5 * value(wrong, "frechet", CEILING)
     assert value(wrong, "kernel") > 10 * abs(value(wrong, "kernel", CEILING))
@@ -239,7 +239,7 @@ def test_sets_are_compared_at_one_size_and_many_against_all() -> None:
 @given(st.integers(1, 500), st.data())
 def test_the_interval_of_a_share_holds_it_and_never_has_no_width(n: int, draw: st.DataObject) -> None:
     right = draw.draw(st.integers(0, n))
-    share, low, high = proportion(right, n)
+    share, low, high = wilson_interval(right, n)
     assert low is not None and high is not None
     assert 0 <= low <= share + 1e-12 and share - 1e-12 <= high <= 1 and high - low > 1 / (n + 2)
 
@@ -269,7 +269,7 @@ def test_a_model_is_judged_with_all_that_makes_the_figures_again(player: SoundGA
     told = found.as_json()
     json.dumps(told, allow_nan=False)
     assert told["sounds"] == {
-        "generated": 10, "training": 30, "test": 10, "test_unseen": True, "compared": 10, "left_out": {},
+        "generated": 10, "training": 30, "test": 10, "test_unseen": True, "compared": 10, "skipped": {},
     }  # fmt: skip
     assert Counter(found.made.labels) == {"3": 5, "7": 5}
     assert [row["what"] for row in told["rows"]] == [GENERATED, CEILING, ALL, CEILING_ALL]

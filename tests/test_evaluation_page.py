@@ -16,7 +16,7 @@ from PIL import Image
 
 from soundgan.evaluation.audio_figure import player
 from soundgan.evaluation.data import Real, Sounds, as_file
-from soundgan.evaluation.features.predictions import Hearing
+from soundgan.evaluation.features.predictions import Predictions
 from soundgan.evaluation.metrics.catalog import KINDS
 from soundgan.evaluation.report import render, write_page
 from soundgan.evaluation.result import Evaluation
@@ -111,7 +111,7 @@ def test_a_player_holds_the_sound_itself_and_its_picture() -> None:
 
 
 def test_confusions_count_every_sound_and_shares_their_right_ones() -> None:
-    heard = Hearing(["a", "b", "c"], np.eye(3, dtype=np.float32), np.array([[3, 1, 0], [0, 0, 0], [2, 0, 2]]), 8)
+    heard = Predictions(["a", "b", "c"], np.eye(3, dtype=np.float32), np.array([[3, 1, 0], [0, 0, 0], [2, 0, 2]]), 8)
     assert heard.right == 5 and heard.shares == {"a": 0.75, "c": 0.5}
 
 

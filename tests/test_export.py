@@ -1,4 +1,4 @@
-"""The model folder that training leaves: the same paintings as PyTorch, stored once, whole or not there."""
+"""The model folder that training leaves: the same spectrograms as PyTorch, stored once, whole or not there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from soundgan.errors import ModelError, TrainingError
 from soundgan.model import SoundGAN
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, read_config
 from soundgan.settings import Settings
-from soundgan.spectral.noise_texture import Grain
+from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.spectral.representation import preset
 from soundgan.training.export import onnx as room
 from soundgan.training.networks.residual import Generator, build_generator
@@ -43,7 +43,7 @@ def copied(model_folder: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def quick_graphs(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the graphs of the session's model: tracing them again is what takes time, and is not in question."""
-    graphs = {"w": MAPPING, "painting": GENERATOR}
+    graphs = {"w": MAPPING, "spectrogram": GENERATOR}
 
     def graph(module: object, inputs: object, names: object, output: str) -> onnx.ModelProto:
         return onnx.load(model_folder / graphs[output], load_external_data=False)
@@ -58,7 +58,7 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 def generator_of(folder: Path) -> torch.nn.Module:
     """The Generator in PyTorch, from nothing but `config.json` and `model.safetensors`."""
     config = read_config(folder)
-    generator = build_generator(Settings(**config.settings), config.representation, len(config.labels))
+    generator = build_generator(Settings.from_flat(**config.settings), config.representation, len(config.labels))
     weights = weights_of(folder).items()
     prefix = "generator."
     generator.load_state_dict({name.removeprefix(prefix): v for name, v in weights if name.startswith(prefix)})
@@ -78,17 +78,19 @@ def test_the_graphs_paint_what_pytorch_paints(folder: Path, n: int) -> None:
     z = torch.randn(n, config.nz, generator=torch.Generator().manual_seed(5))
     labels = torch.arange(n) % max(len(config.labels), 1)
     truncation = torch.linspace(2, 0, n)
-    typical = weights_of(folder)["typical"][labels]
-    w = typical + truncation[:, None] * (generator.mapping(z, labels) - typical)  # type: ignore[operator]
-    grain = {"grain": torch.randn(n, 1, *config.representation.shape)} if generator.grainy else {}
-    expected = generator.paint(w, *grain.values()).numpy()  # type: ignore[operator]
+    w_avg = weights_of(folder)["w_avg"][labels]
+    w = w_avg + truncation[:, None] * (generator.mapping(z, labels) - w_avg)  # type: ignore[operator]
+    noise = {"noise": torch.randn(n, 1, *config.representation.shape)} if generator.uses_noise else {}
+    expected = generator.synthesis(w, *noise.values()).numpy()  # type: ignore[operator]
 
-    mapping, painter = sessions(folder)
+    mapping, generator_inputs = sessions(folder)
     inputs = {"z": z.numpy(), "label": labels.numpy(), "truncation": truncation.numpy()}
     (mapped,) = mapping.run(["w"], inputs)
-    (painting,) = painter.run(["painting"], {"w": mapped} | {name: value.numpy() for name, value in grain.items()})
+    (spectrogram,) = generator_inputs.run(
+        ["spectrogram"], {"w": mapped} | {name: value.numpy() for name, value in noise.items()}
+    )
     np.testing.assert_allclose(np.asarray(mapped), w.numpy(), atol=1e-4)
-    np.testing.assert_allclose(np.asarray(painting), expected, atol=1e-4)
+    np.testing.assert_allclose(np.asarray(spectrogram), expected, atol=1e-4)
     assert expected.std() > 0.01
     assert config.onnx_difference < 1e-4
 
@@ -98,26 +100,26 @@ def test_the_graphs_paint_what_pytorch_paints(folder: Path, n: int) -> None:
 def test_the_typical_latent_is_the_mean_of_its_label(folder: Path) -> None:
     config, generator = read_config(folder), generator_of(folder)
     z = torch.randn(8192, config.nz, generator=torch.Generator().manual_seed(77))
-    for label, typical in enumerate(weights_of(folder)["typical"]):
+    for label, w_avg in enumerate(weights_of(folder)["w_avg"]):
         mapped = generator.mapping(z, torch.full((len(z),), label))  # type: ignore[operator]
         # Both are means of thousands: they differ by a few standard errors at most.
-        assert ((typical - mapped.mean(0)).abs() <= 0.1 * mapped.std(0) + 1e-3).all()
+        assert ((w_avg - mapped.mean(0)).abs() <= 0.1 * mapped.std(0) + 1e-3).all()
 
 
 @BOTH
 def test_the_player_paints_what_the_exported_graphs_paint(folder: Path) -> None:
     player = SoundGAN.load(folder)
-    mapping, painter = sessions(folder)
+    mapping, generator_inputs = sessions(folder)
     label = len(player.labels) // 2
     z = np.random.RandomState(3).standard_normal(player.config.nz).astype(np.float32)[None]
     inputs = {"z": z, "label": np.array([label]), "truncation": np.ones(1, np.float32)}
-    painted_from = {"w": mapping.run(["w"], inputs)[0]}
-    if len(painter.get_inputs()) > 1:
+    synthesis_inputs = {"w": mapping.run(["w"], inputs)[0]}
+    if len(generator_inputs.get_inputs()) > 1:
         (drawn,) = player._drawn([3])
-        painted_from["grain"] = Grain(player.representation).cut(drawn.place)
-    (painting,) = painter.run(["painting"], painted_from)
+        synthesis_inputs["noise"] = NoiseTexture(player.representation).crop(drawn.place)
+    (spectrogram,) = generator_inputs.run(["spectrogram"], synthesis_inputs)
     # The first channel, clipped: tanh of ONNX Runtime oversteps 1 by a rounding.
-    np.testing.assert_array_equal(player.paint(3, label), np.clip(np.asarray(painting)[0, 0], -1, 1))
+    np.testing.assert_array_equal(player.spectrogram(3, label), np.clip(np.asarray(spectrogram)[0, 0], -1, 1))
 
 
 @BOTH
@@ -161,11 +163,11 @@ def test_the_configuration_tells_of_the_training(folder: Path) -> None:
     config = read_config(folder)
     generator = generator_of(folder)
     assert config.name == folder.name
-    assert config.training["sounds_seen"] == config.settings["sounds"]
-    assert config.training["steps"] == config.training["sounds_seen"] // 4
+    assert config.training["samples_seen"] == config.settings["run"]["max_samples"]
+    assert config.training["steps"] == config.training["samples_seen"] // 4
     assert config.training["generator_parameters"] == sum(p.numel() for p in generator.parameters())
     assert config.labels in ((), ("kick", "noise", "tone"))
-    assert (folder / "samples" / "paintings.png").is_file()
+    assert (folder / "samples" / "spectrograms.png").is_file()
     assert len(list((folder / "samples").glob("*.flac"))) == (len(config.labels) or 4)
     assert config.name in (folder / "README.md").read_text(encoding="utf-8")
 
@@ -188,7 +190,7 @@ def test_a_folder_without_checkpoint_is_told(tmp_path: Path) -> None:
         export_checkpoint(tmp_path)
 
 
-def test_strong_harmonics_of_a_fine_painting_are_close_enough(model_folder: Path, tmp_path: Path) -> None:
+def test_strong_harmonics_of_a_fine_spectrogram_are_close_enough(model_folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     representation = preset(44100, 0.25, bands=1024, frames=32, scale="linear")
     config = read_config(model_folder).model_copy(update={"representation": representation})
@@ -197,7 +199,7 @@ def test_strong_harmonics_of_a_fine_painting_are_close_enough(model_folder: Path
         generator.harmonics.to_pitch.weight.mul_(20)
         generator.harmonics.to_pitch.bias.sub_(2)  # low voices have hundreds of harmonics
         generator.to_strengths.bias[1:].fill_(4)  # type: ignore[index] - harmonics, not grain
-    assert room.export(generator, config, tmp_path).onnx_difference < room.CLOSE_ENOUGH / 2
+    assert room.export(generator, config, tmp_path).onnx_difference < room.MAX_ONNX_ERROR / 2
 
 
 # Whole or not there
@@ -220,7 +222,7 @@ def test_exporting_again_replaces_the_model(copied: Path) -> None:
     with torch.no_grad():
         generator.to_patches.bias.fill_(-5)  # type: ignore[union-attr, operator]
     export_again(copied, generator)
-    assert (SoundGAN.load(copied).paint(0) == -1).all()
+    assert (SoundGAN.load(copied).spectrogram(0) == -1).all()
 
 
 @pytest.mark.usefixtures("quick_graphs")
@@ -237,10 +239,10 @@ def test_an_export_that_breaks_off_leaves_the_older_model(
         original(graph, path)
 
     monkeypatch.setattr(onnx, "save", full)
-    before, listed = SoundGAN.load(copied).paint(1), sorted(copied.iterdir())
+    before, listed = SoundGAN.load(copied).spectrogram(1), sorted(copied.iterdir())
     with pytest.raises(OSError, match="No space"):
         export_again(copied)
-    np.testing.assert_array_equal(SoundGAN.load(copied).paint(1), before)
+    np.testing.assert_array_equal(SoundGAN.load(copied).spectrogram(1), before)
     assert sorted(copied.iterdir()) == listed
 
 
@@ -256,10 +258,10 @@ def test_graphs_that_paint_otherwise_leave_the_older_model(copied: Path, monkeyp
                 del node.input[1:]
 
     monkeypatch.setattr(room, "_share_weights", crossed)
-    before = SoundGAN.load(copied).paint(1)
+    before = SoundGAN.load(copied).spectrogram(1)
     with pytest.raises(TrainingError, match=r"differ from PyTorch by \d"):
         export_again(copied)
-    np.testing.assert_array_equal(SoundGAN.load(copied).paint(1), before)
+    np.testing.assert_array_equal(SoundGAN.load(copied).spectrogram(1), before)
 
 
 @pytest.mark.usefixtures("quick_graphs")
@@ -285,10 +287,10 @@ def test_weights_that_cannot_be_stored_leave_the_older_model(value: float, copie
     generator = generator_of(copied)
     with torch.no_grad():
         generator.dense.weight[0].fill_(value)  # type: ignore[union-attr, operator, index]
-    before = SoundGAN.load(copied).paint(1)
+    before = SoundGAN.load(copied).spectrogram(1)
     with pytest.raises(TrainingError, match=r": dense\.weight holds NaN or numbers beyond .*lr_G"):
         export_again(copied, generator)
-    np.testing.assert_array_equal(SoundGAN.load(copied).paint(1), before)
+    np.testing.assert_array_equal(SoundGAN.load(copied).spectrogram(1), before)
 
 
 def test_an_export_that_fails_early_leaves_the_older_model(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,10 +298,10 @@ def test_an_export_that_fails_early_leaves_the_older_model(copied: Path, monkeyp
         raise RuntimeError("no such operator")
 
     monkeypatch.setattr(room, "_graph", broken)
-    before = SoundGAN.load(copied).paint(1)
+    before = SoundGAN.load(copied).spectrogram(1)
     with pytest.raises(RuntimeError, match="no such operator"):
         export_again(copied)
-    np.testing.assert_array_equal(SoundGAN.load(copied).paint(1), before)
+    np.testing.assert_array_equal(SoundGAN.load(copied).spectrogram(1), before)
 
 
 @pytest.mark.usefixtures("quick_graphs")

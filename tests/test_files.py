@@ -11,21 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundgan.files import replacing, write_text
+from soundgan.files import atomic_write, write_text
 
 
 @pytest.mark.parametrize("failure", [ValueError, OSError, KeyboardInterrupt, SystemExit, GeneratorExit])
 def test_a_failure_leaves_the_older_file_and_nothing_else(failure: type[BaseException], tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"older")
-    with pytest.raises(failure), replacing(path) as temporary:
+    with pytest.raises(failure), atomic_write(path) as temporary:
         temporary.write_bytes(b"half of the new")
         raise failure
     assert path.read_bytes() == b"older" and os.listdir(tmp_path) == ["a.bin"]
 
 
 def test_a_failure_with_no_older_file_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.bin") as temporary:
+    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "a.bin") as temporary:
         temporary.write_bytes(b"half")
         raise ZeroDivisionError
     assert os.listdir(tmp_path) == []
@@ -33,24 +33,24 @@ def test_a_failure_with_no_older_file_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         assert temporary.parent == tmp_path, "a rename is atomic only within a folder"
         assert temporary.suffix == ".wav", "libraries choose a format by suffix"
         assert temporary.name.startswith("."), "a folder of sounds must not show it"
         temporary.write_bytes(b"first")
         assert not path.exists()
     assert path.read_bytes() == b"first" and os.listdir(tmp_path) == ["a.wav"]
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(b"second")
         assert path.read_bytes() == b"first"
     assert path.read_bytes() == b"second" and os.listdir(tmp_path) == ["a.wav"]
 
 
 def test_a_disk_error_has_the_name_of_the_file_and_that_of_another_file_keeps_its_own(tmp_path: Path) -> None:
-    with pytest.raises(OSError) as caught, replacing(tmp_path / "a.bin"):
+    with pytest.raises(OSError) as caught, atomic_write(tmp_path / "a.bin"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "a.bin")
-    with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "a.bin"):
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(tmp_path / "a.bin"):
         (tmp_path / "other").read_bytes()
     assert caught.value.filename == str(tmp_path / "other")
 

@@ -7,20 +7,20 @@ import pytest
 from numpy.typing import NDArray
 from waves import noise
 
-from soundgan.spectral.noise_texture import FRAMES, Grain
+from soundgan.spectral.noise_texture import FRAMES, NoiseTexture
 from soundgan.spectral.representation import PRESETS, Representation, levels_db, preset
 
 LINEAR = preset(8000, 1.0)  # a band for every bin
 NEPER = 10 / np.log(10)  # dB of a power e times as high
 
 
-def tape_db(grain: Grain, rep: Representation) -> NDArray[np.float64]:
-    return grain.tape.astype(np.float64) * (rep.ceiling_db - rep.floor_db) / 2
+def tape_db(noise: NoiseTexture, rep: Representation) -> NDArray[np.float64]:
+    return noise.tape.astype(np.float64) * (rep.ceiling_db - rep.floor_db) / 2
 
 
 @pytest.mark.parametrize("rate", PRESETS)
 def test_every_band_is_0_on_average_so_that_grain_changes_no_level(rate: int) -> None:
-    tape = Grain(preset(rate, 1.0)).tape
+    tape = NoiseTexture(preset(rate, 1.0)).tape
     assert tape.dtype == np.float32 and np.isfinite(tape).all()
     assert np.abs(tape.mean(axis=1, dtype=np.float64)).max() < 1e-6
     assert tape.std() > 0.02
@@ -28,7 +28,7 @@ def test_every_band_is_0_on_average_so_that_grain_changes_no_level(rate: int) ->
 
 def test_levels_of_bins_are_those_of_exponential_power() -> None:
     """The power of white noise in a bin is exponential: its logarithm has deviation π / √6 and a heavy lower end."""
-    levels = tape_db(Grain(LINEAR), LINEAR)
+    levels = tape_db(NoiseTexture(LINEAR), LINEAR)
     inner = levels[2:-2]
     assert inner.std() == pytest.approx(NEPER * np.pi / 6**0.5, rel=0.01)
     for share in (0.01, 0.1, 0.5, 0.9, 0.99):
@@ -38,17 +38,17 @@ def test_levels_of_bins_are_those_of_exponential_power() -> None:
 
 def test_at_half_the_sample_rate_there_is_only_one_phase() -> None:
     """The last bin is real: its power has one degree of freedom, and √3 times the deviation."""
-    levels = tape_db(Grain(LINEAR), LINEAR)
+    levels = tape_db(NoiseTexture(LINEAR), LINEAR)
     assert levels[-1].std() == pytest.approx(NEPER * np.pi / 2**0.5, rel=0.05)
 
 
 @pytest.mark.parametrize("rate", PRESETS)
 def test_neighbouring_cells_are_as_alike_as_in_other_noise(rate: int) -> None:
     rep = preset(rate, 1.0)
-    other = rep.replaced(frames=FRAMES)
+    other = rep.with_changes(frames=FRAMES)
     heard = levels_db(noise(other.samples, rate, seed=5, level=0.01), other)[0].astype(np.float64)
     heard -= heard.mean(axis=1, keepdims=True)
-    tape = tape_db(Grain(rep), rep)
+    tape = tape_db(NoiseTexture(rep), rep)
 
     def likeness(levels: NDArray[np.float64]) -> list[float]:
         shifts = [(1, 0), (2, 0), (0, 1), (0, 2), (1, 1)]
@@ -60,13 +60,13 @@ def test_neighbouring_cells_are_as_alike_as_in_other_noise(rate: int) -> None:
     np.testing.assert_allclose(tape.std(axis=1), heard.std(axis=1), rtol=0.2)
 
 
-def test_it_is_as_strong_in_db_whatever_range_a_painting_spans() -> None:
-    narrow, wide = (LINEAR.replaced(floor_db=floor) for floor in (-40.0, -80.0))
-    np.testing.assert_allclose(Grain(narrow).tape, 2 * Grain(wide).tape, atol=1e-6)
+def test_it_is_as_strong_in_db_whatever_range_a_spectrogram_spans() -> None:
+    narrow, wide = (LINEAR.with_changes(floor_db=floor) for floor in (-40.0, -80.0))
+    np.testing.assert_allclose(NoiseTexture(narrow).tape, 2 * NoiseTexture(wide).tape, atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_tape_and_another_one_another() -> None:
-    one, again, other = Grain(LINEAR, 3), Grain(LINEAR, 3), Grain(LINEAR, 4)
+    one, again, other = NoiseTexture(LINEAR, 3), NoiseTexture(LINEAR, 3), NoiseTexture(LINEAR, 4)
     np.testing.assert_array_equal(one.tape, again.tape)
     assert abs(np.corrcoef(one.tape.ravel(), other.tape.ravel())[0, 1]) < 0.02
 
@@ -74,11 +74,11 @@ def test_the_same_seed_gives_the_same_tape_and_another_one_another() -> None:
 @pytest.mark.parametrize("duration", [0.25, 1.0, 10.0])
 def test_pieces_are_cut_out_of_the_tape_up_to_its_end(duration: float) -> None:
     rep = preset(8000, duration)
-    grain = Grain(rep)
-    assert grain.tape.shape[1] == max(FRAMES, 4 * rep.frames)
-    for place in (0, 1, grain.places // 2, grain.places - 1):
-        piece = grain.cut(place)
+    noise = NoiseTexture(rep)
+    assert noise.tape.shape[1] == max(FRAMES, 4 * rep.frames)
+    for place in (0, 1, noise.num_offsets // 2, noise.num_offsets - 1):
+        piece = noise.crop(place)
         assert piece.shape == (1, 1, *rep.shape) and piece.flags.c_contiguous
-        np.testing.assert_array_equal(piece[0, 0], grain.tape[:, place : place + rep.frames])
-    assert grain.cut(grain.places).shape != (1, 1, *rep.shape), "there is one more place than is told"
-    assert grain.places > 3 * rep.frames, "long sounds find more than one grain, too"
+        np.testing.assert_array_equal(piece[0, 0], noise.tape[:, place : place + rep.frames])
+    assert noise.crop(noise.num_offsets).shape != (1, 1, *rep.shape), "there is one more place than is told"
+    assert noise.num_offsets > 3 * rep.frames, "long sounds find more than one grain, too"

@@ -56,11 +56,11 @@ def test_json_is_json_however_it_is_written(client: TestClient, kind: str) -> No
     assert answer.json() == {"output_path": "x.wav", "error": ""}
 
 
-PAINTING = "/v1/models/tiny/painting.png?seed=1"
+PAINTING = "/v1/models/tiny/spectrogram.png?seed=1"
 
 
 @pytest.mark.parametrize("whence", ["cross-site", "same-site"])
-def test_a_page_of_another_site_shows_no_painting(client: TestClient, whence: str) -> None:
+def test_a_page_of_another_site_shows_no_spectrogram(client: TestClient, whence: str) -> None:
     for more in ({}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}):
         assert is_problem(client.get(PAINTING, headers={"Sec-Fetch-Site": whence, **more}), 403)
     assert "soundgan_sounds_total{" not in client.get("/metrics").text, "and none is made"
@@ -68,7 +68,7 @@ def test_a_page_of_another_site_shows_no_painting(client: TestClient, whence: st
 
 
 @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}])
-def test_others_see_paintings(client: TestClient, headers: dict[str, str]) -> None:
+def test_others_see_spectrograms(client: TestClient, headers: dict[str, str]) -> None:
     assert client.get(PAINTING, headers=headers).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""Stripes against the paintings of sounds, and what the pitch of a Generator learns from."""
+"""Stripes against the spectrograms of sounds, and what the pitch of a Generator learns from."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundgan.spectral.pitch import HIGHEST, LOWEST
-from soundgan.spectral.representation import analyse, preset
-from soundgan.training.networks.harmonics import PERIODIC, Harmonics, pitch_error, pitch_weights
+from soundgan.spectral.representation import analyze, preset
+from soundgan.training.networks.harmonics import VOICED_THRESHOLD, Harmonics, pitch_loss, pitch_weights
 from soundgan.training.networks.residual import Generator
 
 WIDTH = 16
@@ -19,38 +19,38 @@ WIDTH = 16
 def harmonics(rate: int = 8000, duration: float = 0.5) -> Harmonics:
     torch.manual_seed(0)
     made = Harmonics(preset(rate, duration), WIDTH)
-    made.draw_weights()
+    made.reset_parameters()
     return made
 
 
 @pytest.mark.parametrize("rate", [8000, 44100])
 @pytest.mark.parametrize("hz", [150.0, 240.0, 400.0])
-def test_stripes_lie_where_the_painting_of_a_sound_has_them(rate: int, hz: float) -> None:
+def test_stripes_lie_where_the_spectrogram_of_a_sound_has_them(rate: int, hz: float) -> None:
     representation = preset(rate, 0.5)
     t = np.arange(representation.samples) / rate
     count = int(min(0.45 * rate, 3000) / hz)
     wave = 0.8 * np.mean([np.cos(2 * np.pi * k * hz * t) for k in range(1, count + 1)], axis=0)
-    painting = analyse(wave.astype(np.float32), representation)[0, 0]
+    spectrogram = analyze(wave.astype(np.float32), representation)[0, 0]
     octaves = torch.full((1, representation.frames), float(np.log2(hz / LOWEST)))
-    stripes = harmonics(rate).stripes(octaves)[0, 0].numpy()
+    harmonic_comb = harmonics(rate).harmonic_comb(octaves)[0, 0].numpy()
     middle = representation.frames // 2
-    seen = (np.abs(stripes[:, middle]) > 0.05) & (representation.centres < (count + 0.3) * hz)
-    assert seen.sum() > 10
-    assert np.corrcoef(stripes[seen, middle], painting[seen, middle])[0, 1] > 0.8
+    samples_seen = (np.abs(harmonic_comb[:, middle]) > 0.05) & (representation.centres < (count + 0.3) * hz)
+    assert samples_seen.sum() > 10
+    assert np.corrcoef(harmonic_comb[samples_seen, middle], spectrogram[samples_seen, middle])[0, 1] > 0.8
     # The stripes of a sound a fourth higher lie elsewhere.
-    other = harmonics(rate).stripes(octaves + 5 / 12)[0, 0].numpy()
-    assert np.corrcoef(other[seen, middle], painting[seen, middle])[0, 1] < 0.4
+    other = harmonics(rate).harmonic_comb(octaves + 5 / 12)[0, 0].numpy()
+    assert np.corrcoef(other[samples_seen, middle], spectrogram[samples_seen, middle])[0, 1] < 0.4
 
 
 @given(octaves=st.floats(0, np.log2(HIGHEST / LOWEST)), rate=st.sampled_from([8000, 16000, 22050, 44100]))
 def test_stripes_are_bounded_and_none_are_drawn_where_bands_are_wider(octaves: float, rate: int) -> None:
     drawer = harmonics(rate, 0.25)
-    stripes = drawer.stripes(torch.full((2, preset(rate, 0.25).frames), octaves))
-    assert stripes.shape == (2, 1, *preset(rate, 0.25).shape)
-    assert stripes.abs().max() <= 1
-    wide = drawer.blurs >= LOWEST * 2**octaves
+    harmonic_comb = drawer.harmonic_comb(torch.full((2, preset(rate, 0.25).frames), octaves))
+    assert harmonic_comb.shape == (2, 1, *preset(rate, 0.25).shape)
+    assert harmonic_comb.abs().max() <= 1
+    wide = drawer.bandwidths >= LOWEST * 2**octaves
     if wide.any():
-        assert stripes[:, :, wide].abs().max() < 1e-6
+        assert harmonic_comb[:, :, wide].abs().max() < 1e-6
 
 
 @given(st.floats(-30, 30))
@@ -73,9 +73,9 @@ def test_a_generator_keeps_its_pitch_in_half_precision_arithmetic() -> None:
     z, labels = torch.randn(3, 8), torch.tensor([0, 1, 1])
     with torch.autocast("cpu", torch.bfloat16):
         sung = generator.pitch(generator.mapping(z, labels))
-        stripes = generator.harmonics.stripes(sung)
+        harmonic_comb = generator.harmonics.harmonic_comb(sung)
     assert torch.equal(sung, generator.pitch(generator.mapping(z, labels)))
-    assert torch.equal(stripes, generator.harmonics.stripes(sung))
+    assert torch.equal(harmonic_comb, generator.harmonics.harmonic_comb(sung))
 
 
 def test_below_the_pitch_nothing_is_raised() -> None:
@@ -83,7 +83,7 @@ def test_below_the_pitch_nothing_is_raised() -> None:
     octaves = torch.full((1, preset(44100, 0.5).frames), float(np.log2(400 / LOWEST)))
     below = drawer.centres < 200
     assert below.sum() > 3
-    assert (drawer.stripes(octaves)[0, 0, below] <= 0).all()
+    assert (drawer.harmonic_comb(octaves)[0, 0, below] <= 0).all()
 
 
 def test_a_pitch_is_learnt() -> None:
@@ -94,20 +94,20 @@ def test_a_pitch_is_learnt() -> None:
     optimizer = torch.optim.Adam(singer.parameters(), 0.01)
     for _ in range(300):
         optimizer.zero_grad()
-        pitch_error(singer.pitch(w), wished, torch.ones(8, frames)).backward()
+        pitch_loss(singer.pitch(w), wished, torch.ones(8, frames)).backward()
         optimizer.step()
-    assert pitch_error(singer.pitch(w), wished, torch.ones(8, frames)) < 0.05
+    assert pitch_loss(singer.pitch(w), wished, torch.ones(8, frames)) < 0.05
 
 
 def test_only_periodic_frames_count() -> None:
-    periodicity = torch.tensor([[0.0, PERIODIC, 0.8, 1.0]])
+    periodicity = torch.tensor([[0.0, VOICED_THRESHOLD, 0.8, 1.0]])
     weights = pitch_weights(periodicity)
     assert weights.mean().item() == pytest.approx(1)
     assert weights[0, :2].tolist() == [0, 0]
     assert weights[0, 3].item() == pytest.approx(2 * weights[0, 2].item())
     recorded = torch.tensor([[7.0, 7.0, 7.0, 7.0]])
     sung = recorded + torch.tensor([[3.0, 3.0, 0.3, -0.6]])
-    assert pitch_error(sung, recorded, weights).item() == pytest.approx((0.3 + 2 * 0.6) / 3)
+    assert pitch_loss(sung, recorded, weights).item() == pytest.approx((0.3 + 2 * 0.6) / 3)
     assert (pitch_weights(torch.zeros(2, 3)) == 0).all()
 
 

@@ -28,20 +28,20 @@ CLASSIC: dict[str, Any] = {
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps", "cpu", None, torch.device("cuda", 1)])
 def test_any_device_plays_because_a_missing_one_falls_back(device: object, tmp_path: Path) -> None:
-    path = inference(device, Settings(saveroot=str(tmp_path)), tmp_path / "x.wav", prod=True)
+    path = inference(device, Settings.from_flat(saveroot=str(tmp_path)), tmp_path / "x.wav", prod=True)
     assert audio.probe(path).sample_rate == 8000
 
 
 @pytest.mark.parametrize("device", ["toaster", "", 0])
 def test_what_is_no_device_is_refused(device: object, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"device = '{device}': must be cuda, mps, cpu"):
-        inference(device, Settings(saveroot=str(tmp_path)), tmp_path / "x.wav", prod=True)
+        inference(device, Settings.from_flat(saveroot=str(tmp_path)), tmp_path / "x.wav", prod=True)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_prod_leaves_the_picture_out(tmp_path: Path) -> None:
-    inference("cpu", Settings(saveroot=str(tmp_path)), str(tmp_path / "a.wav"), True)
-    inference("cpu", Settings(saveroot=str(tmp_path)), str(tmp_path / "b.wav"))
+    inference("cpu", Settings.from_flat(saveroot=str(tmp_path)), str(tmp_path / "a.wav"), True)
+    inference("cpu", Settings.from_flat(saveroot=str(tmp_path)), str(tmp_path / "b.wav"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "b.png", "b.wav"]
 
 
@@ -57,7 +57,7 @@ def test_the_settings_may_be_a_mapping_or_a_file(tmp_path: Path) -> None:
 def test_the_bundled_model_plays_in_place_of_none_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    inference("cpu", Settings(saveroot=str(tmp_path / "none")), tmp_path / "a.wav", prod=True)
+    inference("cpu", Settings.from_flat(saveroot=str(tmp_path / "none")), tmp_path / "a.wav", prod=True)
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1 and "bundled model digits" in said.err
 
@@ -65,7 +65,7 @@ def test_the_bundled_model_plays_in_place_of_none_and_says_so(
 def test_the_model_in_saveroot_plays_and_nothing_is_said(
     model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = inference("cpu", Settings(saveroot=str(model_folder)), tmp_path / "a.wav")
+    path = inference("cpu", Settings.from_flat(saveroot=str(model_folder)), tmp_path / "a.wav")
     assert capsys.readouterr().err == ""
     assert audio.probe(path).seconds == pytest.approx(0.256, abs=1e-3)
     assert f"model={model_folder.name}" in audio.read_tags(path)["comment"]
@@ -89,14 +89,14 @@ def test_the_bundled_model_is_not_stretched_to_the_size_of_another(
 
 
 def test_original_image_size_stretches_the_sound(model_folder: Path, tmp_path: Path) -> None:
-    settings = Settings(saveroot=str(model_folder), original_image_size=(256, 64))
+    settings = Settings.from_flat(saveroot=str(model_folder), original_image_size=(256, 64))
     path = inference("cpu", settings, tmp_path / "a.wav")
     assert audio.probe(path).frames == 64 * 128
     assert picture_size(tmp_path / "a.png") == (64 * 4, 256 * 4)
 
 
 @pytest.mark.parametrize("ceiling", [-40.0, 30.0])
-def test_a_resized_painting_is_as_loud_as_it_was(
+def test_a_resized_spectrogram_is_as_loud_as_it_was(
     ceiling: float, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied = shutil.copytree(model_folder, tmp_path / "copied", ignore=shutil.ignore_patterns("training"))
@@ -107,7 +107,7 @@ def test_a_resized_painting_is_as_loud_as_it_was(
     rep = SoundGAN.load(copied).representation
     waves = []
     for name, size in (("as_it_is", None), ("same_size", rep.shape), ("wide", (rep.bands, 4 * rep.frames))):
-        settings = Settings(saveroot=str(copied), original_image_size=size)
+        settings = Settings.from_flat(saveroot=str(copied), original_image_size=size)
         waves.append(audio.read(inference("cpu", settings, tmp_path / f"{name}.wav", prod=True))[0])
     np.testing.assert_array_equal(waves[1], waves[0])
     if ceiling > 0:  # too loud: turned down to full scale, as a whole
@@ -119,9 +119,9 @@ def test_a_resized_painting_is_as_loud_as_it_was(
 
 def test_a_failure_leaves_no_file_behind(tmp_path: Path) -> None:
     with pytest.raises(SoundGANError, match=r"x\.xyz"):
-        inference("cpu", Settings(saveroot=str(tmp_path)), tmp_path / "x.xyz")
+        inference("cpu", Settings.from_flat(saveroot=str(tmp_path)), tmp_path / "x.xyz")
     with pytest.raises(SoundGANError, match="missing"):
-        inference("cpu", Settings(saveroot=str(tmp_path)), tmp_path / "missing" / "x.wav")
+        inference("cpu", Settings.from_flat(saveroot=str(tmp_path)), tmp_path / "missing" / "x.wav")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -189,7 +189,7 @@ def test_whole_numbers_of_numpy_serve_as_arguments(tmp_path: Path) -> None:
     assert (info.sample_rate, info.frames) == (8000, 8 * 64)
 
 
-def test_a_painting_of_another_shape_than_its_representation_is_refused(model: SoundGAN, tmp_path: Path) -> None:
+def test_a_spectrogram_of_another_shape_than_its_representation_is_refused(model: SoundGAN, tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"image: is of shape \(8, 8\), its representation of "):
         spectrogram_to_wav(np.eye(8), tmp_path / "a.wav", representation=model.representation)
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from waves import chirp, click, fit_db, noise, sine, sounds
 
 from soundgan.spectral.phase_integration import (
-    along_maximum_spanning_tree,
     frequency_offset,
     group_delay,
+    integrate_over_mst,
     integrated_phase,
-    phase_steps,
+    phase_gradients,
 )
 from soundgan.spectral.stft import STFT, Window
 
@@ -26,7 +26,9 @@ Edge = tuple[int, int, float, float]  # start, stop, weight, step
 
 RATE = 16_000
 WINDOWS: list[Window] = ["hann", "gaussian"]
-STFTS = [STFT(n_fft, hop, window) for n_fft, hop in [(256, 128), (48, 16), (512, 128)] for window in WINDOWS]
+STFTS = [
+    STFT(n_fft, hop_length, window) for n_fft, hop_length in [(256, 128), (48, 16), (512, 128)] for window in WINDOWS
+]
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -57,7 +59,7 @@ def slowly_added_up(count: int, edges: list[Edge]) -> tuple[NDArray[np.float64],
 def added_up(count: int, edges: list[Edge]) -> Floats:
     columns = np.array(edges, np.float64).reshape(-1, 4).T
     start, stop, (weights, steps) = *columns[:2].astype(np.intp), columns[2:].astype(np.float32)
-    values = along_maximum_spanning_tree(start, stop, weights, steps, count)
+    values = integrate_over_mst(start, stop, weights, steps, count)
     assert values.shape == (count,) and values.dtype == np.float32
     return values
 
@@ -134,7 +136,7 @@ def test_the_frequency_of_a_steady_tone_is_read_between_the_bins(
     stft: STFT, place: float, offset: float, start: float
 ) -> None:
     bin_ = round(place * stft.n_fft / 2)
-    wave = sine(24 * stft.hop, stft.n_fft, bin_ + offset, start=start)  # a rate of n_fft: a bin is 1 Hz
+    wave = sine(24 * stft.hop_length, stft.n_fft, bin_ + offset, start=start)  # a rate of n_fft: a bin is 1 Hz
     found = frequency_offset(np.abs(stft.forward(wave)), stft)
     np.testing.assert_allclose(found[8:-8, bin_], offset, atol=0.001 if stft.window == "hann" else 0.006)
     assert not found[:, [0, -1]].any(), "the first and the last bin"
@@ -142,15 +144,15 @@ def test_the_frequency_of_a_steady_tone_is_read_between_the_bins(
 
 @given(st.sampled_from(STFTS), st.floats(-0.47, 0.47))
 def test_the_time_of_a_click_is_read_between_the_frames(stft: STFT, place: float) -> None:
-    at = 10 * stft.hop + stft.hop // 2 + int(place * stft.n_fft)
-    delay = (at - 10.5 * stft.hop) / stft.n_fft
-    found = group_delay(np.abs(stft.forward(click(24 * stft.hop, RATE, at))), stft)
+    at = 10 * stft.hop_length + stft.hop_length // 2 + int(place * stft.n_fft)
+    delay = (at - 10.5 * stft.hop_length) / stft.n_fft
+    found = group_delay(np.abs(stft.forward(click(24 * stft.hop_length, RATE, at))), stft)
     np.testing.assert_allclose(found[10], delay, atol=0.001)
 
 
 @pytest.mark.parametrize("stft", STFTS, ids=str)
 def test_what_fades_slowly_lies_a_little_ahead_of_the_middle(stft: STFT) -> None:
-    samples, bin_ = np.arange(40 * stft.hop), stft.n_fft // 5
+    samples, bin_ = np.arange(40 * stft.hop_length), stft.n_fft // 5
     for windows in (1, 2, 8, 64):
         wave = sine(samples.size, stft.n_fft, bin_) * np.exp(-samples / (windows * stft.n_fft)).astype(np.float32)
         fading, rising = (group_delay(np.abs(stft.forward(way)), stft)[8:-8, bin_] for way in (wave, wave[::-1]))
@@ -161,11 +163,11 @@ def test_what_fades_slowly_lies_a_little_ahead_of_the_middle(stft: STFT) -> None
 @pytest.mark.parametrize("stft", STFTS, ids=str)
 def test_the_steps_are_those_of_the_true_phase(stft: STFT) -> None:
     """Of a tone in time, of a click in frequency, and of a slow chirp in both, where it is loud."""
-    hop, n_fft = stft.hop, stft.n_fft
+    hop_length, n_fft = stft.hop_length, stft.n_fft
 
-    def missed(wave: Floats, share: float) -> tuple[Floats, Floats]:
+    def imle_loss(wave: Floats, share: float) -> tuple[Floats, Floats]:
         spectrum = stft.forward(wave)
-        in_time, in_frequency = (steps[8:-8] for steps in phase_steps(np.abs(spectrum), stft))
+        in_time, in_frequency = (steps[8:-8] for steps in phase_gradients(np.abs(spectrum), stft))
         spectrum = spectrum[8:-8]
         loud = np.abs(spectrum) > share * np.abs(spectrum).max()
         in_time = in_time[:-1] - np.angle(spectrum[1:] * spectrum[:-1].conj())
@@ -174,13 +176,13 @@ def test_the_steps_are_those_of_the_true_phase(stft: STFT) -> None:
 
     exact = stft.window == "gaussian"
     for offset in (-0.5, -0.2, 0, 0.4):
-        in_time, _ = missed(sine(40 * hop, n_fft, n_fft // 5 + offset), 0.4)
+        in_time, _ = imle_loss(sine(40 * hop_length, n_fft, n_fft // 5 + offset), 0.4)
         assert in_time.size and np.abs(in_time).max() < 0.03
     for place in (20.4, 20.5, 20.7):
-        _, in_frequency = missed(click(40 * hop, RATE, round(place * hop)), 0.9)
+        _, in_frequency = imle_loss(click(40 * hop_length, RATE, round(place * hop_length)), 0.9)
         assert in_frequency.size >= stft.bins - 1 and np.abs(in_frequency).max() < 0.01
-    rise = 0.25 * 60 * hop / n_fft  # a quarter of a bin within a window
-    in_time, in_frequency = missed(chirp(60 * hop, n_fft, 0.2 * n_fft, 0.2 * n_fft + rise), 0.3)
+    rise = 0.25 * 60 * hop_length / n_fft  # a quarter of a bin within a window
+    in_time, in_frequency = imle_loss(chirp(60 * hop_length, n_fft, 0.2 * n_fft, 0.2 * n_fft + rise), 0.3)
     assert in_time.size > 40 and np.abs(in_time).max() < (0.06 if exact else 0.35)
     assert in_frequency.size > 40 and np.abs(in_frequency).max() < (0.01 if exact else 0.15)
 
@@ -191,7 +193,7 @@ def test_the_steps_are_those_of_the_true_phase(stft: STFT) -> None:
 def slow_pghi(magnitudes: Floats, stft: STFT) -> NDArray[np.float64]:
     """Průša, Balazs and Søndergaard 2017, algorithm 1, with our steps: one bin at a time, from a heap."""
     frames, bins = magnitudes.shape
-    in_time, in_frequency = phase_steps(magnitudes, stft)
+    in_time, in_frequency = phase_gradients(magnitudes, stft)
     phase = np.zeros(magnitudes.shape)
     phase[:, 1::2] = np.pi
     todo = magnitudes > 1e-3 * magnitudes.max()
@@ -215,13 +217,13 @@ def slow_pghi(magnitudes: Floats, stft: STFT) -> NDArray[np.float64]:
     return phase
 
 
-@pytest.mark.parametrize("n_fft, hop", [(256, 128), (512, 128)])
+@pytest.mark.parametrize("n_fft, hop_length", [(256, 128), (512, 128)])
 @pytest.mark.parametrize("window", WINDOWS)
-def test_phases_fit_about_as_well_as_those_of_a_slow_pghi(n_fft: int, hop: int, window: Window) -> None:
+def test_phases_fit_about_as_well_as_those_of_a_slow_pghi(n_fft: int, hop_length: int, window: Window) -> None:
     """Beyond 20 dB, the ties of clicks decide: they are equally loud in all bins, and any tree is right."""
-    stft = STFT(n_fft, hop, window)
+    stft = STFT(n_fft, hop_length, window)
     fits = []
-    for name, wave in sounds(48 * hop, RATE).items():
+    for name, wave in sounds(48 * hop_length, RATE).items():
         magnitudes = np.abs(stft.forward(wave))
         ours, twins = (
             fit_db(stft.inverse((magnitudes * np.exp(1j * phase)).astype(np.complex64)), magnitudes, stft)
@@ -277,9 +279,9 @@ def test_what_is_50_db_below_it_has_its_own() -> None:
 
 
 @given(st.sampled_from(STFTS), st.integers(-6, 6), seeds)
-def test_the_loudness_of_a_sound_does_not_change_its_phases(stft: STFT, doublings: int, seed: int) -> None:
-    magnitudes = np.abs(stft.forward(noise(12 * stft.hop, RATE, seed)))
-    louder = magnitudes * np.float32(4.0**doublings)
+def test_the_loudness_of_a_sound_does_not_change_its_phases(stft: STFT, upsamples: int, seed: int) -> None:
+    magnitudes = np.abs(stft.forward(noise(12 * stft.hop_length, RATE, seed)))
+    louder = magnitudes * np.float32(4.0**upsamples)
     turn = integrated_phase(louder, whole(louder), stft) - integrated_phase(magnitudes, whole(magnitudes), stft)
     assert np.abs(turned_back(turn)).max() < 1e-3
 

@@ -18,7 +18,7 @@ from soundgan.training.legacy.legacy import legacy_generator, read_state
 from soundgan.training.networks.dcgan import DCGANDiscriminator
 
 NZ, NGF, NC = 5, 2, 3
-SIZES = [NZ, *(NGF * 2**doublings for doublings in (5, 4, 3, 2, 1, 0)), NC]
+SIZES = [NZ, *(NGF * 2**upsamples for upsamples in (5, 4, 3, 2, 1, 0)), NC]
 
 
 class Lookalike(nn.Module):
@@ -31,7 +31,7 @@ class Lookalike(nn.Module):
             layer = nn.ConvTranspose2d(
                 SIZES[number - 1], SIZES[number], 4, stride=1 if first else 2, padding=0 if first else 1, bias=False
             )
-            # Larger than the original's 0.02, so that the paintings have contrast but the tanh is not saturated.
+            # Larger than the original's 0.02, so that the spectrograms have contrast but the tanh is not saturated.
             nn.init.normal_(layer.weight, 0.0, (SIZES[number - 1] * (1 if first else 4)) ** -0.5)
             self.add_module(f"conv{number}", layer)
             self.add_module(f"relu{number}", nn.LeakyReLU(0.2, inplace=True))
@@ -86,11 +86,11 @@ def test_the_converted_generator_paints_what_the_original_paints(
 
     z = torch.randn(2, NZ)
     with torch.no_grad():
-        paintings = generator(z, torch.zeros(2, dtype=torch.int64))
+        spectrograms = generator(z, torch.zeros(2, dtype=torch.int64))
         expected = original.double()(z.double()) if dtype == torch.float64 else original.float()(z)
-    assert paintings.shape == (2, NC, 256, 256) and paintings.dtype == torch.float32
+    assert spectrograms.shape == (2, NC, 256, 256) and spectrograms.dtype == torch.float32
     assert expected.std() > 0.05
-    assert (paintings - expected).abs().max() <= 1e-6
+    assert (spectrograms - expected).abs().max() <= 1e-6
     assert list(generator.state_dict()) == [f"conv{number}.weight" for number in range(1, 8)]
     assert all(parameter.requires_grad for parameter in generator.parameters())
     assert "sources.generator" not in sys.modules

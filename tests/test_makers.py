@@ -18,43 +18,43 @@ import pytest
 pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 
 from soundgan.errors import ModelError
-from soundgan.model import Order, SoundGAN
-from soundgan.server.workers import Maker
+from soundgan.model import GenerationRequest, SoundGAN
+from soundgan.server.workers import Worker
 
 
 @pytest.fixture(scope="module")
-def maker(model_folder: Path) -> Iterator[Maker]:
-    with closing(Maker([model_folder])) as maker:
+def maker(model_folder: Path) -> Iterator[Worker]:
+    with closing(Worker([model_folder])) as maker:
         yield maker
 
 
-def process_of(maker: Maker) -> SpawnProcess:
+def process_of(maker: Worker) -> SpawnProcess:
     assert maker._process is not None
     return maker._process
 
 
-def assert_made(maker: Maker, model: SoundGAN) -> None:
-    orders = [Order(1, "kick"), Order(2, None, 0.5, "fast"), Order(3)]
+def assert_made(maker: Worker, model: SoundGAN) -> None:
+    orders = [GenerationRequest(1, "kick"), GenerationRequest(2, None, 0.5, "fast"), GenerationRequest(3)]
     for sound, alone in zip(maker.make("tiny", orders), model.make(orders), strict=True):
         np.testing.assert_array_equal(sound.samples, alone.samples)
-        np.testing.assert_array_equal(sound.painting, alone.painting)
+        np.testing.assert_array_equal(sound.spectrogram, alone.spectrogram)
         assert (sound.label, sound.seed, sound.tags) == (alone.label, alone.seed, alone.tags)
 
 
-def test_another_process_makes_the_same_sounds(maker: Maker, model: SoundGAN) -> None:
+def test_another_process_makes_the_same_sounds(maker: Worker, model: SoundGAN) -> None:
     assert_made(maker, model)
 
 
-def test_what_goes_wrong_there_is_told_here(maker: Maker, model: SoundGAN) -> None:
+def test_what_goes_wrong_there_is_told_here(maker: Worker, model: SoundGAN) -> None:
     with pytest.raises(ModelError, match="label = 'gong'"):
-        maker.make("tiny", [Order(1, "gong")])
+        maker.make("tiny", [GenerationRequest(1, "gong")])
     with pytest.raises(RuntimeError, match="KeyError"):
-        maker.make("huge", [Order(1)])
+        maker.make("huge", [GenerationRequest(1)])
     assert_made(maker, model)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_are_for_the_server(maker: Maker, model: SoundGAN, number: int) -> None:
+def test_signals_are_for_the_server(maker: Worker, model: SoundGAN, number: int) -> None:
     assert_made(maker, model)
     pid = process_of(maker).pid
     assert pid is not None
@@ -63,7 +63,7 @@ def test_signals_are_for_the_server(maker: Maker, model: SoundGAN, number: int) 
     assert process_of(maker).pid == pid
 
 
-def test_one_that_died_is_followed_by_another(maker: Maker, model: SoundGAN) -> None:
+def test_one_that_died_is_followed_by_another(maker: Worker, model: SoundGAN) -> None:
     before = process_of(maker)
     before.kill()
     assert_made(maker, model)
@@ -71,7 +71,7 @@ def test_one_that_died_is_followed_by_another(maker: Maker, model: SoundGAN) -> 
 
 
 def test_one_that_could_not_be_started_is_started_the_next_time(
-    maker: Maker, model: SoundGAN, monkeypatch: pytest.MonkeyPatch
+    maker: Worker, model: SoundGAN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(*_: object) -> None:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
@@ -81,12 +81,12 @@ def test_one_that_could_not_be_started_is_started_the_next_time(
         patch.setattr(SpawnProcess, "start", no_memory)
         for _ in range(2):
             with pytest.raises(OSError, match="memory"):
-                maker.make("tiny", [Order(1)])
+                maker.make("tiny", [GenerationRequest(1)])
     assert_made(maker, model)
 
 
 def test_it_ends_with_its_server(model_folder: Path, model: SoundGAN) -> None:
-    maker = Maker([model_folder])
+    maker = Worker([model_folder])
     assert_made(maker, model)
     process = process_of(maker)
     maker.close()
@@ -96,14 +96,14 @@ def test_it_ends_with_its_server(model_folder: Path, model: SoundGAN) -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes are stopped by a signal")
 def test_one_that_hangs_is_ended_and_no_other_started(model_folder: Path, model: SoundGAN) -> None:
     for ask in (True, False):
-        maker = Maker([model_folder])
+        maker = Worker([model_folder])
         assert_made(maker, model)
         process = process_of(maker)
         assert process.pid is not None
         os.kill(process.pid, signal.SIGSTOP)
         if ask:
             with ThreadPoolExecutor() as pool:
-                asked = pool.submit(maker.make, "tiny", [Order(1)])
+                asked = pool.submit(maker.make, "tiny", [GenerationRequest(1)])
                 while not maker._lock.locked():
                     time.sleep(0.01)
                 maker.kill()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sets import RATE, SECONDS, SPOILT, copies, fresh, one_class
+from sets import RATE, SECONDS, SPOILT, fresh, near_duplicate_rate, one_class
 
 from soundgan.errors import DataError
 from soundgan.evaluation.features.embedding import LogMelStatistics
@@ -54,9 +54,9 @@ def test_two_draws_of_one_distribution_have_the_expected_density_and_coverage() 
     rng = np.random.default_rng(0)
     found = np.mean([compare(rng.normal(size=(300, 4)), rng.normal(size=(300, 4))) for _ in range(10)], axis=0)
     # Naeem et al. 2020: 1, and 1 - (n-1)…(n-k) / ((2n-1)…(2n-k)), of which the first k of 2n - 1 others are real.
-    missed = np.prod([(299 - i) / (599 - i) for i in range(5)])
+    imle_loss = np.prod([(299 - i) / (599 - i) for i in range(5)])
     assert found[2] == pytest.approx(1, abs=0.05)
-    assert found[3] == pytest.approx(1 - missed, abs=0.01)
+    assert found[3] == pytest.approx(1 - imle_loss, abs=0.01)
 
 
 def test_one_real_outlier_raises_precision_and_hardly_density() -> None:
@@ -96,11 +96,11 @@ def test_spoilt_sounds_lose_precision_and_density(name: str, real: NDArray[np.fl
     assert found.density < ceiling.density / 2
 
 
-@pytest.mark.parametrize("name", ["copies", "one class"])
+@pytest.mark.parametrize("name", ["near_duplicate_rate", "one class"])
 def test_missing_variety_loses_recall_and_coverage_only(
     name: str, real: NDArray[np.float64], ceiling: Manifold
 ) -> None:
-    waves = copies(fresh(160, seed=0)[0], 160) if name == "copies" else one_class(160, seed=1)
+    waves = near_duplicate_rate(fresh(160, seed=0)[0], 160) if name == "near_duplicate_rate" else one_class(160, seed=1)
     found = compare(real, LogMelStatistics(SECONDS).embed(waves, RATE))
     assert found.recall < ceiling.recall - 0.3
     assert found.coverage < ceiling.coverage - 0.3

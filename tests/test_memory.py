@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sets import LABELS, RATE, copies, fresh
+from sets import LABELS, RATE, fresh, near_duplicate_rate
 from waves import hat, sine
 
 from soundgan.errors import DataError
-from soundgan.evaluation.metrics.memorization import memorised_share, nearest
+from soundgan.evaluation.metrics.memorization import memorized_fraction, nearest
 
 Floats = NDArray[np.float32]
 
@@ -105,12 +105,12 @@ def test_a_wave_shorter_than_all_shifts() -> None:
 def test_memorised_share_of_copies_and_of_fresh_sounds(training: list[Floats]) -> None:
     test = nearest(fresh(100, seed=1)[0], training, RATE).distance
     new = nearest(fresh(100, seed=2)[0], training, RATE).distance
-    exact = nearest(copies(training, 16), training, RATE).distance
-    assert memorised_share(test, test) == pytest.approx(0.05)
-    assert memorised_share(new, test) < 0.15
-    assert memorised_share(exact, test) == 1
+    exact = nearest(near_duplicate_rate(training, 16), training, RATE).distance
+    assert memorized_fraction(test, test) == pytest.approx(0.05)
+    assert memorized_fraction(new, test) < 0.15
+    assert memorized_fraction(exact, test) == 1
     half = np.concatenate([exact, new[:16]])
-    assert 0.5 <= memorised_share(half, test) < 0.65
+    assert 0.5 <= memorized_fraction(half, test) < 0.65
 
 
 @given(
@@ -118,9 +118,9 @@ def test_memorised_share_of_copies_and_of_fresh_sounds(training: list[Floats]) -
 )  # fmt: skip
 def test_memorised_share_falls_with_distance(values: list[float], quantile: float) -> None:
     made, test = np.array(values), np.linspace(0, 1, 101)
-    share = memorised_share(made, test, quantile)
+    share = memorized_fraction(made, test, quantile)
     assert share == pytest.approx(np.mean(made <= quantile), abs=1e-9)
-    assert memorised_share(made + 0.1, test, quantile) <= share
+    assert memorized_fraction(made + 0.1, test, quantile) <= share
 
 
 def test_nothing_to_compare_is_refused() -> None:
@@ -128,4 +128,4 @@ def test_nothing_to_compare_is_refused() -> None:
         with pytest.raises(DataError, match="at least one"):
             nearest(made, training, RATE)
     with pytest.raises(DataError, match="distances"):
-        memorised_share(np.zeros(0), np.zeros(3))
+        memorized_fraction(np.zeros(0), np.zeros(3))

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from soundgan import audio
 from soundgan.errors import ModelError
 from soundgan.model import SEEDS, Sound, SoundGAN
-from soundgan.sound import finished
-from soundgan.spectral.noise_texture import Grain
+from soundgan.sound import finalize
+from soundgan.spectral.noise_texture import NoiseTexture
 
 LABELS = ("kick", "noise", "tone")
 
@@ -34,17 +34,17 @@ def flat_model(flat_model_folder: Path) -> SoundGAN:
 
 @pytest.fixture(scope="session")
 def smooth_model(model_folder: Path) -> SoundGAN:
-    """The model without the grain on its paintings."""
+    """The model without the grain on its spectrograms."""
     model = SoundGAN.load(model_folder)
-    model._grain = Grain(model.representation)
-    model._grain.tape[:] = 0
+    model._noise_texture = NoiseTexture(model.representation)
+    model._noise_texture.tape[:] = 0
     return model
 
 
 def assert_same(one: Sound, other: Sound) -> None:
     assert (one.seed, one.label, one.sample_rate, one.tags) == (other.seed, other.label, other.sample_rate, other.tags)
     np.testing.assert_array_equal(one.samples, other.samples)
-    np.testing.assert_array_equal(one.painting, other.painting)
+    np.testing.assert_array_equal(one.spectrogram, other.spectrogram)
 
 
 # The same sound for the same seed
@@ -90,7 +90,7 @@ def test_the_last_seed_of_numpy_starts_again_too(model: SoundGAN) -> None:
 
 def test_seeds_differ_and_without_one_a_new_one_is_taken(model: SoundGAN) -> None:
     sounds = [model.generate(label="tone")[0] for _ in range(4)] + model.generate(4, label="tone", seed=1)
-    assert len({sound.painting.tobytes() for sound in sounds}) == len({sound.seed for sound in sounds}) == 8
+    assert len({sound.spectrogram.tobytes() for sound in sounds}) == len({sound.seed for sound in sounds}) == 8
     repeated = model.generate(label="tone", seed=sounds[0].seed)[0]
     assert_same(repeated, sounds[0])
 
@@ -104,10 +104,10 @@ def test_without_a_label_every_seed_keeps_to_one_of_its_own(model: SoundGAN) -> 
 
 
 def test_labels_sound_different(model: SoundGAN) -> None:
-    paintings = [model.generate(label=label, seed=4)[0].painting for label in LABELS]
-    assert len({painting.tobytes() for painting in paintings}) == len(LABELS)
-    for index, painting in enumerate(paintings):
-        np.testing.assert_array_equal(model.paint(4, index), painting)
+    spectrograms = [model.generate(label=label, seed=4)[0].spectrogram for label in LABELS]
+    assert len({spectrogram.tobytes() for spectrogram in spectrograms}) == len(LABELS)
+    for index, spectrogram in enumerate(spectrograms):
+        np.testing.assert_array_equal(model.spectrogram(4, index), spectrogram)
 
 
 def test_a_model_without_labels_has_none(flat_model: SoundGAN) -> None:
@@ -115,7 +115,7 @@ def test_a_model_without_labels_has_none(flat_model: SoundGAN) -> None:
     sounds = flat_model.generate(2, seed=3)
     assert [sound.label for sound in sounds] == [None, None]
     assert "label" not in sounds[0].tags["comment"]
-    assert sounds[0].painting.ndim == 2  # of its three channels, the first is the sound
+    assert sounds[0].spectrogram.ndim == 2  # of its three channels, the first is the sound
     with pytest.raises(ModelError, match="quality = 'perfect': must be one of fast, balanced, best"):
         flat_model.generate(quality="perfect")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=r"label = 'kick'.*it has no labels"):
@@ -126,20 +126,20 @@ def test_a_model_without_labels_has_none(flat_model: SoundGAN) -> None:
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_truncation_0_gives_the_typical_painting_of_a_label_but_for_its_grain(
+def test_truncation_0_gives_the_typical_spectrogram_of_a_label_but_for_its_grain(
     model: SoundGAN, smooth_model: SoundGAN, label: str
 ) -> None:
     index = model.labels.index(label)
-    typical = {smooth_model.paint(seed, index, 0.0).tobytes() for seed in range(6)}
+    typical = {smooth_model.spectrogram(seed, index, 0.0).tobytes() for seed in range(6)}
     assert len(typical) == 1
-    assert typical != {smooth_model.paint(0, (index + 1) % 3, 0.0).tobytes()}
+    assert typical != {smooth_model.spectrogram(0, (index + 1) % 3, 0.0).tobytes()}
     # Noise is never the same twice: every seed has a grain of its own.
-    assert len({model.paint(seed, index, 0.0).tobytes() for seed in range(6)}) == 6
+    assert len({model.spectrogram(seed, index, 0.0).tobytes() for seed in range(6)}) == 6
 
 
 def test_truncation_dials_the_variety(smooth_model: SoundGAN) -> None:
     def variety(truncation: float) -> float:
-        return float(np.std([smooth_model.paint(seed, 0, truncation) for seed in range(24)], axis=0).mean())
+        return float(np.std([smooth_model.spectrogram(seed, 0, truncation) for seed in range(24)], axis=0).mean())
 
     varieties = [variety(truncation) for truncation in (0.0, 0.25, 0.5, 1.0, 1.5)]
     assert varieties[0] == pytest.approx(0, abs=1e-6)
@@ -161,10 +161,10 @@ def test_truncation_1_is_the_default(model: SoundGAN) -> None:
 
 def test_a_sound_that_still_rings_ends_without_a_click() -> None:
     ringing = np.sin(2 * np.pi * 440 / 8000 * np.arange(2000)).astype(np.float32)
-    wave = finished(ringing, 8000)
+    wave = finalize(ringing, 8000)
     assert wave[-1] == 0 and np.abs(np.diff(wave[-40:])).max() <= np.abs(np.diff(ringing)).max()
     np.testing.assert_array_equal(wave[:-40], ringing[:-40])
-    assert len(finished(ringing[:10], 8000)) == 10
+    assert len(finalize(ringing[:10], 8000)) == 10
 
 
 @pytest.mark.parametrize("which", ["model", "flat_model"])
@@ -173,18 +173,18 @@ def test_sounds_are_whole_and_within_full_scale(which: str, request: pytest.Fixt
     rep = player.representation
     for truncation in (0.5, 1.0, 2.0):
         for sound in player.generate(4, seed=9, truncation=truncation):
-            assert sound.samples.dtype == sound.painting.dtype == np.float32
+            assert sound.samples.dtype == sound.spectrogram.dtype == np.float32
             assert sound.samples.shape == (rep.samples,)
-            assert sound.painting.shape == rep.shape
+            assert sound.spectrogram.shape == rep.shape
             assert np.isfinite(sound.samples).all()
             assert np.abs(sound.samples).max() <= 1
-            assert np.abs(sound.painting).max() <= 1
+            assert np.abs(sound.spectrogram).max() <= 1
             assert sound.duration == pytest.approx(rep.duration) == pytest.approx(len(sound.samples) / 8000)
 
 
-def test_a_painting_too_loud_is_turned_down_as_a_whole(model: SoundGAN) -> None:
+def test_a_spectrogram_too_loud_is_turned_down_as_a_whole(model: SoundGAN) -> None:
     loud = SoundGAN(
-        model.config.model_copy(update={"representation": model.representation.replaced(ceiling_db=120.0)}),
+        model.config.model_copy(update={"representation": model.representation.with_changes(ceiling_db=120.0)}),
         model._mapping,
         model._generator,
     )
@@ -254,15 +254,15 @@ def test_what_is_out_of_range_is_told_with_the_range(model: SoundGAN, asked: dic
         ({"truncation": 3.0}, r"truncation = 3\.0: must be from 0 to 2"),
     ],
 )
-def test_painting_out_of_range_is_told_too(model: SoundGAN, asked: dict[str, Any], told: str) -> None:
+def test_spectrogram_out_of_range_is_told_too(model: SoundGAN, asked: dict[str, Any], told: str) -> None:
     with pytest.raises(ModelError, match=told):
-        model.paint(**{"seed": 1, **asked})
+        model.spectrogram(**{"seed": 1, **asked})
 
 
 def test_a_model_without_labels_paints_label_0_only(flat_model: SoundGAN) -> None:
-    assert flat_model.paint(1, 0).shape == flat_model.representation.shape
+    assert flat_model.spectrogram(1, 0).shape == flat_model.representation.shape
     with pytest.raises(ModelError, match=r"label_index = 1: must be a whole number from 0 to 0"):
-        flat_model.paint(1, 1)
+        flat_model.spectrogram(1, 1)
 
 
 @pytest.mark.parametrize("kind", [int, np.int64])

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from soundgan.settings import Settings
 from soundgan.spectral.representation import PRESETS, Representation, preset
 from soundgan.training.networks.residual import (
-    STYLE,
+    W_DIM,
     Discriminator,
     Generator,
     build_discriminator,
@@ -29,33 +29,33 @@ NZ = 8
 
 
 def tiny(**changes: Any) -> Settings:
-    return Settings(**{"size": 8, "nz": NZ, "ngf": 2, "ndf": 2, **changes})
+    return Settings.from_flat(**{"size": 8, "nz": NZ, "ngf": 2, "ndf": 2, **changes})
 
 
 def sized(rows: int, columns: int) -> Representation:
     return preset(8000, 0.25, bands=rows, frames=columns)
 
 
-def paint(generator: Any, z: Tensor, labels: Tensor) -> Tensor:
-    """Paintings of 32 × 16, on which lies, where it is taken, a grain that goes with the latent."""
-    if not generator.grainy:
+def generated(generator: Any, z: Tensor, labels: Tensor) -> Tensor:
+    """Spectrograms of 32 × 16, on which lies, where it is taken, a grain that goes with the latent."""
+    if not generator.uses_noise:
         return generator(z, labels)
     seeds = (1000 * z[:, 0]).round().int().tolist()
-    grain = [0.1 * torch.randn(1, 1, 32, 16, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return generator(z, labels, torch.cat(grain))
+    noise = [0.1 * torch.randn(1, 1, 32, 16, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return generator(z, labels, torch.cat(noise))
 
 
 def shapes(
     settings: Settings, representation: Representation, n: int = 3
 ) -> tuple[torch.Size, torch.Size, torch.dtype]:
-    """Shapes of paintings and logits, found without computing a number."""
+    """Shapes of spectrograms and logits, found without computing a number."""
     with FakeTensorMode():
         generator = build_generator(settings, representation, LABELS)
         discriminator = build_discriminator(settings, representation, LABELS)
         labels = torch.zeros(n, dtype=torch.int64)
-        grain = (torch.zeros(n, 1, *representation.shape),) if generator.grainy else ()
-        paintings = generator(torch.randn(n, settings.nz), labels, *grain)
-        return paintings.shape, discriminator(paintings).shape, paintings.dtype
+        noise = (torch.zeros(n, 1, *representation.shape),) if generator.uses_noise else ()
+        spectrograms = generator(torch.randn(n, settings.model.nz), labels, *noise)
+        return spectrograms.shape, discriminator(spectrograms).shape, spectrograms.dtype
 
 
 @pytest.fixture
@@ -73,10 +73,10 @@ def discriminator() -> Discriminator:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("duration", [0.25, 3.3, 10.0])
 @pytest.mark.parametrize("rate", PRESETS)
-def test_paintings_have_the_shape_of_every_preset(rate: int, duration: float, kind: str) -> None:
+def test_spectrograms_have_the_shape_of_every_preset(rate: int, duration: float, kind: str) -> None:
     representation = preset(rate, duration)
-    paintings, logits, _ = shapes(tiny(network=kind), representation)
-    assert paintings == (3, 1, *representation.shape)
+    spectrograms, logits, _ = shapes(tiny(network=kind), representation)
+    assert spectrograms == (3, 1, *representation.shape)
     assert logits == (3, LABELS)
 
 
@@ -84,49 +84,51 @@ def test_paintings_have_the_shape_of_every_preset(rate: int, duration: float, ki
 @given(rows=st.integers(1, 20), columns=st.integers(1, 20), nc=st.integers(1, 4), n=st.integers(1, 5))
 @examples(max_examples=8)
 def test_any_multiple_of_16_is_a_size(kind: str, rows: int, columns: int, nc: int, n: int) -> None:
-    paintings, logits, dtype = shapes(tiny(network=kind, nc=nc), sized(16 * rows, 16 * columns), n)
-    assert paintings == (n, nc, 16 * rows, 16 * columns)
+    spectrograms, logits, dtype = shapes(tiny(network=kind, nc=nc), sized(16 * rows, 16 * columns), n)
+    assert spectrograms == (n, nc, 16 * rows, 16 * columns)
     assert logits == (n, LABELS)
     assert dtype == torch.float32
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_paintings_stay_in_range_whatever_the_weights(kind: str) -> None:
+def test_spectrograms_stay_in_range_whatever_the_weights(kind: str) -> None:
     torch.manual_seed(0)
     generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
     for strength in (1.0, 3.0):
         for parameter in generator.parameters():
             parameter.mul_(strength)
-        painting = paint(generator, torch.randn(5, NZ), torch.zeros(5, dtype=torch.int64))
-        assert painting.abs().max() <= 1
-        assert painting.std() > 0
+        spectrogram = generated(generator, torch.randn(5, NZ), torch.zeros(5, dtype=torch.int64))
+        assert spectrogram.abs().max() <= 1
+        assert spectrogram.std() > 0
 
 
 @torch.no_grad()
 def test_the_floor_is_reached_exactly_and_the_rest_is_not_squashed(generator: Generator) -> None:
     z, labels = torch.randn(4, NZ), torch.zeros(4, dtype=torch.int64)
-    grain = torch.zeros(4, 1, 32, 16)
-    generator.to_patches.rough.mul_(0.5)
-    before = generator(z, labels, grain)
+    noise = torch.zeros(4, 1, 32, 16)
+    generator.to_patches.kernel.mul_(0.5)
+    before = generator(z, labels, noise)
     assert before.abs().max() < 1
     lower = 1 + before.median()
     generator.to_patches.bias.sub_(lower)
-    after = generator(z, labels, grain)
+    after = generator(z, labels, noise)
     assert 0.1 < (after == -1).float().mean() < 0.9
     torch.testing.assert_close(after, (before - lower).clamp(min=-1))
 
 
 @torch.no_grad()
-def test_grain_lies_on_a_smooth_painting_as_strongly_as_the_latent_says(generator: Generator) -> None:
+def test_grain_lies_on_a_smooth_spectrogram_as_strongly_as_the_latent_says(generator: Generator) -> None:
     z, labels = torch.randn(4, NZ), torch.zeros(4, dtype=torch.int64)
-    generator.to_patches.rough.mul_(0.1)  # far from the bounds
+    generator.to_patches.kernel.mul_(0.1)  # far from the bounds
     smooth = generator(z, labels, torch.zeros(4, 1, 32, 16))
     laid = generator(z, labels, torch.ones(4, 1, 32, 16)) - smooth
-    grain = 0.2 * torch.randn(4, 1, 32, 16)
-    torch.testing.assert_close(generator(z, labels, grain), smooth + laid * grain)
+    noise = 0.2 * torch.randn(4, 1, 32, 16)
+    torch.testing.assert_close(generator(z, labels, noise), smooth + laid * noise)
     assert laid.min() > 0
-    assert laid.std(0).mean() > 0 and laid.std((2, 3)).mean() > 0  # neither one for all, nor one for a whole painting
+    assert (
+        laid.std(0).mean() > 0 and laid.std((2, 3)).mean() > 0
+    )  # neither one for all, nor one for a whole spectrogram
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,8 +138,8 @@ def test_every_weight_takes_part(kind: str) -> None:
     discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
     labels = torch.arange(LABELS)
     z = torch.randn(LABELS, NZ)
-    discriminator(paint(generator, z, labels)).square().sum().backward()
-    if generator.harmonic:
+    discriminator(generated(generator, z, labels)).square().sum().backward()
+    if generator.has_pitch:
         generator.pitch(generator.mapping(z, labels)).sum().backward()  # type: ignore[operator]
     for name, parameter in (*generator.named_parameters(), *discriminator.named_parameters()):
         assert parameter.grad is not None, name
@@ -148,25 +150,25 @@ def test_every_weight_takes_part(kind: str) -> None:
 @pytest.mark.parametrize("nc", [1, 3])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @torch.no_grad()
-def test_paintings_are_taken_apart_into_squares(nc: int, layout: torch.memory_format) -> None:
+def test_spectrograms_are_taken_apart_into_squares(nc: int, layout: torch.memory_format) -> None:
     discriminator, seen = Discriminator(32, 16, 8, nc, LABELS), list[torch.Tensor]()
     discriminator.from_patch.register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
-    paintings = torch.randn(2, nc, 32, 16).contiguous(memory_format=layout)
-    discriminator(paintings)
-    assert torch.equal(seen[0], F.pixel_unshuffle(paintings, 4))
+    spectrograms = torch.randn(2, nc, 32, 16).contiguous(memory_format=layout)
+    discriminator(spectrograms)
+    assert torch.equal(seen[0], F.pixel_unshuffle(spectrograms, 4))
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_labels_change_the_painting_and_the_logit(kind: str) -> None:
+def test_labels_change_the_spectrogram_and_the_logit(kind: str) -> None:
     torch.manual_seed(0)
     generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
     discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
     z, labels = torch.randn(1, NZ).expand(LABELS, -1), torch.arange(LABELS)
-    paintings = paint(generator, z, labels)
-    logits = discriminator(paintings[:1])
-    assert paintings.flatten(1).unique(dim=0).shape[0] == LABELS
+    spectrograms = generated(generator, z, labels)
+    logits = discriminator(spectrograms[:1])
+    assert spectrograms.flatten(1).unique(dim=0).shape[0] == LABELS
     assert logits.unique().numel() == LABELS
 
 
@@ -179,14 +181,14 @@ def test_without_labels_nothing_is_projected() -> None:
 
 @torch.no_grad()
 def test_the_projection_is_a_product_with_the_vector_of_the_label(discriminator: Discriminator) -> None:
-    painting, labels = torch.randn(1, 1, 32, 16), torch.arange(LABELS)
+    spectrogram, labels = torch.randn(1, 1, 32, 16), torch.arange(LABELS)
     projection = discriminator.projection
     assert projection is not None
-    one, other = torch.randn(2, LABELS, STYLE)
+    one, other = torch.randn(2, LABELS, W_DIM)
 
     def logits_with(vectors: torch.Tensor) -> torch.Tensor:
         projection.weight.copy_(vectors)
-        return discriminator(painting)[0]
+        return discriminator(spectrogram)[0]
 
     plain = logits_with(torch.zeros_like(one))
     torch.testing.assert_close(plain, plain[:1].expand(LABELS))
@@ -206,13 +208,13 @@ def test_the_length_of_the_latent_does_not_matter(generator: Generator) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_a_painting_does_not_depend_on_its_batch(kind: str) -> None:
+def test_a_spectrogram_does_not_depend_on_its_batch(kind: str) -> None:
     torch.manual_seed(0)
     generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
     discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
     z, labels = torch.randn(6, NZ), torch.arange(6) % LABELS
-    together = paint(generator, z, labels)
-    alone = torch.cat([paint(generator, z[i : i + 1], labels[i : i + 1]) for i in range(6)])
+    together = generated(generator, z, labels)
+    alone = torch.cat([generated(generator, z[i : i + 1], labels[i : i + 1]) for i in range(6)])
     torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
     judged = torch.cat([discriminator(together[i : i + 1]) for i in range(6)])
     torch.testing.assert_close(judged, discriminator(together), rtol=1e-4, atol=1e-5)
@@ -220,16 +222,16 @@ def test_a_painting_does_not_depend_on_its_batch(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_paintings_and_logits_are_float32_in_bfloat16_arithmetic(kind: str) -> None:
+def test_spectrograms_and_logits_are_float32_in_bfloat16_arithmetic(kind: str) -> None:
     torch.manual_seed(0)
     generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
     discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
     z, labels = torch.randn(2, NZ), torch.zeros(2, dtype=torch.int64)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        paintings = paint(generator, z, labels)
-        logits = discriminator(paintings)
-    assert paintings.dtype == logits.dtype == torch.float32
-    torch.testing.assert_close(paintings, paint(generator, z, labels), rtol=0.1, atol=0.05)
+        spectrograms = generated(generator, z, labels)
+        logits = discriminator(spectrograms)
+    assert spectrograms.dtype == logits.dtype == torch.float32
+    torch.testing.assert_close(spectrograms, generated(generator, z, labels), rtol=0.1, atol=0.05)
 
 
 def test_the_size_dial_grows_the_network() -> None:

@@ -80,12 +80,12 @@ def address(model_folder: Path, flat_model_folder: Path, tmp_path_factory: pytes
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
     """The page with all its pads ready; whatever the browser complains of fails the test."""
-    with opened(browser) as page:
+    with open_audio(browser) as page:
         show(page, address)
         yield page
 
 
-class opened:
+class open_audio:
     """A new page in a browser that knows nothing yet."""
 
     def __init__(self, browser: Browser, *, complaints: bool = False, **options: Any) -> None:
@@ -257,7 +257,7 @@ def test_what_is_heard_is_what_is_locked(browser: Browser, address: str) -> None
         else:
             route.continue_()
 
-    with opened(browser, complaints=True) as page:
+    with open_audio(browser, complaints=True) as page:
         show(page, address)
         before = told(page)
         page.route("**/sounds", answer)
@@ -304,7 +304,7 @@ def test_a_link_brings_the_same_sounds_back(page: Page, browser: Browser) -> Non
     page.get_by_label("Model").select_option("flat")
     until(page, "location.hash.includes('model=flat')")
     press_new(page)
-    with opened(browser) as other:
+    with open_audio(browser) as other:
         show(other, page.url)
         assert told(other) == told(page) and other.url == page.url
         assert saved(other, "[name=save]") == saved(page, "[name=save]")
@@ -397,7 +397,7 @@ def test_a_link_to_what_is_not_here_says_so_and_stays(page: Page, address: str) 
 
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_a_narrow_screen_shows_all(browser: Browser, address: str, width: int) -> None:
-    with opened(browser, viewport={"width": width, "height": 700}, has_touch=True, is_mobile=True) as page:
+    with open_audio(browser, viewport={"width": width, "height": 700}, has_touch=True, is_mobile=True) as page:
         show(page, address)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         boxes = [one.bounding_box() for one in page.locator(".pad").all()]
@@ -448,7 +448,7 @@ def test_all_text_can_be_read(scheme: str) -> None:
 
 
 def test_the_page_asks_nobody_else(browser: Browser, address: str) -> None:
-    with opened(browser) as page:
+    with open_audio(browser) as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         show(page, address)
@@ -459,7 +459,7 @@ def test_the_page_asks_nobody_else(browser: Browser, address: str) -> None:
 
 def test_a_token_is_asked_for_once(browser: Browser, model_folder: Path, tmp_path: Path) -> None:
     command = [*COMMAND, str(model_folder), "--token", "secret"]
-    with served(command, tmp_path) as (address, _), opened(browser, complaints=True) as page:
+    with served(command, tmp_path) as (address, _), open_audio(browser, complaints=True) as page:
         page.goto(address)
         expect(page.get_by_role("dialog")).to_be_visible()
         page.keyboard.press("Escape")
@@ -480,7 +480,7 @@ def test_a_token_is_asked_for_once(browser: Browser, model_folder: Path, tmp_pat
 
 
 def test_a_server_that_went_away_is_told(browser: Browser, model_folder: Path, tmp_path: Path) -> None:
-    with opened(browser, complaints=True) as page:
+    with open_audio(browser, complaints=True) as page:
         with served([*COMMAND, str(model_folder)], tmp_path) as (address, process):
             show(page, address)
             before = told(page)
@@ -494,7 +494,7 @@ def test_a_server_that_went_away_is_told(browser: Browser, model_folder: Path, t
 
 
 def test_a_busy_server_is_asked_again(browser: Browser, address: str) -> None:
-    with opened(browser, complaints=True) as page:
+    with open_audio(browser, complaints=True) as page:
         answers = iter([503, 429])
 
         def refuse(route: Any) -> None:
@@ -511,7 +511,7 @@ def test_a_busy_server_is_asked_again(browser: Browser, address: str) -> None:
 
 
 def test_a_page_that_found_no_server_tries_again(browser: Browser, address: str) -> None:
-    with opened(browser, complaints=True) as page:
+    with open_audio(browser, complaints=True) as page:
         page.route("**/v1/models", lambda route: route.abort())
         page.goto(address)
         expect(page.get_by_role("status")).to_contain_text("cannot be reached")

@@ -1,4 +1,4 @@
-"""Patches: smooth paintings without a pattern of where one patch ends and the next begins."""
+"""Patches: smooth spectrograms without a pattern of where one patch ends and the next begins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from soundgan.training.networks.patches import PATCH, Patches, ramp, seamless
+from soundgan.training.networks.patches import PATCH, Patches, ramp, remove_checkerboard
 
 SIZE, ROWS, COLUMNS = 5, 6, 7
 INSIDE = slice(PATCH, -PATCH)  # what all patches around reach
@@ -18,7 +18,7 @@ def patches() -> Patches:
     """As rough as can be."""
     torch.manual_seed(0)
     patches = Patches(SIZE, 1)
-    torch.nn.init.normal_(patches.rough)
+    torch.nn.init.normal_(patches.kernel)
     return patches
 
 
@@ -50,15 +50,15 @@ def test_what_is_even_is_painted_even(patches: Patches) -> None:
 
 @torch.no_grad()
 def test_nothing_more_is_taken_away_than_the_pattern() -> None:
-    patches = seamless(torch.randn(SIZE, 2, 2 * PATCH, 2 * PATCH))
-    torch.testing.assert_close(seamless(patches), patches)
+    patches = remove_checkerboard(torch.randn(SIZE, 2, 2 * PATCH, 2 * PATCH))
+    torch.testing.assert_close(remove_checkerboard(patches), patches)
     smooth = (ramp()[:, None] * ramp()).expand(1, 1, -1, -1)
-    torch.testing.assert_close(seamless(smooth), smooth)
+    torch.testing.assert_close(remove_checkerboard(smooth), smooth)
 
 
 @torch.no_grad()
 def test_patches_fade_and_are_seamless(patches: Patches) -> None:
-    expected = seamless(patches.rough * ramp()[:, None] * ramp())
+    expected = remove_checkerboard(patches.kernel * ramp()[:, None] * ramp())
     torch.testing.assert_close(patches.patches(), expected)
 
 
@@ -74,10 +74,10 @@ def test_overlapping_patches_are_added_up(nc: int) -> None:
 
 
 @torch.no_grad()
-def test_first_paintings_are_smooth() -> None:
+def test_first_spectrograms_are_smooth() -> None:
     torch.manual_seed(0)
     patches = Patches(SIZE, 1)
-    patches.draw_weights()
+    patches.reset_parameters()
     painted = patches(torch.randn(1, SIZE, ROWS, COLUMNS))
     assert painted.diff(dim=3).std() < painted.std() / 2
     assert painted.diff(dim=2).std() < painted.std() / 2

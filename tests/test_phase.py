@@ -20,7 +20,11 @@ Floats = NDArray[np.float32]
 RATES = {(256, 128): 16_000, (512, 256): 16_000, (512, 64): 16_000, (1024, 256): 22_050, (2048, 512): 44_100}
 ORDER: list[Quality] = ["fast", "balanced", "best"]
 WINDOWS: list[Window] = ["hann", "gaussian"]
-SMALL = [STFT(n_fft, hop, window) for n_fft, hop in [(256, 128), (64, 16), (48, 16), (64, 8)] for window in WINDOWS]
+SMALL = [
+    STFT(n_fft, hop_length, window)
+    for n_fft, hop_length in [(256, 128), (64, 16), (48, 16), (64, 8)]
+    for window in WINDOWS
+]
 SEARCHES = [Search(), Search("random", griffin_lim=2), Search(difference_map=2), QUALITIES["fast"]]
 
 transforms, searches = st.sampled_from(SMALL), st.sampled_from(SEARCHES)
@@ -44,10 +48,10 @@ def test_a_wave_comes_for_every_sound(stft: STFT, search: Search, frames: int, s
     magnitudes = any_magnitudes(np.random.default_rng(seed), frames, stft)
     before = magnitudes.copy()
     wave = retrieve(magnitudes, stft, search)
-    assert wave.shape == (frames * stft.hop,) and wave.dtype == np.float32
+    assert wave.shape == (frames * stft.hop_length,) and wave.dtype == np.float32
     assert np.array_equal(magnitudes, before), "the argument is left alone"
     again = retrieve(np.asfortranarray(magnitudes)[None], stft, search)
-    assert again.shape == (1, frames * stft.hop) and again.dtype == np.float32
+    assert again.shape == (1, frames * stft.hop_length) and again.dtype == np.float32
     assert np.array_equal(again[0], wave), "the same every time"
 
 
@@ -79,10 +83,10 @@ def test_nor_does_it_in_a_large_batch(window: Window, monkeypatch: pytest.Monkey
 @given(transforms, searches, st.integers(1, 24), seeds)
 def test_where_no_frame_sounds_is_exact_silence(stft: STFT, search: Search, frames: int, seed: int) -> None:
     magnitudes = any_magnitudes(np.random.default_rng(seed), frames, stft)
-    heard = np.zeros(frames * stft.hop + 2 * stft.padding, bool)
+    heard = np.zeros(frames * stft.hop_length + 2 * stft.padding, bool)
     for frame in np.flatnonzero(magnitudes.any(axis=1)):
-        heard[frame * stft.hop : frame * stft.hop + stft.n_fft] = True
-    heard = heard[stft.padding : stft.padding + frames * stft.hop]
+        heard[frame * stft.hop_length : frame * stft.hop_length + stft.n_fft] = True
+    heard = heard[stft.padding : stft.padding + frames * stft.hop_length]
     wave = retrieve(magnitudes, stft, search)
     assert not wave[~heard].any()
     assert wave.any() == magnitudes.any(), "and the rest is not silent"
@@ -156,7 +160,7 @@ GAUSSIAN_FITS = {
 def fits(size: tuple[int, int], window: Window, search: Search) -> dict[str, float]:
     """Spectral convergence of every sound, in dB."""
     stft = STFT(*size, window)
-    waves = sounds(48 * stft.hop, RATES[size])
+    waves = sounds(48 * stft.hop_length, RATES[size])
     magnitudes = np.abs(np.stack([stft.forward(wave) for wave in waves.values()]))
     found = retrieve(magnitudes, stft, search)
     return {name: fit_db(found[k], magnitudes[k], stft) for k, name in enumerate(waves)}
@@ -206,11 +210,11 @@ def test_griffin_lim_is_the_fast_one(size: tuple[int, int], window: Window) -> N
 def test_a_steady_tone_keeps_its_pitch_and_level(size: tuple[int, int], window: Window) -> None:
     stft, rate = STFT(*size, window), RATES[size]
     frequencies = [4.5 * rate / stft.n_fft, 440.0, 1234.5, 5000.0, 0.43 * rate]
-    waves = np.stack([sine(40 * stft.hop, rate, hertz, start=1) for hertz in frequencies])
+    waves = np.stack([sine(40 * stft.hop_length, rate, hertz, start=1) for hertz in frequencies])
     magnitudes = np.abs(np.stack([stft.forward(wave) for wave in waves]))
     for search in QUALITIES.values():
         for hertz, found in zip(frequencies, retrieve(magnitudes, stft, search), strict=True):
-            found = found[4 * stft.hop : -4 * stft.hop]
+            found = found[4 * stft.hop_length : -4 * stft.hop_length]
             spectrum = np.abs(np.fft.rfft(found * np.hanning(found.size), 8 * found.size))
             assert spectrum.argmax() * rate / (8 * found.size) == pytest.approx(hertz, abs=0.02 * rate / stft.n_fft)
             assert np.sqrt(2 * (found**2).mean()) == pytest.approx(0.5, rel=0.01)
@@ -230,7 +234,7 @@ def test_so_do_the_ends_of_hearing(hertz: float) -> None:
 def test_a_constant_stays_within_its_bounds(window: Window) -> None:
     for size in RATES:
         stft = STFT(*size, window)
-        magnitudes = np.abs(stft.forward(np.full(40 * stft.hop, 0.5, np.float32)))
+        magnitudes = np.abs(stft.forward(np.full(40 * stft.hop_length, 0.5, np.float32)))
         found = retrieve(magnitudes, stft)
         assert fit_db(found, magnitudes, stft) > 40 and np.abs(found).max() < 1.1
 
@@ -250,9 +254,9 @@ def test_noise_that_starts_at_once_does_not_start_with_a_crack(window: Window, q
 @pytest.mark.parametrize("window", WINDOWS)
 def test_a_click_stays_a_click(size: tuple[int, int], window: Window, quality: Quality) -> None:
     """A single sample, wherever it lies between the frames; only its sign is free."""
-    stft, hop = STFT(*size, window), size[1]
-    places = range(10 * hop, 12 * hop, hop // 5)
-    magnitudes = np.abs(np.stack([stft.forward(click(22 * hop, 1, at)) for at in places]))
+    stft, hop_length = STFT(*size, window), size[1]
+    places = range(10 * hop_length, 12 * hop_length, hop_length // 5)
+    magnitudes = np.abs(np.stack([stft.forward(click(22 * hop_length, 1, at)) for at in places]))
     for at, found in zip(places, retrieve(magnitudes, stft, QUALITIES[quality]), strict=True):
         rest = np.delete(found, at)
         assert abs(abs(found[at]) - 1) < 0.01 and db((rest**2).sum()) < -28

@@ -30,14 +30,14 @@ def colours(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB"))
 
 
-def pixels(painting: NDArray[np.float32], zoom: int = 1) -> NDArray[np.uint8]:
-    return colours(picture(painting, zoom=zoom))
+def pixels(spectrogram: NDArray[np.float32], zoom: int = 1) -> NDArray[np.uint8]:
+    return colours(picture(spectrogram, zoom=zoom))
 
 
 def test_low_frequencies_are_at_the_bottom_and_time_runs_right() -> None:
-    painting = np.full((8, 5), -1, np.float32)
-    painting[1, 3] = 1  # the second lowest band in the fourth frame
-    bright = lightness(pixels(painting))
+    spectrogram = np.full((8, 5), -1, np.float32)
+    spectrogram[1, 3] = 1  # the second lowest band in the fourth frame
+    bright = lightness(pixels(spectrogram))
     assert bright.shape == (8, 5)
     assert np.unravel_index(bright.argmax(), bright.shape) == (8 - 1 - 1, 3)
 
@@ -57,22 +57,22 @@ def test_size_is_frames_by_bands(bands: int, frames: int, zoom: int, channels: i
 
 
 def test_of_several_channels_the_first_is_seen_and_excess_is_clipped() -> None:
-    painting = np.random.default_rng(0).uniform(-1, 1, (3, 6, 7)).astype(np.float32)
-    assert np.array_equal(pixels(painting), pixels(painting[0]))
-    assert np.array_equal(pixels(painting[0] * 9), pixels(np.clip(painting[0] * 9, -1, 1)))
+    spectrogram = np.random.default_rng(0).uniform(-1, 1, (3, 6, 7)).astype(np.float32)
+    assert np.array_equal(pixels(spectrogram), pixels(spectrogram[0]))
+    assert np.array_equal(pixels(spectrogram[0] * 9), pixels(np.clip(spectrogram[0] * 9, -1, 1)))
 
 
 def test_zoom_repeats_pixels() -> None:
-    painting = np.random.default_rng(0).uniform(-1, 1, (6, 7)).astype(np.float32)
-    assert np.array_equal(pixels(painting, zoom=3), pixels(painting).repeat(3, 0).repeat(3, 1))
+    spectrogram = np.random.default_rng(0).uniform(-1, 1, (6, 7)).astype(np.float32)
+    assert np.array_equal(pixels(spectrogram, zoom=3), pixels(spectrogram).repeat(3, 0).repeat(3, 1))
 
 
 def test_a_grid_holds_every_picture_in_its_place() -> None:
     levels = [[-1, 0, 1], [0.5]]
     sheet = colours(grid([[np.full((4, 6), x, np.float32) for x in row] for row in levels], zoom=2, gap=3))
     assert sheet.shape == (2 * (8 + 3) + 3, 3 * (12 + 3) + 3, 3)
-    for row, paintings in enumerate(levels):
-        for column, level in enumerate(paintings):
+    for row, spectrograms in enumerate(levels):
+        for column, level in enumerate(spectrograms):
             top, left = 3 + row * 11, 3 + column * 15
             assert (sheet[top : top + 8, left : left + 12] == pixels(np.full((1, 1), level, np.float32))).all()
     ground = sheet[0, 0]
@@ -80,11 +80,11 @@ def test_a_grid_holds_every_picture_in_its_place() -> None:
 
 
 def test_a_png_is_written_whole(tmp_path: Path) -> None:
-    painting = np.random.default_rng(0).uniform(-1, 1, (16, 9)).astype(np.float32)
-    path = save_picture(picture(painting), tmp_path / "a.png")
+    spectrogram = np.random.default_rng(0).uniform(-1, 1, (16, 9)).astype(np.float32)
+    path = save_picture(picture(spectrogram), tmp_path / "a.png")
     with Image.open(path) as image:
         assert image.format == "PNG" and image.size == (9, 16)
-        assert np.array_equal(colours(image), pixels(painting)), "PNG loses nothing"
+        assert np.array_equal(colours(image), pixels(spectrogram)), "PNG loses nothing"
     assert os.listdir(tmp_path) == ["a.png"]
 
 
@@ -100,13 +100,15 @@ def test_resizing_keeps_a_constant(level: float, old: tuple[int, int], new: tupl
 
 @given(seed=st.integers(0, 2**32 - 1), old=st.tuples(SIDES, SIDES), new=st.tuples(SIDES, SIDES))
 def test_resizing_keeps_the_range(seed: int, old: tuple[int, int], new: tuple[int, int]) -> None:
-    painting = np.random.default_rng(seed).choice(np.array([-1, 1], np.float32), old)  # where a cubic overshoots most
-    assert np.abs(resize(painting, *new)).max() <= 1
+    spectrogram = np.random.default_rng(seed).choice(
+        np.array([-1, 1], np.float32), old
+    )  # where a cubic overshoots most
+    assert np.abs(resize(spectrogram, *new)).max() <= 1
 
 
 def test_resizing_to_its_own_size_changes_nothing() -> None:
-    painting = np.random.default_rng(0).uniform(-1, 1, (12, 20)).astype(np.float32)
-    assert np.array_equal(resize(painting, 12, 20), painting)
+    spectrogram = np.random.default_rng(0).uniform(-1, 1, (12, 20)).astype(np.float32)
+    assert np.array_equal(resize(spectrogram, 12, 20), spectrogram)
 
 
 def test_resizing_keeps_things_where_they_are() -> None:
@@ -120,7 +122,7 @@ def test_resizing_keeps_things_where_they_are() -> None:
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_memory_layout_does_not_matter(order: str) -> None:
-    painting = np.random.default_rng(0).uniform(-1, 1, (12, 20)).astype(np.float32)
-    other = np.asarray(painting, order=order)[::-1]  # type: ignore[call-overload]
+    spectrogram = np.random.default_rng(0).uniform(-1, 1, (12, 20)).astype(np.float32)
+    other = np.asarray(spectrogram, order=order)[::-1]  # type: ignore[call-overload]
     assert np.array_equal(resize(other, 24, 10), resize(np.ascontiguousarray(other), 24, 10))
     assert np.array_equal(pixels(other), pixels(np.ascontiguousarray(other)))

@@ -17,7 +17,7 @@ RATES = (8000, 16000, 44100)
 
 
 def tracked(waves: NDArray[Any], representation: Representation) -> Pitch:
-    return track(waves, representation.sample_rate, representation.hop)
+    return track(waves, representation.sample_rate, representation.hop_length)
 
 
 def pulses(hz: NDArray[np.float64] | float, representation: Representation) -> NDArray[np.float64]:
@@ -31,7 +31,7 @@ def pulses(hz: NDArray[np.float64] | float, representation: Representation) -> N
 
 def inner(values: NDArray[Any], representation: Representation) -> NDArray[Any]:
     """Those of frames whose neighbourhood lies within the sound."""
-    margin = int(np.ceil(1.25 / LOWEST * representation.sample_rate / representation.hop)) + 1
+    margin = int(np.ceil(1.25 / LOWEST * representation.sample_rate / representation.hop_length)) + 1
     return values[..., margin:-margin]
 
 
@@ -50,7 +50,7 @@ def test_a_rising_sound_is_followed(rate: int) -> None:
     representation = preset(rate, 1.0)
     hz = np.geomspace(90, 320, representation.samples)
     pitch = tracked(pulses(hz, representation), representation)
-    centres = hz[(np.arange(representation.frames) * representation.hop + representation.hop // 2)]
+    centres = hz[(np.arange(representation.frames) * representation.hop_length + representation.hop_length // 2)]
     np.testing.assert_allclose(inner(pitch.hz[0], representation), inner(centres, representation), rtol=0.03)
 
 

@@ -7,68 +7,70 @@ import torch
 from conftest import TinySettings
 
 from soundgan.data.dataset import Dataset
-from soundgan.training.runtime.rng import Chance
-from soundgan.training.state.state import CONSTANT_RATES, NEW_TAPE, Painter, Players, new_players
+from soundgan.training.runtime.rng import StepRNG
+from soundgan.training.state.state import CONSTANT_RATES, NEW_TAPE, GeneratorInputs, TrainState, init_state
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def players(tiny_dataset: Dataset, tiny_settings: TinySettings) -> Players:
-    return new_players(tiny_dataset, tiny_settings(), CPU)
+def train_state(tiny_dataset: Dataset, tiny_settings: TinySettings) -> TrainState:
+    return init_state(tiny_dataset, tiny_settings(), CPU)
 
 
-def rates(players: Players) -> list[float]:
-    return [optimizer.param_groups[0]["lr"] for optimizer in players.optimizers().values()]
+def rates(train_state: TrainState) -> list[float]:
+    return [optimizer.param_groups[0]["lr"] for optimizer in train_state.optimizers().values()]
 
 
 def test_learning_rates_stay_and_then_fall_with_the_square_root_of_the_sounds_seen(
-    players: Players, tiny_settings: TinySettings
+    train_state: TrainState, tiny_settings: TinySettings
 ) -> None:
     settings = tiny_settings(lr_G=2e-3, lr_D=1e-3)
-    constant = CONSTANT_RATES * settings.batch_size
-    for seen in (0, 8, constant):
-        players.set_rates(settings, seen)
-        assert rates(players) == [2e-3, 1e-3]
-    players.set_rates(settings, 4 * constant)
-    assert rates(players) == pytest.approx([1e-3, 5e-4])
-    players.set_rates(settings, 400 * constant)
-    assert rates(players) == pytest.approx([1e-4, 5e-5])
-    players.set_rates(settings, 0)  # they follow from the sounds seen, not from what they were
-    assert rates(players) == [2e-3, 1e-3]
+    constant = CONSTANT_RATES * settings.optim.batch_size
+    for samples_seen in (0, 8, constant):
+        train_state.set_learning_rates(settings, samples_seen)
+        assert rates(train_state) == [2e-3, 1e-3]
+    train_state.set_learning_rates(settings, 4 * constant)
+    assert rates(train_state) == pytest.approx([1e-3, 5e-4])
+    train_state.set_learning_rates(settings, 400 * constant)
+    assert rates(train_state) == pytest.approx([1e-4, 5e-5])
+    train_state.set_learning_rates(settings, 0)  # they follow from the samples seen, not from what they were
+    assert rates(train_state) == [2e-3, 1e-3]
 
 
-def test_the_average_moves_by_the_rest_of_the_decay(players: Players) -> None:
+def test_the_average_moves_by_the_rest_of_the_decay(train_state: TrainState) -> None:
     with torch.no_grad():
-        for parameter in players.generator.parameters():
+        for parameter in train_state.generator.parameters():
             parameter += 1
-    before = [parameter.clone() for parameter in players.average.parameters()]
-    players.take_average(0.75)
-    for old, now in zip(before, players.average.parameters(), strict=True):
+    before = [parameter.clone() for parameter in train_state.generator_ema.parameters()]
+    train_state.update_ema(0.75)
+    for old, now in zip(before, train_state.generator_ema.parameters(), strict=True):
         torch.testing.assert_close(now, old + 0.25)
 
 
 def test_a_new_tape_of_grain_is_laid_where_the_old_one_was(tiny_dataset: Dataset, tiny_settings: TinySettings) -> None:
-    painter = Painter(tiny_settings(), tiny_dataset.representation)
-    painter.lay_out(Chance(3, 0, CPU))
-    before, place = painter._tape.clone(), painter._tape.data_ptr()
-    painter.lay_out(Chance(3, NEW_TAPE, CPU))
-    assert not torch.equal(painter._tape, before)
-    assert painter._tape.data_ptr() == place  # where a recorded step of a GPU looks
+    generator_inputs = GeneratorInputs(tiny_settings(), tiny_dataset.representation)
+    generator_inputs.refresh_noise(StepRNG(3, 0, CPU))
+    before, place = generator_inputs._tape.clone(), generator_inputs._tape.data_ptr()
+    generator_inputs.refresh_noise(StepRNG(3, NEW_TAPE, CPU))
+    assert not torch.equal(generator_inputs._tape, before)
+    assert generator_inputs._tape.data_ptr() == place  # where a recorded step of a GPU looks
 
 
 @torch.no_grad()
-def test_paintings_follow_from_seed_and_sounds_seen(
-    players: Players, tiny_dataset: Dataset, tiny_settings: TinySettings
+def test_spectrograms_follow_from_seed_and_sounds_seen(
+    train_state: TrainState, tiny_dataset: Dataset, tiny_settings: TinySettings
 ) -> None:
-    painter = Painter(tiny_settings(), tiny_dataset.representation)
+    generator_inputs = GeneratorInputs(tiny_settings(), tiny_dataset.representation)
     labels = torch.tensor([0, 1, 1])
 
-    def paint(seen: int, one_grain: bool = False) -> torch.Tensor:
-        return painter.paint(players.generator, labels, Chance(3, seen, CPU), one_grain=one_grain)
+    def generated(samples_seen: int, shared_noise: bool = False) -> torch.Tensor:
+        return generator_inputs.generate(
+            train_state.generator, labels, StepRNG(3, samples_seen, CPU), shared_noise=shared_noise
+        )
 
-    assert torch.equal(paint(8), paint(8))
-    assert not torch.equal(paint(8), paint(16))
-    assert not torch.equal(paint(0), paint(NEW_TAPE))
-    assert torch.equal(paint(0), paint(0))  # though other tapes were asked for in between
-    assert not torch.equal(paint(8), paint(8, one_grain=True))
+    assert torch.equal(generated(8), generated(8))
+    assert not torch.equal(generated(8), generated(16))
+    assert not torch.equal(generated(0), generated(NEW_TAPE))
+    assert torch.equal(generated(0), generated(0))  # though other tapes were asked for in between
+    assert not torch.equal(generated(8), generated(8, shared_noise=True))

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from soundgan.data.dataset import Dataset
 from soundgan.settings import Settings
 from soundgan.spectral.pitch import track
-from soundgan.spectral.representation import analyse, preset
+from soundgan.spectral.representation import analyze, preset
 from soundgan.training.monitor import validation as quality
-from soundgan.training.monitor.validation import FIRST, GROWTH, Check, Examiner, due
+from soundgan.training.monitor.validation import FIRST, GROWTH, ValidationResult, Validator, is_validation_due
 from soundgan.training.networks.residual import build_generator
-from soundgan.training.runtime.rng import Chance
-from soundgan.training.state.state import Painter
+from soundgan.training.runtime.rng import StepRNG
+from soundgan.training.state.state import GeneratorInputs
 
 N = 160
 REPRESENTATION = preset(RATE, SECONDS)
@@ -32,21 +32,21 @@ class Player:
     """A painter that plays given sounds one after another."""
 
     def __init__(self, waves: list[Floats]) -> None:
-        self.paintings = torch.from_numpy(analyse(np.stack(waves), REPRESENTATION))
+        self.spectrograms = torch.from_numpy(analyze(np.stack(waves), REPRESENTATION))
         self.labels: list[int] = []
 
-    def paint(self, generator: nn.Module, labels: Tensor, chance: Chance) -> Tensor:
+    def generate(self, generator: nn.Module, labels: Tensor, rng: StepRNG) -> Tensor:
         first = len(self.labels)
         self.labels += labels.tolist()
-        return self.paintings[torch.arange(first, first + len(labels)) % len(self.paintings)]
+        return self.spectrograms[torch.arange(first, first + len(labels)) % len(self.spectrograms)]
 
 
 def dataset_of(waves: list[Floats], labels: list[str]) -> Dataset:
     indices = np.array([LABELS.index(label) for label in labels])
     sounds = np.stack(waves)
     return Dataset(
-        analyse(sounds, REPRESENTATION),
-        track(sounds, REPRESENTATION.sample_rate, REPRESENTATION.hop),
+        analyze(sounds, REPRESENTATION),
+        track(sounds, REPRESENTATION.sample_rate, REPRESENTATION.hop_length),
         indices,
         list(LABELS),
         REPRESENTATION,
@@ -65,33 +65,33 @@ def dataset(training: list[Floats]) -> Dataset:
     return dataset_of(training, fresh(N, seed=0)[1])
 
 
-def check_of(waves: list[Floats], dataset: Dataset) -> Check:
-    painter: Any = Player(waves)
-    return Examiner(dataset, Settings(), painter).check(nn.Linear(1, 1), 5000)
+def check_of(waves: list[Floats], dataset: Dataset) -> ValidationResult:
+    generator_inputs: Any = Player(waves)
+    return Validator(dataset, Settings(), generator_inputs).check(nn.Linear(1, 1), 5000)
 
 
 @pytest.fixture(scope="module")
-def perfect(dataset: Dataset) -> Check:
+def perfect(dataset: Dataset) -> ValidationResult:
     """What new sounds of the same kinds score."""
     return check_of(fresh(N, seed=1)[0], dataset)
 
 
 def test_recordings_themselves_are_at_no_distance_but_copies(training: list[Floats], dataset: Dataset) -> None:
     check = check_of(training, dataset)
-    assert check.seen == 5000
+    assert check.samples_seen == 5000
     assert check.frechet == pytest.approx(0, abs=1e-3)
     assert (check.precision, check.recall, check.coverage) == (1, 1, 1)
-    assert check.copies > 0.9 and check.copying
+    assert check.near_duplicate_rate > 0.9 and check.overfitting
 
 
-def test_new_sounds_of_the_same_kinds_are_good_and_no_copies(perfect: Check, dataset: Dataset) -> None:
+def test_new_sounds_of_the_same_kinds_are_good_and_no_copies(perfect: ValidationResult, dataset: Dataset) -> None:
     assert min(perfect.precision, perfect.recall, perfect.coverage) > 0.8
-    assert perfect.copies < 0.15 and not perfect.copying
+    assert perfect.near_duplicate_rate < 0.15 and not perfect.overfitting
     assert perfect.frechet < 0.1 * check_of(one_class(N, seed=2), dataset).frechet
 
 
 @pytest.mark.parametrize("spoilt", ["noise", "noisy", "one label", "the same again"])
-def test_what_is_worse_scores_worse(spoilt: str, perfect: Check, dataset: Dataset) -> None:
+def test_what_is_worse_scores_worse(spoilt: str, perfect: ValidationResult, dataset: Dataset) -> None:
     rng = np.random.default_rng(0)
     waves = {
         "noise": lambda: [rng.normal(0, 0.1, round(RATE * SECONDS)).astype(np.float32) for _ in range(N)],
@@ -102,46 +102,46 @@ def test_what_is_worse_scores_worse(spoilt: str, perfect: Check, dataset: Datase
     check = check_of(waves, dataset)
     assert check.frechet > 1.5 * perfect.frechet
     assert check.coverage < 0.7 * perfect.coverage
-    assert not check.copying
+    assert not check.overfitting
 
 
 def test_a_generator_that_repeats_some_recordings_is_told(training: list[Floats], dataset: Dataset) -> None:
     copied = [new if i % 2 else training[i] for i, new in enumerate(fresh(N, seed=1)[0])]
     check = check_of(copied, dataset)
-    assert check.copies > 0.45 and check.copying
+    assert check.near_duplicate_rate > 0.45 and check.overfitting
     assert check.frechet < check_of(one_class(N, seed=2), dataset).frechet
 
 
 def test_labels_are_asked_for_as_often_as_they_come(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quality, "MOST", 50)
-    painter: Any = Player(fresh(8, seed=1)[0])
-    examiner = Examiner(dataset, Settings(), painter)
-    examiner.check(nn.Linear(1, 1), 0)
-    assert len(painter.labels) == 50
-    counts = np.bincount(painter.labels)
+    generator_inputs: Any = Player(fresh(8, seed=1)[0])
+    validator = Validator(dataset, Settings(), generator_inputs)
+    validator.check(nn.Linear(1, 1), 0)
+    assert len(generator_inputs.labels) == 50
+    counts = np.bincount(generator_inputs.labels)
     assert len(counts) == len(LABELS) and counts.min() > 5
 
 
 def test_the_fewest_sounds_that_can_be_trained_on_can_be_checked() -> None:
     waves, labels = fresh(8, seed=0)
     check = check_of(fresh(8, seed=1)[0], dataset_of(waves, labels))
-    assert np.isfinite(check.frechet) and 0 <= check.copies <= 1
+    assert np.isfinite(check.frechet) and 0 <= check.near_duplicate_rate <= 1
 
 
 def test_the_same_generator_is_always_judged_the_same(tiny_dataset: Dataset, tiny_settings: TinySettings) -> None:
     settings = tiny_settings()
     torch.manual_seed(0)
     generators = [build_generator(settings, tiny_dataset.representation, 3).eval() for _ in range(2)]
-    painter = Painter(settings, tiny_dataset.representation)
-    examiner = Examiner(tiny_dataset, settings, painter)
-    first = examiner.check(generators[0], 100)
-    other = examiner.check(generators[1], 100)
+    generator_inputs = GeneratorInputs(settings, tiny_dataset.representation)
+    validator = Validator(tiny_dataset, settings, generator_inputs)
+    first = validator.check(generators[0], 100)
+    other = validator.check(generators[1], 100)
     assert first != other
     # Other chance in between, another seed of PyTorch, another examiner: nothing of that is heard.
-    painter.paint(generators[0], torch.zeros(3, dtype=torch.int64), Chance(1, 20_000, torch.device("cpu")))
+    generator_inputs.generate(generators[0], torch.zeros(3, dtype=torch.int64), StepRNG(1, 20_000, torch.device("cpu")))
     torch.manual_seed(7)
-    assert examiner.check(generators[0], 100) == first
-    anew = Examiner(tiny_dataset, settings, Painter(settings, tiny_dataset.representation))
+    assert validator.check(generators[0], 100) == first
+    anew = Validator(tiny_dataset, settings, GeneratorInputs(settings, tiny_dataset.representation))
     assert anew.check(generators[0], 100) == first
 
 
@@ -152,14 +152,16 @@ def test_the_same_generator_is_always_judged_the_same(tiny_dataset: Dataset, tin
 def test_when_checks_come_does_not_depend_on_how_training_is_cut(steps: list[int]) -> None:
     places = np.cumsum([0, *steps]).tolist()
     for middle in places[1:-1]:
-        assert due(0, places[-1]) == (due(0, middle) or due(middle, places[-1]))
+        assert is_validation_due(0, places[-1]) == (
+            is_validation_due(0, middle) or is_validation_due(middle, places[-1])
+        )
     first = next((place for place in places if place >= FIRST), None)
-    found = [now for before, now in pairwise(places) if due(before, now)]
+    found = [now for before, now in pairwise(places) if is_validation_due(before, now)]
     assert found[:1] == ([first] if first is not None else [])
 
 
 def test_checks_become_rarer_in_the_same_measure() -> None:
-    checks = [seen for seen in range(1, 60_000) if due(seen - 1, seen)]
+    checks = [samples_seen for samples_seen in range(1, 60_000) if is_validation_due(samples_seen - 1, samples_seen)]
     assert checks[0] == FIRST
     ratios = np.array(checks[1:]) / checks[:-1]
     np.testing.assert_allclose(ratios, GROWTH, rtol=2e-3)

@@ -18,14 +18,14 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundgan.model import Order, SoundGAN
+from soundgan.model import GenerationRequest, SoundGAN
 from soundgan.server.app import create_app
-from soundgan.server.batching import Batcher
+from soundgan.server.batching import BatchQueue
 from soundgan.server.problems import Problem
-from soundgan.server.rate_limit import Rate
+from soundgan.server.rate_limit import RateLimiter
 from soundgan.server.settings import ServerSettings
 from soundgan.server.state import State, make
-from soundgan.server.workers import Makers
+from soundgan.server.workers import WorkerPool
 from soundgan.sound import Sound
 
 SOUNDS = "/v1/models/tiny/sounds"
@@ -39,7 +39,7 @@ class Clock:
         return self.now
 
 
-def waits(rate: Rate, address: str, count: int) -> int:
+def waits(rate: RateLimiter, address: str, count: int) -> int:
     """The seconds to come again in; 0 if there are tokens for so many sounds."""
     try:
         rate.take(address, count)
@@ -51,7 +51,7 @@ def waits(rate: Rate, address: str, count: int) -> int:
 
 def test_a_bucket_empties_and_fills_up_again() -> None:
     clock = Clock()
-    rate = Rate(30, clock=clock)
+    rate = RateLimiter(30, clock=clock)
     assert [waits(rate, "a", 10) for _ in range(4)] == [0, 0, 0, 20]
     assert waits(rate, "b", 30) == 0, "another client has its own"
     assert waits(rate, "a", 1) == 2
@@ -66,7 +66,7 @@ def test_a_bucket_empties_and_fills_up_again() -> None:
 @given(st.integers(1, 100), st.lists(st.tuples(st.floats(0, 100), st.integers(1, 100)), max_size=50))
 def test_nobody_gets_more_than_a_full_bucket_and_what_came_back(most: int, asked: list[tuple[float, int]]) -> None:
     clock = Clock()
-    rate, started, had = Rate(most, clock=clock), clock.now, 0
+    rate, started, had = RateLimiter(most, clock=clock), clock.now, 0
     for seconds, count in asked:
         clock.now += seconds
         wait = waits(rate, "a", count)
@@ -80,7 +80,7 @@ def test_nobody_gets_more_than_a_full_bucket_and_what_came_back(most: int, asked
 
 def test_only_so_many_clients_are_remembered_and_none_for_longer_than_a_minute() -> None:
     clock = Clock()
-    rate = Rate(60, clock=clock, clients=100)
+    rate = RateLimiter(60, clock=clock, clients=100)
     for number in range(1000):
         rate.take(f"10.0.{number // 250}.{number % 250}", 60)
     assert len(rate._full) == 100
@@ -104,7 +104,7 @@ def test_only_so_many_clients_are_remembered_and_none_for_longer_than_a_minute()
     ],
 )
 def test_whose_addresses_are_the_same_clients(one: str, other: str, same: bool) -> None:
-    rate = Rate(1, clock=Clock())
+    rate = RateLimiter(1, clock=Clock())
     rate.take(one, 1)
     assert (waits(rate, other, 1) > 0) == same
 
@@ -112,7 +112,7 @@ def test_whose_addresses_are_the_same_clients(one: str, other: str, same: bool) 
 @pytest.fixture
 def client(model_folder: Path, tmp_path: Path) -> Iterator[TestClient]:
     app = create_app([model_folder], ServerSettings(output_folder=tmp_path, most_per_minute=6))
-    app.state.soundgan.rate = Rate(6, clock=Clock())
+    app.state.soundgan.rate = RateLimiter(6, clock=Clock())
     with TestClient(app) as client:
         yield client
 
@@ -121,11 +121,11 @@ def test_a_client_that_had_its_sounds_is_told_when_to_come_again(client: TestCli
     assert client.post(SOUNDS, json={"n": 4}).status_code == 200
     for no in (client.post(SOUNDS, json={"n": 0}), client.post(SOUNDS, json={"n": 2, "label": "bell"})):
         assert no.status_code == 422, "what is not made costs nothing"
-    assert client.get("/v1/models/tiny/painting.png", params={"seed": 1}).status_code == 200
+    assert client.get("/v1/models/tiny/spectrogram.png", params={"seed": 1}).status_code == 200
     assert client.post("/infer", json={"output_file": "x.wav"}).json()["error"] == ""
     for answer in (
         client.post(SOUNDS, json={}),
-        client.get("/v1/models/tiny/painting.png", params={"seed": 1}),
+        client.get("/v1/models/tiny/spectrogram.png", params={"seed": 1}),
         client.post("/infer", json={"output_file": "x.wav"}),
     ):
         assert answer.status_code == 429 and answer.headers["retry-after"] == "10"
@@ -143,34 +143,34 @@ def test_no_request_is_taken_that_could_never_be_answered(client: TestClient) ->
 
 
 def test_a_busy_server_charges_nothing(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    batcher = client.app.state.soundgan.batchers["tiny"]  # type: ignore[attr-defined]
+    queue = client.app.state.soundgan.batchers["tiny"]  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
-        patch.setattr(batcher, "_most_waiting", 5)
+        patch.setattr(queue, "_most_waiting", 5)
         assert [client.post(SOUNDS, json={"n": 6}).status_code for _ in range(3)] == [503, 503, 503]
     assert client.post(SOUNDS, json={"n": 6}).status_code == 200
 
 
 def test_who_goes_away_pays_for_what_was_begun_only(model: SoundGAN) -> None:
     """With a batch of two being made, four of six sounds still wait, and cost nothing."""
-    let_go, rate = threading.Event(), Rate(6, clock=Clock())
+    let_go, rate = threading.Event(), RateLimiter(6, clock=Clock())
 
-    def held(name: str, orders: Sequence[Order]) -> list[Sound]:
+    def held(name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
         assert let_go.wait(60)
         return model.make(orders)
 
     async def work() -> None:
-        batcher = Batcher(model, most_waiting=8, most_at_once=2, makers=Makers([held]))
-        making = asyncio.create_task(batcher.run())
+        queue = BatchQueue(model, max_queue=8, max_batch=2, makers=WorkerPool([held]))
+        making = asyncio.create_task(queue.run())
         app = SimpleNamespace(state=SimpleNamespace(soundgan=State(ServerSettings(), rate=rate)))
         request = cast(Request, SimpleNamespace(app=app, client=SimpleNamespace(host="a")))
-        asked = asyncio.create_task(make(request, batcher, [Order(seed) for seed in range(6)]))
-        while not batcher.making:
+        asked = asyncio.create_task(make(request, queue, [GenerationRequest(seed) for seed in range(6)]))
+        while not queue.making:
             await asyncio.sleep(0)
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
         let_go.set()
-        batcher.close()
+        queue.close()
         await making
 
     asyncio.run(work())

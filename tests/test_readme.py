@@ -47,7 +47,7 @@ def test_shell(commands: str, desk: Path) -> None:
         if command.startswith("pip install"):
             continue  # what runs these tests is installed by just that
         # The README trains for an hour; the commands are the same after a few steps.
-        shortened = re.sub(r"--minutes \d+", "--sounds 48 --size 8", command)
+        shortened = re.sub(r"--minutes \d+", "--max-samples 48 --size 8", command)
         done = subprocess.run(shortened, shell=True, cwd=desk, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         assert done.stdout

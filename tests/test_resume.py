@@ -26,19 +26,19 @@ from soundgan.training import loop, step
 from soundgan.training.loop import train
 from soundgan.training.losses import augment
 from soundgan.training.monitor import validation as quality
-from soundgan.training.monitor.best import BEST, read_check
+from soundgan.training.monitor.best import BEST, read_result
 from soundgan.training.monitor.report import REPORT
 from soundgan.training.monitor.snapshot import save_snapshot
-from soundgan.training.monitor.validation import Check
+from soundgan.training.monitor.validation import ValidationResult
 from soundgan.training.run import TRAINING, export_checkpoint
-from soundgan.training.runtime.rng import Pairs
+from soundgan.training.runtime.rng import PairedSampler
 
 # Instance noise takes part in what has to be reproduced.
 NOISY = {"initial_noise_std": 0.2, "noise_decay_rate": 0.9}
 # The figures of the two kinds of lines in a log.
 LOGGED = {
-    "loss_D": ("seen", "steps", "loss_D", "loss_G", "judged_right", "penalty", "augment"),
-    "frechet": ("seen", "frechet", "precision", "recall", "coverage", "copies"),
+    "loss_D": ("samples_seen", "steps", "loss_D", "loss_G", "d_accuracy", "gradient_penalty", "augment_p"),
+    "frechet": ("samples_seen", "frechet", "precision", "recall", "coverage", "near_duplicate_rate"),
 }
 
 
@@ -51,7 +51,7 @@ def hasten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(loop, "save_snapshot", lambda *args: None)
     patch.setattr(quality, "FIRST", 8)
     patch.setattr(quality, "GROWTH", 1.5)
-    patch.setattr(augment, "PACE", 80)
+    patch.setattr(augment, "ADA_RAMP_SAMPLES", 80)
 
 
 @pytest.fixture(autouse=True)
@@ -72,28 +72,31 @@ def uninterrupted(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path_f
 @pytest.fixture
 def started(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> Path:
     """A training folder of 8 sounds, to go on from."""
-    train(tiny_dataset, tiny_settings(sounds=8), tmp_path / "training")
+    train(tiny_dataset, tiny_settings(max_samples=8), tmp_path / "training")
     return tmp_path / "training"
 
 
-def at_sounds(monkeypatch: pytest.MonkeyPatch, seen: int, act: Any) -> None:
-    """Let `act` happen in the step that begins when `seen` sounds have been seen."""
-    original = Pairs.__call__
+def at_sounds(monkeypatch: pytest.MonkeyPatch, samples_seen: int, act: Any) -> None:
+    """Let `act` happen in the step that begins when `samples_seen` sounds have been seen."""
+    original = PairedSampler.__call__
 
-    def acting(pairs: Pairs, position: int, size: int) -> torch.Tensor:
-        if position == seen:
+    def acting(pairs: PairedSampler, position: int, size: int) -> torch.Tensor:
+        if position == samples_seen:
             act()
         return original(pairs, position, size)
 
-    monkeypatch.setattr(Pairs, "__call__", acting)
+    monkeypatch.setattr(PairedSampler, "__call__", acting)
 
 
 def test_what_is_reproduced_holds_changes_and_checks(uninterrupted: Path) -> None:
-    shares = {line["augment"] for line in log_of(uninterrupted)}
+    shares = {line["augment_p"] for line in log_of(uninterrupted)}
     assert len(shares) > 5 and max(shares) > 0.2
-    assert [line["seen"] for line in log_of(uninterrupted, "frechet")] == [8, 12, 20, 28, 44, 64]
-    found = [Check._make(line[name] for name in Check._fields) for line in log_of(uninterrupted, "frechet")]
-    assert read_check(uninterrupted / BEST).seen == min(found, key=lambda check: check.score).seen
+    assert [line["samples_seen"] for line in log_of(uninterrupted, "frechet")] == [8, 12, 20, 28, 44, 64]
+    found = [
+        ValidationResult._make(line[name] for name in ValidationResult._fields)
+        for line in log_of(uninterrupted, "frechet")
+    ]
+    assert read_result(uninterrupted / BEST).samples_seen == min(found, key=lambda check: check.score).samples_seen
 
 
 def test_training_twice_gives_the_same_bits(
@@ -104,7 +107,7 @@ def test_training_twice_gives_the_same_bits(
     assert_same_best(tmp_path, uninterrupted)
     train(tiny_dataset, tiny_settings(**NOISY, seed=1), tmp_path / "other")
     assert not torch.equal(
-        tensors(tmp_path / "other")["average/dense.weight"], tensors(tmp_path)["average/dense.weight"]
+        tensors(tmp_path / "other")["generator_ema/dense.weight"], tensors(tmp_path)["generator_ema/dense.weight"]
     )
 
 
@@ -119,11 +122,11 @@ def test_a_spent_budget_made_larger_goes_on_as_if_never_stopped(
 ) -> None:
     monkeypatch.setattr(loop, "LOG_EVERY", log_every)
     for sounds in (4, 36, 64):
-        outcome = train(tiny_dataset, tiny_settings(**NOISY, sounds=sounds), tmp_path)
-        assert outcome.clock.seen == sounds
+        outcome = train(tiny_dataset, tiny_settings(**NOISY, max_samples=sounds), tmp_path)
+        assert outcome.progress.samples_seen == sounds
         assert not outcome.interrupted
     assert_same_bits(tmp_path, uninterrupted)
-    assert [line["seen"] for line in log_of(tmp_path)] == (list(range(4, 68, 4)) if log_every == 1 else [])
+    assert [line["samples_seen"] for line in log_of(tmp_path)] == (list(range(4, 68, 4)) if log_every == 1 else [])
 
 
 KILLED = """
@@ -140,7 +143,7 @@ from soundgan.training.losses import augment
 from soundgan.training.state import checkpoint
 from soundgan.training.monitor import validation as quality
 
-seconds, saves, whole = count(), count(1), checkpoint.replacing
+seconds, saves, whole = count(), count(1), checkpoint.atomic_write
 
 @contextmanager
 def killed_in_the_middle_of_the_third(path):
@@ -150,12 +153,12 @@ def killed_in_the_middle_of_the_third(path):
             os.truncate(temporary, 1000)
             os.kill(os.getpid(), signal.SIGKILL)
 
-checkpoint.replacing = killed_in_the_middle_of_the_third
+checkpoint.atomic_write = killed_in_the_middle_of_the_third
 loop.time = SimpleNamespace(monotonic=lambda: float(next(seconds)))
 loop.LOG_EVERY, loop.save_snapshot = 1, lambda *args: None
-quality.FIRST, quality.GROWTH, augment.PACE = 8, 1.5, 80
+quality.FIRST, quality.GROWTH, augment.ADA_RAMP_SAMPLES = 8, 1.5, 80
 settings = Settings.model_validate_json(sys.argv[1])
-loop.train(prepare(Path(settings.dataroot), settings, Path(sys.argv[2])), settings, Path(sys.argv[3]))
+loop.train(prepare(Path(settings.data.dataroot), settings, Path(sys.argv[2])), settings, Path(sys.argv[3]))
 """
 
 
@@ -167,7 +170,7 @@ def test_a_killed_training_goes_on_as_if_never_stopped(
     killed = subprocess.run([sys.executable, "-c", KILLED, settings.model_dump_json(), cache, folder], check=False)
     assert killed.returncode == -signal.SIGKILL
     kept, logged = clock_of(folder), log_of(folder)
-    assert 0 < kept.seen < logged[-1]["seen"] < 64
+    assert 0 < kept.samples_seen < logged[-1]["samples_seen"] < 64
 
     train(prepare(sounds_folder, settings, cache), settings, folder)
     assert_same_bits(folder, uninterrupted)
@@ -183,9 +186,9 @@ def test_a_line_of_the_log_that_was_broken_off_is_dropped(
     tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
     with (started / "log.jsonl").open("a", encoding="utf-8") as log:
-        log.write('{"seen": 12, "steps": 3, "sec')
-    train(tiny_dataset, tiny_settings(sounds=16), started)
-    assert [line["seen"] for line in log_of(started)] == [4, 8, 12, 16]
+        log.write('{"samples_seen": 12, "steps": 3, "sec')
+    train(tiny_dataset, tiny_settings(max_samples=16), started)
+    assert [line["samples_seen"] for line in log_of(started)] == [4, 8, 12, 16]
 
 
 @pytest.mark.parametrize(("number", "log_every"), [(signal.SIGINT, 1), (signal.SIGTERM, 25)])
@@ -206,14 +209,14 @@ def test_a_signal_saves_first(
         told: list[str] = []
         outcome = train(tiny_dataset, tiny_settings(**NOISY), tmp_path, announce=told.append)
     assert outcome.interrupted and len(told) == 2 and told[1].startswith("Stopping: what was learnt is saved")
-    assert outcome.clock.seen == clock_of(tmp_path).seen == 32
+    assert outcome.progress.samples_seen == clock_of(tmp_path).samples_seen == 32
     assert (tmp_path / "snapshots" / "000000032.png").is_file()
     assert signal.getsignal(number) == before
-    for seen, end in ((32, "minutes"), (64, "minutes: all that was asked for")):
+    for samples_seen, end in ((32, "minutes"), (64, "minutes: all that was asked for")):
         told.clear()
         assert not train(tiny_dataset, tiny_settings(**NOISY), tmp_path, announce=told.append).interrupted
         (line,) = told[1:]
-        assert line.startswith(f"Going on after {seen} sounds seen in ") and line.endswith(end)
+        assert line.startswith(f"Going on after {samples_seen} samples seen in ") and line.endswith(end)
     assert_same_bits(tmp_path, uninterrupted)
     assert_same_best(tmp_path, uninterrupted)
 
@@ -248,10 +251,10 @@ def test_the_best_generator_has_a_checkpoint_before_the_first_snapshot(
         nan_from(patch, 4)
         with pytest.raises(TrainingError, match=r"diverged.*soundgan export"):
             train(tiny_dataset, settings, folder)
-    best = read_check(folder / BEST)
-    assert best.seen <= clock_of(folder).seen
+    best = read_result(folder / BEST)
+    assert best.samples_seen <= clock_of(folder).samples_seen
     export_checkpoint(tmp_path / "model")
-    assert SoundGAN.load(tmp_path / "model").config.training["sounds_seen"] == clock_of(folder).seen
+    assert SoundGAN.load(tmp_path / "model").config.training["samples_seen"] == clock_of(folder).samples_seen
 
 
 def test_what_an_older_training_showed_is_gone_when_one_starts_anew(
@@ -259,7 +262,7 @@ def test_what_an_older_training_showed_is_gone_when_one_starts_anew(
 ) -> None:
     monkeypatch.setattr(loop, "save_snapshot", save_snapshot)
     for sounds in (16, 8):
-        train(tiny_dataset, tiny_settings(sounds=sounds), tmp_path)
+        train(tiny_dataset, tiny_settings(max_samples=sounds), tmp_path)
         (tmp_path / NAME).unlink()
     assert [path.name for path in (tmp_path / "snapshots").glob("*.png")] == ["000000008.png"]
 
@@ -268,9 +271,9 @@ def test_tensorboard_keeps_what_the_log_keeps(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     for sounds in (16, 24):
-        train(tiny_dataset, tiny_settings(sounds=sounds), tmp_path)
+        train(tiny_dataset, tiny_settings(max_samples=sounds), tmp_path)
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    logged = [line["seen"] for line in log_of(tmp_path) if "loss_D" in line]
+    logged = [line["samples_seen"] for line in log_of(tmp_path) if "loss_D" in line]
     assert [event.step for event in board.Scalars("loss_D")] == logged == list(range(4, 28, 4))
 
 
@@ -283,32 +286,32 @@ def test_divergence_stops_and_the_last_good_checkpoint_goes_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    train(tiny_dataset, tiny_settings(**NOISY, sounds=24), tmp_path)
+    train(tiny_dataset, tiny_settings(**NOISY, max_samples=24), tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(loop, "LOG_EVERY", log_every)
         nan_from(patch, 3)
         with pytest.raises(TrainingError, match=r"diverged.*lr_G and lr_D.*penalty"):
             train(tiny_dataset, tiny_settings(**NOISY), tmp_path)
-    kept = clock_of(tmp_path).seen
+    kept = clock_of(tmp_path).samples_seen
     assert kept in (24, 28), "28 if the check there found the best"
     assert all(value.isfinite().all() for value in tensors(tmp_path).values())
     train(tiny_dataset, tiny_settings(**NOISY), tmp_path)
     assert_same_bits(tmp_path, uninterrupted)
-    logged = [seen for seen in range(4, 68, 4) if log_every == 1 or not 24 < seen <= kept]
-    assert [line["seen"] for line in log_of(tmp_path)] == logged
+    logged = [samples_seen for samples_seen in range(4, 68, 4) if log_every == 1 or not 24 < samples_seen <= kept]
+    assert [line["samples_seen"] for line in log_of(tmp_path)] == logged
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("size", 16), ("nz", 16), ("batch_size", 8), ("seed", 1), ("network", "dcgan"), ("ema", 0.1), ("nc", 2)],
+    [("size", 16), ("nz", 16), ("batch_size", 8), ("seed", 1), ("network", "dcgan"), ("ema_rampup", 0.1), ("nc", 2)],
 )
 def test_a_run_is_not_resumed_with_other_settings(
     key: str, value: object, tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
     good, told = (started / NAME).read_bytes(), (started / REPORT).read_bytes()
-    before = getattr(tiny_settings(), key)
+    before = tiny_settings().flat()[key]
     with pytest.raises(TrainingError) as caught:
-        train(tiny_dataset, tiny_settings(sounds=16, **{key: value}), started)
+        train(tiny_dataset, tiny_settings(max_samples=16, **{key: value}), started)
     was, now = (value if isinstance(value, str) else json.dumps(value) for value in (before, value))
     assert f"{key} = {was}, now it is {now};" in str(caught.value)
     assert str(started / NAME) in str(caught.value)
@@ -321,13 +324,13 @@ def test_a_run_is_not_resumed_on_other_sounds(
     tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
     with pytest.raises(TrainingError, match=r"other sounds.*saveroot"):
-        train(replace(tiny_dataset, digest="other"), tiny_settings(sounds=16), started)
+        train(replace(tiny_dataset, digest="other"), tiny_settings(max_samples=16), started)
 
 
 def test_other_sounds_are_told_with_the_patterns_that_leave_out_others(
     tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
-    now = tiny_settings(sounds=16, exclude=("*5.wav",))
+    now = tiny_settings(max_samples=16, exclude=("*5.wav",))
     with pytest.raises(TrainingError, match=r"other sounds \(exclude = \[\], now it is \[\"\*5\.wav\"\]\);"):
         train(replace(tiny_dataset, digest="other"), now, started)
 
@@ -336,7 +339,7 @@ def test_another_representation_is_told_by_its_setting(
     tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
     with pytest.raises(TrainingError, match=r"duration = 0\.25, now it is 0\.5"):
-        train(replace(tiny_dataset, digest="other"), tiny_settings(sounds=16, duration=0.5), started)
+        train(replace(tiny_dataset, digest="other"), tiny_settings(max_samples=16, duration=0.5), started)
 
 
 @pytest.mark.parametrize(
@@ -344,21 +347,21 @@ def test_another_representation_is_told_by_its_setting(
     [
         {"minutes": 5.0},
         {"snapshot_minutes": 7.0, "licence": "CC0-1.0"},
-        {"lr_G": 1e-4, "lr_D": 1e-4, "penalty": 0.2},
+        {"lr_G": 1e-4, "lr_D": 1e-4, "gradient_penalty": 0.2},
         {"ngf": 9, "ndf": 9},
     ],
 )
 def test_what_may_change_may_change(
     changes: dict[str, object], tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
-    assert train(tiny_dataset, tiny_settings(sounds=12, **changes), started).clock.seen == 12
+    assert train(tiny_dataset, tiny_settings(max_samples=12, **changes), started).progress.samples_seen == 12
 
 
 def test_a_changed_learning_rate_takes_effect(
     tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
     before = tensors(started)
-    train(tiny_dataset, tiny_settings(sounds=12, lr_G=1e-12), started)
+    train(tiny_dataset, tiny_settings(max_samples=12, lr_G=1e-12), started)
     after = tensors(started)
     torch.testing.assert_close(after["generator/dense.weight"], before["generator/dense.weight"], rtol=0, atol=1e-9)
     assert (after["discriminator/dense.weight"] - before["discriminator/dense.weight"]).abs().max() > 1e-5
@@ -380,7 +383,7 @@ def test_a_damaged_checkpoint_is_named_with_the_way_out(
 ) -> None:
     damage(started / NAME)
     with pytest.raises(TrainingError, match="delete it") as caught:
-        train(tiny_dataset, tiny_settings(sounds=16), started)
+        train(tiny_dataset, tiny_settings(max_samples=16), started)
     assert str(started / NAME) in str(caught.value)
 
 
@@ -392,4 +395,4 @@ def test_a_checkpoint_that_lacks_a_weight_is_refused(
     rest = {key: value for key, value in tensors(started).items() if key != "generator/dense.weight"}
     save_file(rest, started / NAME, metadata)
     with pytest.raises(TrainingError, match=r"does not fit.*dense\.weight"):
-        train(tiny_dataset, tiny_settings(sounds=16), started)
+        train(tiny_dataset, tiny_settings(max_samples=16), started)

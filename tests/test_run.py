@@ -64,7 +64,7 @@ def test_a_finished_run_is_not_written_again_unless_something_changed(
     run(settings, announce=told.append)
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "model").glob("*.*")}
     assert told[-1].endswith("all that was asked for")
-    run(settings.model_copy(update={"licence": "CC0-1.0"}), announce=told.append)
+    run(settings.with_values(licence="CC0-1.0"), announce=told.append)
     assert told[-1] == "Writing the model" and "CC0-1.0" in (tmp_path / "model" / "README.md").read_text()
 
 
@@ -94,7 +94,7 @@ def test_notes_are_part_of_the_card_and_outlive_another_run(tiny_settings: TinyS
     run(settings)
     card = (tmp_path / "model" / "README.md").read_text()
     assert card.endswith("\nHeard: all of them ring.\n") and "CC0-1.0" in card and "the garden" in card
-    assert "float32" in card and "64 sounds seen" in card
+    assert "float32" in card and "64 samples seen" in card
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
@@ -112,13 +112,13 @@ def test_a_classic_generator_becomes_a_model_but_never_in_the_place_of_one(tmp_p
     torch.manual_seed(0)
     generator = DCGANGenerator(nz=12, ngf=2, nc=3, grid_rows=4, grid_cols=4, stages=6)
     torch.save(generator.state_dict(), tmp_path / "model_G.pt")
-    settings = Settings(nz=12, ngf=2, nc=3)
+    settings = Settings.from_flat(nz=12, ngf=2, nc=3)
     (tmp_path / "save" / "training").mkdir(parents=True)  # of a training that never began
     import_legacy(tmp_path / "model_G.pt", settings, tmp_path / "save")
     model = SoundGAN.load(tmp_path / "save")
     assert model.representation.shape == (256, 256) and model.representation.sample_rate == 22050
     sound = model.generate(1, seed=3)[0]
-    assert sound.samples.shape == (256 * 512,) and model.config.settings["network"] == "dcgan"
+    assert sound.samples.shape == (256 * 512,) and model.config.settings["model"]["network"] == "dcgan"
     with pytest.raises(ModelError, match="already holds a model"):
         import_legacy(tmp_path / "model_G.pt", settings, tmp_path / "save")
 

@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sets import LABELS, RATE, SECONDS, copies, fresh, one_class
+from sets import LABELS, RATE, SECONDS, fresh, near_duplicate_rate, one_class
 
 from soundgan.errors import DataError
 from soundgan.evaluation.features.embedding import LogMelStatistics
 from soundgan.evaluation.metrics.label_scores import (
     Bins,
     am_score,
-    different_bins,
     inception_score,
     modified_inception_score,
+    ndb_jsd,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -92,9 +92,9 @@ def test_labels_that_do_not_fit_are_refused() -> None:
 def test_bins_of_a_set_and_of_a_quarter_of_it() -> None:
     rng = np.random.default_rng(0)
     training = np.concatenate([rng.normal(10 * i, 1, (50, 2)) for i in range(4)])
-    assert different_bins(training, training, bins=4) == Bins(0, 0)
+    assert ndb_jsd(training, training, bins=4) == Bins(0, 0)
     # All of the made in one of four equal bins: all bins differ, and the divergence is closed.
-    found = different_bins(training, training[:50], bins=4)
+    found = ndb_jsd(training, training[:50], bins=4)
     mean = np.array([5, 1, 1, 1]) / 8
     expected = (np.log2(1 / mean[0]) + (0.25 * np.log2(0.25 / mean)).sum()) / 2
     assert found == pytest.approx((1, expected))
@@ -104,16 +104,15 @@ def test_bins_of_a_set_and_of_a_quarter_of_it() -> None:
 def test_bins_are_the_same_with_the_same_seed_at_any_scale(seed: int, n: int, m: int, bins: int) -> None:
     rng = np.random.default_rng(seed)
     training, made = rng.normal(size=(n, 2)), rng.normal(size=(m, 2))
-    found = different_bins(training, made, bins=bins, seed=seed)
+    found = ndb_jsd(training, made, bins=bins, seed=seed)
     assert 0 <= found.ndb <= 1 and 0 <= found.divergence <= 1
-    assert different_bins(training * 8, made * 8, bins=bins, seed=seed) == pytest.approx(found)
+    assert ndb_jsd(training * 8, made * 8, bins=bins, seed=seed) == pytest.approx(found)
 
 
 def test_one_in_twenty_bins_of_fresh_points_differs_by_chance() -> None:
     rng = np.random.default_rng(0)
     draws = [
-        different_bins(rng.normal(size=(600, 3)), rng.normal(size=(300, 3)), bins=15, seed=seed).ndb
-        for seed in range(40)
+        ndb_jsd(rng.normal(size=(600, 3)), rng.normal(size=(300, 3)), bins=15, seed=seed).ndb for seed in range(40)
     ]
     assert np.mean(draws) == pytest.approx(0.05, abs=0.03)
 
@@ -122,16 +121,16 @@ def test_copies_and_a_single_label_fill_bins_differently() -> None:
     ear = LogMelStatistics(SECONDS)
     waves, _ = fresh(240, seed=0)
     training = ear.embed(waves, RATE)
-    good = different_bins(training, ear.embed(fresh(160, seed=1)[0], RATE))
-    for bad in (copies(waves, 160), one_class(160, seed=1)):
-        found = different_bins(training, ear.embed(bad, RATE))
+    good = ndb_jsd(training, ear.embed(fresh(160, seed=1)[0], RATE))
+    for bad in (near_duplicate_rate(waves, 160), one_class(160, seed=1)):
+        found = ndb_jsd(training, ear.embed(bad, RATE))
         assert found.ndb > good.ndb + 0.3 and found.divergence > good.divergence + 0.1
 
 
 def test_equal_points_and_impossible_bins() -> None:
-    assert different_bins(np.ones((9, 2)), np.ones((5, 2)), bins=3) == Bins(0, 0)
+    assert ndb_jsd(np.ones((9, 2)), np.ones((5, 2)), bins=3) == Bins(0, 0)
     for bins in (1, 10):
         with pytest.raises(DataError, match=f"{bins} bins for 9"):
-            different_bins(np.ones((9, 2)), np.ones((5, 2)), bins=bins)
+            ndb_jsd(np.ones((9, 2)), np.ones((5, 2)), bins=bins)
     with pytest.raises(DataError, match="one embedding"):
-        different_bins(np.ones((9, 2)), np.ones((5, 3)))
+        ndb_jsd(np.ones((9, 2)), np.ones((5, 3)))

@@ -65,7 +65,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(model_folder: Path, flat_model_folder: Path, out: Path) -> Iterator[TestClient]:
-    settings = ServerSettings(output_folder=out, most_sounds=8, most_waiting=8, most_bytes=1000)
+    settings = ServerSettings(output_folder=out, most_sounds=8, max_queue=8, most_bytes=1000)
     with TestClient(create_app([model_folder, flat_model_folder], settings)) as client:
         yield client
 
@@ -148,13 +148,13 @@ def test_several_sounds_come_as_zip_or_json(client: TestClient) -> None:
     assert [base64.b64decode(sound["audio"]) for sound in told["sounds"]] == alone
     assert [sound["seed"] for sound in told["sounds"]] == [2**32 - 1, 0, 1]
     assert [sound["name"] for sound in told["sounds"]] == archive.namelist()
-    assert {sound["painting"] for sound in told["sounds"]} == {None}
+    assert {sound["spectrogram"] for sound in told["sounds"]} == {None}
 
 
-def test_a_json_answer_holds_paintings_if_asked(client: TestClient, model: SoundGAN) -> None:
-    told = client.post(SOUNDS, json={"seed": 5, "answer": "json", "painting": True}).json()
-    with Image.open(io.BytesIO(base64.b64decode(told["sounds"][0]["painting"]))) as painting:
-        assert painting.tobytes() == model.generate(seed=5)[0].picture().tobytes()
+def test_a_json_answer_holds_spectrograms_if_asked(client: TestClient, model: SoundGAN) -> None:
+    told = client.post(SOUNDS, json={"seed": 5, "answer": "json", "spectrogram": True}).json()
+    with Image.open(io.BytesIO(base64.b64decode(told["sounds"][0]["spectrogram"]))) as spectrogram:
+        assert spectrogram.tobytes() == model.generate(seed=5)[0].picture().tobytes()
 
 
 def test_without_a_seed_every_sound_is_new_and_can_be_had_again(client: TestClient) -> None:
@@ -169,7 +169,7 @@ def test_without_a_seed_every_sound_is_new_and_can_be_had_again(client: TestClie
         ({"n": 0}, "n"), ({"n": 9}, "n"), ({"n": 1.5}, "n"), ({"n": True}, "n"), ({"seed": -1}, "seed"),
         ({"seed": 2**32}, "seed"), ({"label": "bell"}, "label"), ({"truncation": 3}, "truncation"),
         ({"quality": "good"}, "quality"), ({"format": "mp3"}, "format"), ({"n": 2, "answer": "file"}, "answer"),
-        ({"sed": 1}, "sed"), ({"painting": True}, "painting"),
+        ({"sed": 1}, "sed"), ({"spectrogram": True}, "spectrogram"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_made_is_told_with_its_field(client: TestClient, asked: dict[str, Any], field: str) -> None:
@@ -213,7 +213,7 @@ def test_other_methods_are_told_which_there_are(client: TestClient, path: str, a
         assert answer.headers["allow"] == allowed
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/v1/models", "/v1/models/tiny/painting.png?seed=1", "/", "/nothing"])
+@pytest.mark.parametrize("path", ["/healthz", "/v1/models", "/v1/models/tiny/spectrogram.png?seed=1", "/", "/nothing"])
 def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
     get, head = client.get(path), client.head(path)
     assert head.content == b"" and head.status_code == get.status_code
@@ -223,16 +223,16 @@ def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
 
 
 def test_more_than_may_wait_is_told_to_come_again(model_folder: Path) -> None:
-    settings = ServerSettings(most_sounds=2, most_waiting=2)
+    settings = ServerSettings(most_sounds=2, max_queue=2)
     with TestClient(create_app([model_folder], settings)) as client:
         assert client.portal is not None
-        batcher = client.app.state.soundgan.batchers["tiny"]  # type: ignore[attr-defined]
-        makes, batcher.model = batcher.model, Slow(batcher.model)
+        queue = client.app.state.soundgan.batchers["tiny"]  # type: ignore[attr-defined]
+        makes, queue.model = queue.model, Slow(queue.model)
         try:
             with ThreadPoolExecutor(8) as pool:
                 answers = list(pool.map(lambda seed: client.post(SOUNDS, json={"n": 2, "seed": seed}), range(8)))
         finally:
-            batcher.model = makes
+            queue.model = makes
     refused = [answer for answer in answers if answer.status_code == 503]
     assert 0 < len(refused) < 8 and all(answer.status_code in (200, 503) for answer in answers)
     for answer in refused:
@@ -251,13 +251,13 @@ def test_models_tell_of_themselves(client: TestClient, model_folder: Path) -> No
     assert {key: told[key] for key in tiny} == tiny
 
 
-def test_a_painting_is_a_picture(client: TestClient, model: SoundGAN) -> None:
-    answer = client.get("/v1/models/tiny/painting.png", params={"seed": 5, "label": "kick", "zoom": 3})
+def test_a_spectrogram_is_a_picture(client: TestClient, model: SoundGAN) -> None:
+    answer = client.get("/v1/models/tiny/spectrogram.png", params={"seed": 5, "label": "kick", "zoom": 3})
     assert answer.headers["content-type"] == "image/png"
     expected = io.BytesIO()
     model.generate(label="kick", seed=5)[0].picture(zoom=3).save(expected, format="PNG")
     assert answer.content == expected.getvalue()
-    assert problem(client.get("/v1/models/tiny/painting.png"), 422)["field"] == "seed"
+    assert problem(client.get("/v1/models/tiny/spectrogram.png"), 422)["field"] == "seed"
 
 
 def test_health_and_metrics(client: TestClient) -> None:
@@ -361,21 +361,21 @@ def test_a_server_that_makes_a_long_batch_is_ready_and_one_that_hangs_is_not(
 ) -> None:
     monkeypatch.setattr(health, "LATELY", -1.0)
     monkeypatch.setattr(health, "PATIENCE", 0.2)
-    app = create_app([model_folder], ServerSettings(most_at_once=8))
+    app = create_app([model_folder], ServerSettings(max_batch=8))
     with TestClient(app) as client, ThreadPoolExecutor(8) as pool:
-        batcher = client.app.state.soundgan.batchers["tiny"]  # type: ignore[attr-defined]
-        makes, batcher.model = batcher.model, Held(batcher.model)
+        queue = client.app.state.soundgan.batchers["tiny"]  # type: ignore[attr-defined]
+        makes, queue.model = queue.model, Held(queue.model)
 
         def at_work() -> int:
-            return sum(count for count, _ in batcher._making)
+            return sum(count for count, _ in queue._making)
 
         try:
             asked = [pool.submit(client.get, "/readyz") for _ in range(8)]
             assert {one.result().status_code for one in asked} == {503}
-            assert batcher.waiting + at_work() == 1, "one sound is tried, however many ask"
+            assert queue.waiting + at_work() == 1, "one sound is tried, however many ask"
             making = pool.submit(client.post, SOUNDS, json={"n": 8})
-            until(lambda: batcher.waiting == 8)
-            batcher.model.let_go(1)  # the one that was tried; the eight come next
+            until(lambda: queue.waiting == 8)
+            queue.model.let_go(1)  # the one that was tried; the eight come next
             until(lambda: at_work() == 8)
             monkeypatch.setattr(health, "PATIENCE", 60.0)
             assert client.get("/readyz").status_code == 200, "eight sounds may take eight minutes"
@@ -383,8 +383,8 @@ def test_a_server_that_makes_a_long_batch_is_ready_and_one_that_hangs_is_not(
             time.sleep(0.1)
             problem(client.get("/readyz"), 503)
         finally:
-            batcher.model.let_go(9)
-            batcher.model = makes
+            queue.model.let_go(9)
+            queue.model = makes
         assert making.result().status_code == 200
 
 

@@ -130,8 +130,8 @@ def test_a_server_on_loopback_is_not_had_by_another_name(model_folder: Path, tmp
             assert status(f"{address}/v1/models", Host=host) == expected
         # A proxy on this machine tells whose request it passes on; each client has its own two sounds.
         for client, statuses in (("10.0.0.1", [200, 200, 429]), ("10.0.0.2", [200])):
-            painting = f"{address}/v1/models/tiny/painting.png?seed=1"
-            assert [status(painting, X_Forwarded_For=client) for _ in statuses] == statuses
+            spectrogram = f"{address}/v1/models/tiny/spectrogram.png?seed=1"
+            assert [status(spectrogram, X_Forwarded_For=client) for _ in statuses] == statuses
 
 
 def test_what_was_taken_is_answered_before_the_end(model_folder: Path, model: SoundGAN, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Paintings hold what sounded: bands, levels and times; and what comes back from them sounds like what went in."""
+"""Spectrograms hold what sounded: bands, levels and times; and what comes back from them sounds like what went in."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from soundgan.spectral.representation import (
     PRESETS,
     Representation,
     Scale,
-    analyse,
+    analyze,
     levels_db,
-    normalise,
+    normalize,
     preset,
-    synthesise,
+    synthesize,
 )
 from soundgan.spectral.stft import STFT, Window
 
 Floats = NDArray[np.float32]
 RATES = sorted(PRESETS)
 SMALL = Representation(
-    sample_rate=8000, n_fft=128, hop=32, bands=24, frames=16, scale="mel", floor_db=-80.0, ceiling_db=0.0
+    sample_rate=8000, n_fft=128, hop_length=32, bands=24, frames=16, scale="mel", floor_db=-80.0, ceiling_db=0.0
 )
 
 
@@ -44,9 +44,9 @@ def band_areas(rep: Representation) -> NDArray[np.float64]:
 def test_presets_hold_the_duration_in_frames_the_networks_can_paint(rate: int, duration: float) -> None:
     rep = preset(rate, duration)
     assert rep.sample_rate == rate and rep.bands == 128 and rep.frames % 16 == 0 and rep.frames <= 640
-    assert rep.samples == rep.frames * rep.hop and rep.duration == rep.samples / rate
+    assert rep.samples == rep.frames * rep.hop_length and rep.duration == rep.samples / rate
     wanted = round(duration * rate)
-    assert wanted <= rep.samples < wanted + 16 * rep.hop, "no shorter, and no longer than 16 frames need"
+    assert wanted <= rep.samples < wanted + 16 * rep.hop_length, "no shorter, and no longer than 16 frames need"
 
 
 @given(rate=st.sampled_from(RATES), frames=st.integers(1, 40), bands=st.integers(2, 200), span=st.floats(20, 120))
@@ -57,14 +57,14 @@ def test_presets_can_be_told_their_size(rate: int, frames: int, bands: int, span
 
 @given(
     rate=st.sampled_from(RATES),
-    redundancy=st.sampled_from([2, 4, 8]),
+    overlap=st.sampled_from([2, 4, 8]),
     scale=st.sampled_from(["mel", "linear"]),
     window=st.sampled_from(["hann", "gaussian"]),
 )
-def test_presets_can_be_told_their_kind(rate: int, redundancy: int, scale: Scale, window: Window) -> None:
-    rep = preset(rate, 0.5, redundancy=redundancy, scale=scale, window=window)
-    assert (rep.n_fft // rep.hop, rep.scale, rep.window) == (redundancy, scale, window)
-    assert rep.stft == STFT(PRESETS[rate][0], PRESETS[rate][0] // redundancy, window)
+def test_presets_can_be_told_their_kind(rate: int, overlap: int, scale: Scale, window: Window) -> None:
+    rep = preset(rate, 0.5, overlap=overlap, scale=scale, window=window)
+    assert (rep.n_fft // rep.hop_length, rep.scale, rep.window) == (overlap, scale, window)
+    assert rep.stft == STFT(PRESETS[rate][0], PRESETS[rate][0] // overlap, window)
 
 
 @pytest.mark.parametrize("rate, duration", [(48000, 1), (8000, 0.2), (8000, 10.1), (8000, float("nan")), (0, 1)])
@@ -73,15 +73,15 @@ def test_what_has_no_preset_is_refused(rate: int, duration: float) -> None:
         preset(rate, duration)
 
 
-@pytest.mark.parametrize("redundancy", [0, 1, 3, 16])
-def test_another_redundancy_is_refused(redundancy: int) -> None:
-    with pytest.raises(ValueError, match=f"redundancy = {redundancy}: must be 2, 4 or 8"):
-        preset(8000, 1.0, redundancy=redundancy)
+@pytest.mark.parametrize("overlap", [0, 1, 3, 16])
+def test_another_redundancy_is_refused(overlap: int) -> None:
+    with pytest.raises(ValueError, match=f"redundancy = {overlap}: must be 2, 4 or 8"):
+        preset(8000, 1.0, overlap=overlap)
 
 
 @given(rate=st.sampled_from(RATES), duration=st.floats(0.25, 10), ceiling=st.floats(-60, 20))
 def test_a_representation_survives_json(rate: int, duration: float, ceiling: float) -> None:
-    rep = preset(rate, duration).replaced(ceiling_db=ceiling)
+    rep = preset(rate, duration).with_changes(ceiling_db=ceiling)
     again = Representation.model_validate(json.loads(json.dumps(json.loads(rep.model_dump_json()))))
     assert again == rep and hash(again) == hash(rep)
     assert np.array_equal(again.centres, rep.centres)
@@ -90,11 +90,11 @@ def test_a_representation_survives_json(rate: int, duration: float, ceiling: flo
 @pytest.mark.parametrize(
     "change",
     [
-        {"hop": 50},
-        {"hop": 128},
-        {"hop": 0},
+        {"hop_length": 50},
+        {"hop_length": 128},
+        {"hop_length": 0},
         {"n_fft": 8},
-        {"n_fft": 131, "hop": 1.5},
+        {"n_fft": 131, "hop_length": 1.5},
         {"sample_rate": 0},
         {"bands": 1},
         {"frames": 0},
@@ -112,7 +112,7 @@ def test_an_impossible_representation_is_refused(change: dict[str, float | str])
     with pytest.raises(ValidationError):
         Representation.model_validate({**SMALL.model_dump(), **change})
     with pytest.raises(ValidationError):
-        SMALL.replaced(**change)
+        SMALL.with_changes(**change)
 
 
 def test_a_representation_with_a_value_missing_is_refused_and_a_whole_one_cannot_change() -> None:
@@ -121,7 +121,7 @@ def test_a_representation_with_a_value_missing_is_refused_and_a_whole_one_cannot
             Representation.model_validate({key: value for key, value in SMALL if key != name})
     assert Representation.model_validate({key: value for key, value in SMALL if key != "window"}).window == "hann"
     with pytest.raises(ValidationError, match="frozen"):
-        SMALL.hop = 64  # type: ignore[misc]
+        SMALL.hop_length = 64  # type: ignore[misc]
 
 
 @given(bands=st.integers(2, 120), frames=st.integers(1, 40), scale=st.sampled_from(["mel", "linear"]))
@@ -129,17 +129,24 @@ def test_a_replaced_representation_is_as_good_as_a_new_one(bands: int, frames: i
     # Worked out before, and not to be carried over:
     assert len(SMALL.centres) == len(SMALL.band_weights.toarray()) == 24
     assert len(SMALL.bin_weights.toarray()) == 65 and SMALL.stft.bins == 65
-    rep = SMALL.replaced(bands=bands, frames=frames, scale=scale)
+    rep = SMALL.with_changes(bands=bands, frames=frames, scale=scale)
     assert rep.shape == (bands, frames) and rep.centres.shape == (bands,) and rep.n_fft == SMALL.n_fft
-    assert synthesise(np.zeros(rep.shape, np.float32), rep).shape == (1, frames * rep.hop)
+    assert synthesize(np.zeros(rep.shape, np.float32), rep).shape == (1, frames * rep.hop_length)
 
 
 # Bands
 
 
 REPRESENTATIONS = st.builds(
-    lambda rate, overlap, hop, bands, scale: Representation(
-        sample_rate=rate, n_fft=overlap * hop, hop=hop, bands=bands, frames=4, scale=scale, floor_db=-80, ceiling_db=0
+    lambda rate, overlap, hop_length, bands, scale: Representation(
+        sample_rate=rate,
+        n_fft=overlap * hop_length,
+        hop_length=hop_length,
+        bands=bands,
+        frames=4,
+        scale=scale,
+        floor_db=-80,
+        ceiling_db=0,
     ),
     st.sampled_from([8000, 22050, 48000]),
     st.sampled_from([2, 4, 8]),
@@ -197,7 +204,7 @@ def test_a_tone_is_in_its_band(rate: int) -> None:
 @pytest.mark.parametrize("rate", RATES)
 def test_a_full_scale_sine_is_0_db(rate: int) -> None:
     """In bands as narrow as a bin; a Hann window hides up to 1.4 dB of a tone between two bins."""
-    rep = preset(rate, 0.25, bands=16).replaced(scale="linear", bands=PRESETS[rate][0] // 2)  # every bin a band
+    rep = preset(rate, 0.25, bands=16).with_changes(scale="linear", bands=PRESETS[rate][0] // 2)  # every bin a band
     for bin_ in (2, 9, rep.bands // 2, rep.bands - 4):
         levels = levels_db(sine(rep.samples, rep.sample_rate, bin_ * rate / rep.n_fft, level=1), rep)[0][:, 4:-4]
         np.testing.assert_allclose(levels[bin_ - 1], 0, atol=0.01)
@@ -240,23 +247,27 @@ def test_a_gain_moves_every_level_by_itself(gain: float, seed: int) -> None:
 def test_normalising_is_linear_between_floor_and_ceiling(values: list[float]) -> None:
     levels = np.full((1, *SMALL.shape), -80, np.float32)
     levels[0, 0, : len(values)] = values
-    painting = normalise(levels, SMALL)
-    assert painting.shape == (1, 1, *SMALL.shape) and painting.dtype == np.float32 and np.abs(painting).max() <= 1
-    np.testing.assert_allclose(denormalise(painting[:, 0], SMALL), np.clip(levels, -80, 0), atol=1e-4)
+    spectrogram = normalize(levels, SMALL)
+    assert (
+        spectrogram.shape == (1, 1, *SMALL.shape) and spectrogram.dtype == np.float32 and np.abs(spectrogram).max() <= 1
+    )
+    np.testing.assert_allclose(denormalise(spectrogram[:, 0], SMALL), np.clip(levels, -80, 0), atol=1e-4)
 
 
 def test_time_runs_with_the_frames() -> None:
     for frame in (0, 3, 15):
-        painting = analyse(click(SMALL.samples, SMALL.sample_rate, frame * SMALL.hop + SMALL.hop // 2), SMALL)[0, 0]
-        assert painting.mean(axis=0).argmax() == frame
+        spectrogram = analyze(
+            click(SMALL.samples, SMALL.sample_rate, frame * SMALL.hop_length + SMALL.hop_length // 2), SMALL
+        )[0, 0]
+        assert spectrogram.mean(axis=0).argmax() == frame
 
 
 def test_short_waves_are_padded_and_long_ones_cut() -> None:
     wave = np.random.default_rng(0).normal(0, 0.1, SMALL.samples).astype(np.float32)
-    whole = analyse(wave, SMALL)
+    whole = analyze(wave, SMALL)
     assert whole.shape == (1, 1, *SMALL.shape) and whole.dtype == np.float32
-    assert np.array_equal(analyse(np.concatenate([wave, wave]), SMALL), whole)
+    assert np.array_equal(analyze(np.concatenate([wave, wave]), SMALL), whole)
     padded = np.concatenate([wave[:100], np.zeros(SMALL.samples - 100, np.float32)])
-    assert np.array_equal(analyse(wave[:100], SMALL), analyse(padded, SMALL))
-    assert (analyse(np.empty(0, np.float32), SMALL) == -1).all()
-    assert analyse(np.empty((0, 50), np.float32), SMALL).shape == (0, 1, *SMALL.shape)
+    assert np.array_equal(analyze(wave[:100], SMALL), analyze(padded, SMALL))
+    assert (analyze(np.empty(0, np.float32), SMALL) == -1).all()
+    assert analyze(np.empty((0, 50), np.float32), SMALL).shape == (0, 1, *SMALL.shape)

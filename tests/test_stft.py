@@ -12,8 +12,8 @@ from waves import click, noise, sine
 from soundgan.spectral.stft import STFT, Window
 
 SIZES = [(16, 8), (45, 15), (48, 16), (64, 16), (256, 128), (256, 32), (512, 128)]  # 2, 3, 4 and 8 windows a sample
-SMALL = [STFT(n_fft, hop, window) for n_fft, hop in SIZES[:4] for window in ("hann", "gaussian")]
-STFTS = [STFT(n_fft, hop, window) for n_fft, hop in SIZES for window in ("hann", "gaussian")]
+SMALL = [STFT(n_fft, hop_length, window) for n_fft, hop_length in SIZES[:4] for window in ("hann", "gaussian")]
+STFTS = [STFT(n_fft, hop_length, window) for n_fft, hop_length in SIZES for window in ("hann", "gaussian")]
 
 transforms = st.sampled_from(STFTS)
 seeds = st.integers(0, 2**32 - 1)
@@ -31,8 +31,8 @@ def slow_stft(wave: NDArray[np.float32], stft: STFT) -> NDArray[np.complex128]:
     time = np.arange(stft.n_fft)
     matrix = np.exp(-2j * np.pi * np.outer(time, np.arange(stft.n_fft // 2 + 1)) / stft.n_fft)
     frames = []
-    for frame in range(len(wave) // stft.hop):
-        start = round((frame + 0.5) * stft.hop - stft.n_fft / 2)
+    for frame in range(len(wave) // stft.hop_length):
+        start = round((frame + 0.5) * stft.hop_length - stft.n_fft / 2)
         piece = [wave[start + i] if 0 <= start + i < len(wave) else 0.0 for i in time]
         frames.append((slow_window(stft.n_fft, stft.window) * piece) @ matrix)
     return np.array(frames)
@@ -54,7 +54,7 @@ def any_spectrum(frames: int, stft: STFT, seed: int) -> NDArray[np.complex64]:
 @pytest.mark.parametrize("stft", SMALL, ids=str)
 @pytest.mark.parametrize("frames", [1, 2, 5])
 def test_stft_is_its_definition(stft: STFT, frames: int) -> None:
-    wave = noise(frames * stft.hop, 8000)
+    wave = noise(frames * stft.hop_length, 8000)
     before = wave.copy()
     fast, slow = stft.forward(wave), slow_stft(wave, stft)
     assert fast.shape == slow.shape == (frames, stft.bins) and fast.dtype == np.complex64
@@ -77,13 +77,13 @@ def test_the_spread_is_that_of_the_gaussian_closest_to_a_hann_window() -> None:
     hann = np.where(np.abs(time) < 0.5, np.cos(np.pi * time) ** 2, 0)
     spreads = np.linspace(0.2, 0.3, 201)
     distances = [np.linalg.norm(hann - np.exp(-np.pi * time**2 / spread)) for spread in spreads]
-    assert STFT(4096, 1024).spread == pytest.approx(spreads[np.argmin(distances)], rel=0.005)
+    assert STFT(4096, 1024).gaussian_spread == pytest.approx(spreads[np.argmin(distances)], rel=0.005)
 
 
 @given(transforms, st.integers(0, 15))
 def test_frames_are_centred_half_a_hop_in(stft: STFT, frame: int) -> None:
     assume(stft.n_fft % 2 == 0)  # otherwise the centre lies between two samples
-    spectrum = stft.forward(click(16 * stft.hop, 8000, frame * stft.hop + stft.hop // 2))
+    spectrum = stft.forward(click(16 * stft.hop_length, 8000, frame * stft.hop_length + stft.hop_length // 2))
     assert np.abs(spectrum).sum(axis=1).argmax() == frame
     # A pulse at the window's centre: full height, and phase pi times the bin, that is alternating signs.
     np.testing.assert_allclose(spectrum[frame], (-1.0) ** np.arange(stft.bins), atol=1e-5)
@@ -93,7 +93,7 @@ def test_frames_are_centred_half_a_hop_in(stft: STFT, frame: int) -> None:
 def test_a_full_scale_sine_has_the_sine_gain_in_its_bin(stft: STFT, place: float, start: float) -> None:
     edge = 2 if stft.window == "hann" else 3
     bin_ = edge + round(place * (stft.n_fft // 2 - 2 * edge))
-    wave = sine(32 * stft.hop, stft.n_fft, bin_, level=1, start=start)  # a rate of n_fft makes the bins whole Hz
+    wave = sine(32 * stft.hop_length, stft.n_fft, bin_, level=1, start=start)  # a rate of n_fft makes the bins whole Hz
     magnitudes = np.abs(stft.forward(wave))[8:-8]
     assert (magnitudes.argmax(axis=1) == bin_).all()
     # A Gaussian window that is cut off hears a little of the mirrored, negative frequency, too.
@@ -112,7 +112,7 @@ def test_the_sine_gain_is_half_the_sum_of_the_window(n_fft: int) -> None:
 
 @given(transforms, st.integers(1, 20), seeds)
 def test_every_sample_comes_back(stft: STFT, frames: int, seed: int) -> None:
-    wave = noise(frames * stft.hop, 8000, seed)
+    wave = noise(frames * stft.hop_length, 8000, seed)
     back = stft.inverse(stft.forward(wave))
     assert back.shape == wave.shape and back.dtype == np.float32
     assert np.abs(back - wave).max() < 4e-6, "at the ends, too"
@@ -123,7 +123,7 @@ def test_the_inverse_is_the_closest_wave(stft: STFT, frames: int, seed: int) -> 
     """Least squares: what the wave does not explain stands at right angles to every wave's STFT (Griffin & Lim)."""
     spectrum = any_spectrum(frames, stft, seed)
     rest = spectrum - stft.forward(stft.inverse(spectrum))
-    other = stft.forward(noise(frames * stft.hop, 8000, seed ^ 1))
+    other = stft.forward(noise(frames * stft.hop_length, 8000, seed ^ 1))
     twice = np.full(stft.bins, 2.0)  # a bin stands for itself and its mirror
     twice[0] = 1
     if stft.n_fft % 2 == 0:
@@ -134,12 +134,12 @@ def test_the_inverse_is_the_closest_wave(stft: STFT, frames: int, seed: int) -> 
 
 @given(transforms, st.integers(1, 12))
 def test_the_gain_is_one_over_the_squared_windows_that_overlap(stft: STFT, frames: int) -> None:
-    squares = np.zeros(frames * stft.hop + 2 * stft.n_fft)
+    squares = np.zeros(frames * stft.hop_length + 2 * stft.n_fft)
     for frame in range(frames):
-        start = stft.n_fft + round((frame + 0.5) * stft.hop - stft.n_fft / 2)
+        start = stft.n_fft + round((frame + 0.5) * stft.hop_length - stft.n_fft / 2)
         squares[start : start + stft.n_fft] += slow_window(stft.n_fft, stft.window) ** 2
     gain = stft.gain(frames)
-    assert gain.shape == (frames * stft.hop,) and gain.dtype == np.float32
+    assert gain.shape == (frames * stft.hop_length,) and gain.dtype == np.float32
     np.testing.assert_allclose(gain * squares[stft.n_fft : -stft.n_fft], 1, rtol=2e-5)
 
 
@@ -159,21 +159,25 @@ def test_a_gain_of_ones_own_takes_the_place_of_the_usual(stft: STFT, frames: int
 
 @given(st.integers(-4, 64), st.integers(-4, 64), st.sampled_from(["hann", "gaussian"]))
 @settings(max_examples=300)
-def test_a_hop_fits_or_is_refused(n_fft: int, hop: int, window: Window) -> None:
-    if hop > 0 and n_fft in range(2 * hop, 65, hop) and (n_fft - hop) % 2 == 0:
-        stft = STFT(n_fft, hop, window)
-        wave = noise(3 * hop, 8000)
-        assert stft.redundancy * hop == n_fft and stft.padding == (n_fft - hop) / 2
+def test_a_hop_fits_or_is_refused(n_fft: int, hop_length: int, window: Window) -> None:
+    if hop_length > 0 and n_fft in range(2 * hop_length, 65, hop_length) and (n_fft - hop_length) % 2 == 0:
+        stft = STFT(n_fft, hop_length, window)
+        wave = noise(3 * hop_length, 8000)
+        assert stft.overlap * hop_length == n_fft and stft.padding == (n_fft - hop_length) / 2
         np.testing.assert_allclose(stft.inverse(stft.forward(wave)), wave, atol=1e-5)
     else:
-        with pytest.raises(ValueError, match="hop must divide n_fft at least twice"):
-            STFT(n_fft, hop, window)
+        with pytest.raises(ValueError, match="hop_length must divide n_fft at least twice"):
+            STFT(n_fft, hop_length, window)
 
 
-@pytest.mark.parametrize("n_fft, hop", [(256, 0), (256, -64), (256, 100), (256, 256), (256, 512), (6, 3), (0, 0)])
-def test_an_impossible_hop_is_refused(n_fft: int, hop: int) -> None:
-    with pytest.raises(ValueError, match="hop must divide n_fft at least twice, and n_fft - hop must be even"):
-        STFT(n_fft, hop)
+@pytest.mark.parametrize(
+    "n_fft, hop_length", [(256, 0), (256, -64), (256, 100), (256, 256), (256, 512), (6, 3), (0, 0)]
+)
+def test_an_impossible_hop_is_refused(n_fft: int, hop_length: int) -> None:
+    with pytest.raises(
+        ValueError, match="hop_length must divide n_fft at least twice, and n_fft - hop_length must be even"
+    ):
+        STFT(n_fft, hop_length)
 
 
 def test_an_unknown_window_and_a_wave_of_odd_length_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""From paintings back to sounds: what comes back sounds like what went in, and is the same every time."""
+"""From spectrograms back to sounds: what comes back sounds like what went in, and is the same every time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from waves import chirp, click, db, denormalise, kick, sine
 
-from soundgan.spectral.representation import PRESETS, Representation, Scale, analyse, preset, synthesise
+from soundgan.spectral.representation import PRESETS, Representation, Scale, analyze, preset, synthesize
 from soundgan.spectral.stft import Window
 
 Floats = NDArray[np.float32]
 RATES = sorted(PRESETS)
 SMALL = Representation(
-    sample_rate=8000, n_fft=128, hop=32, bands=24, frames=16, scale="mel", floor_db=-80.0, ceiling_db=0.0
+    sample_rate=8000, n_fft=128, hop_length=32, bands=24, frames=16, scale="mel", floor_db=-80.0, ceiling_db=0.0
 )
 
 
@@ -51,22 +51,22 @@ def test_a_sound_comes_back(rate: int) -> None:
         "burst": burst(rep),
     }
     for name, wave in waves.items():
-        painting = analyse(wave, rep)
-        back = synthesise(painting, rep)
+        spectrogram = analyze(wave, rep)
+        back = synthesize(spectrogram, rep)
         assert back.shape == (1, rep.samples) and back.dtype == np.float32
-        change = denormalise(analyse(back, rep), rep) - denormalise(painting, rep)
+        change = denormalise(analyze(back, rep), rep) - denormalise(spectrogram, rep)
         assert np.sqrt((change**2).mean()) < CHANGES[rate][name], name
         assert abs(db((back**2).sum()) - db((wave**2).sum())) < 0.4, name
 
 
 @pytest.mark.parametrize("window", ["hann", "gaussian"])
-@pytest.mark.parametrize("redundancy", [2, 4, 8])
+@pytest.mark.parametrize("overlap", [2, 4, 8])
 @pytest.mark.parametrize("scale, bands", [("mel", 40), ("mel", 128), ("linear", 128), ("linear", 512)])
-def test_so_it_does_from_every_kind_of_painting(scale: Scale, bands: int, redundancy: int, window: Window) -> None:
+def test_so_it_does_from_every_kind_of_spectrogram(scale: Scale, bands: int, overlap: int, window: Window) -> None:
     """The spectrum, in third octaves, from 100 Hz up: bands of 2.6 bins and more, a few of them wide ones."""
-    rep = preset(16000, 0.5, bands=bands, scale=scale, redundancy=redundancy, window=window)
+    rep = preset(16000, 0.5, bands=bands, scale=scale, overlap=overlap, window=window)
     wave = burst(rep)
-    back = synthesise(analyse(wave, rep), rep)[0]
+    back = synthesize(analyze(wave, rep), rep)[0]
     edges = np.geomspace(100, 7000, 19)
     places = np.fft.rfftfreq(rep.samples, 1 / rep.sample_rate).searchsorted(edges)
     there, again = (np.add.reduceat(np.abs(np.fft.rfft(w)) ** 2, places)[:-1] for w in (wave, back))
@@ -78,12 +78,12 @@ def test_so_it_does_from_every_kind_of_painting(scale: Scale, bands: int, redund
 def test_the_best_quality_comes_closer_than_the_fastest(rate: int) -> None:
     """From every bin; what mel bands blur is no wave's spectrum, and has no phase that fits it better."""
     rep = preset(rate, 0.5, scale="linear", bands=PRESETS[rate][0] // 2)
-    paintings = analyse(
+    spectrograms = analyze(
         np.stack([kick(rep.samples, rep.sample_rate), chirp(rep.samples, rep.sample_rate), burst(rep)]), rep
     )
-    there = 10 ** (denormalise(paintings, rep) / 20)
+    there = 10 ** (denormalise(spectrograms, rep) / 20)
     fast, best = (
-        10 ** (denormalise(analyse(synthesise(paintings, rep, quality=quality), rep), rep) / 20) - there
+        10 ** (denormalise(analyze(synthesize(spectrograms, rep, quality=quality), rep), rep) / 20) - there
         for quality in ("fast", "best")
     )
     assert (best**2).mean() < 0.5 * (fast**2).mean()
@@ -96,9 +96,9 @@ def test_tones_at_the_ends_of_hearing_come_back_in_their_bins(
 ) -> None:
     rep = preset(44100, 0.5, bands=bands, scale=scale)
     assert round(hertz * rep.n_fft / rep.sample_rate) == bin_
-    back = synthesise(analyse(sine(rep.samples, rep.sample_rate, hertz), rep), rep)[0]
+    back = synthesize(analyze(sine(rep.samples, rep.sample_rate, hertz), rep), rep)[0]
     spectrum = np.abs(rep.stft.forward(back))[4:-4].mean(axis=0)
-    # A mel band at 19 kHz is 28 bins wide, and a painting does not say where in it the tone is.
+    # A mel band at 19 kHz is 28 bins wide, and a spectrogram does not say where in it the tone is.
     nearby = 14 if scale == "mel" and bin_ > 100 else 0
     assert abs(int(spectrum.argmax()) - bin_) <= nearby
     assert abs(db((back[4096:-4096] ** 2).mean()) - db(0.125)) < 2
@@ -109,11 +109,11 @@ def test_0_hz_and_clipping_do_not_blow_up(rate: int) -> None:
     rep = preset(rate, 0.5)
     tone = sine(rep.samples, rep.sample_rate, 440, level=1)
     middle = slice(rep.n_fft, -rep.n_fft)
-    shifted = synthesise(analyse(0.4 * tone + 0.5, rep), rep)[0]
+    shifted = synthesize(analyze(0.4 * tone + 0.5, rep), rep)[0]
     assert abs(shifted[middle].mean()) < 0.02 and np.abs(shifted[middle]).max() < 1, "0 Hz is not painted"
     clipped = np.clip(4 * tone, -1, 1)  # nearly a square: harmonics up to half the rate
-    loud = rep.replaced(ceiling_db=6.0, floor_db=-74.0)
-    back = synthesise(analyse(clipped, loud), loud)[0]
+    loud = rep.with_changes(ceiling_db=6.0, floor_db=-74.0)
+    back = synthesize(analyze(clipped, loud), loud)[0]
     assert np.isfinite(back).all() and np.abs(back).max() < 2.5
     assert abs(db((back[middle] ** 2).mean()) - db((clipped[middle] ** 2).mean())) < 1
 
@@ -125,22 +125,22 @@ PRE_ECHO = {8000: -26, 16000: -29, 22050: -32, 44100: -27}
 @pytest.mark.parametrize("rate", RATES)
 def test_a_click_stays_where_it_was(rate: int) -> None:
     rep = preset(rate, 0.25)
-    for at in range(rep.samples // 3, rep.samples // 3 + 2 * rep.hop, rep.hop // 3):
-        back = synthesise(analyse(click(rep.samples, rep.sample_rate, at), rep), rep)[0]
+    for at in range(rep.samples // 3, rep.samples // 3 + 2 * rep.hop_length, rep.hop_length // 3):
+        back = synthesize(analyze(click(rep.samples, rep.sample_rate, at), rep), rep)[0]
         energy = (back**2).sum()
         half = rep.n_fft // 2
         assert (back[at - half : at + half] ** 2).sum() > 0.995 * energy, "within one window"
-        assert not back[: at - rep.n_fft - rep.hop].any(), "exact silence before"
-        assert db((back[: at - rep.hop // 2] ** 2).sum() / energy) < PRE_ECHO[rate], "energy ahead of its time"
+        assert not back[: at - rep.n_fft - rep.hop_length].any(), "exact silence before"
+        assert db((back[: at - rep.hop_length // 2] ** 2).sum() / energy) < PRE_ECHO[rate], "energy ahead of its time"
         assert abs(db(energy)) < 0.5
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_silence_stays_exact_silence(rate: int) -> None:
     rep = preset(rate, 0.25)
-    for changed in (rep, rep.replaced(floor_db=-73.456, ceiling_db=-3.21), rep.replaced(bands=100)):
-        painting = analyse(np.zeros(rep.samples, np.float32), changed)
-        assert (painting == -1).all() and not synthesise(painting, changed).any()
+    for changed in (rep, rep.with_changes(floor_db=-73.456, ceiling_db=-3.21), rep.with_changes(bands=100)):
+        spectrogram = analyze(np.zeros(rep.samples, np.float32), changed)
+        assert (spectrogram == -1).all() and not synthesize(spectrogram, changed).any()
 
 
 @pytest.mark.parametrize("range_db", [1.0, 20.0, 80.0, 120.0])
@@ -149,25 +149,25 @@ def test_a_haze_is_silence_wherever_it_lies(range_db: float) -> None:
     random, silent = np.random.default_rng(0), np.arange(rep.frames) % 20 >= 8
     sound = np.where(silent, -1, random.uniform(-1, 1, (1, 1, *rep.shape))).astype(np.float32)
     haze = random.uniform(0, 0.07, sound.shape).astype(np.float32) * silent
-    np.testing.assert_array_equal(synthesise(sound + haze, rep), synthesise(sound, rep))
-    heard = synthesise(sound + np.float32(0.15) * silent, rep)
-    between = slice(12 * rep.hop, 14 * rep.hop)
-    assert not synthesise(sound, rep)[0, between].any()
+    np.testing.assert_array_equal(synthesize(sound + haze, rep), synthesize(sound, rep))
+    heard = synthesize(sound + np.float32(0.15) * silent, rep)
+    between = slice(12 * rep.hop_length, 14 * rep.hop_length)
+    assert not synthesize(sound, rep)[0, between].any()
     assert heard[0, between].any(), "and what is louder is heard"
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(1, 3))
 @settings(deadline=None, max_examples=20)
-def test_any_painting_gives_a_finite_sound(seed: int, excess: float) -> None:
+def test_any_spectrogram_gives_a_finite_sound(seed: int, excess: float) -> None:
     random = np.random.default_rng(seed)
-    painting = random.uniform(-excess, excess, SMALL.shape).astype(np.float32)
-    wave = synthesise(painting, SMALL)
+    spectrogram = random.uniform(-excess, excess, SMALL.shape).astype(np.float32)
+    wave = synthesize(spectrogram, SMALL)
     assert wave.shape == (1, SMALL.samples) and np.isfinite(wave).all()
-    assert np.array_equal(wave, synthesise(np.clip(painting, -1, 1), SMALL)), "beyond the range is the range's end"
+    assert np.array_equal(wave, synthesize(np.clip(spectrogram, -1, 1), SMALL)), "beyond the range is the range's end"
 
 
 def test_0_hz_is_not_played() -> None:
-    wave = synthesise(np.full(SMALL.shape, 0.5, np.float32), SMALL)[0]
+    wave = synthesize(np.full(SMALL.shape, 0.5, np.float32), SMALL)[0]
     assert abs(wave.mean()) < 1e-2 * wave.std()
 
 
@@ -177,32 +177,32 @@ def test_0_hz_is_not_played() -> None:
 @given(st.integers(1, 7), st.randoms(use_true_random=False))
 @settings(deadline=None, max_examples=10)
 def test_neither_batch_nor_order_changes_a_sound(count: int, random: object) -> None:
-    paintings = np.random.default_rng(count).uniform(-1, 1, (count, *SMALL.shape)).astype(np.float32)
+    spectrograms = np.random.default_rng(count).uniform(-1, 1, (count, *SMALL.shape)).astype(np.float32)
     order = list(range(count))
     random.shuffle(order)  # type: ignore[attr-defined]
-    alone = np.concatenate([synthesise(painting, SMALL) for painting in paintings])
-    assert np.array_equal(synthesise(paintings, SMALL), alone)
-    assert np.array_equal(synthesise(paintings[order][:, None], SMALL), alone[order])
-    assert np.array_equal(synthesise(np.asfortranarray(paintings), SMALL), alone)
-    assert np.array_equal(synthesise(paintings[::-1], SMALL), alone[::-1])
-    waves = analyse(alone, SMALL)
-    assert np.array_equal(waves, np.concatenate([analyse(wave, SMALL) for wave in alone]))
+    alone = np.concatenate([synthesize(spectrogram, SMALL) for spectrogram in spectrograms])
+    assert np.array_equal(synthesize(spectrograms, SMALL), alone)
+    assert np.array_equal(synthesize(spectrograms[order][:, None], SMALL), alone[order])
+    assert np.array_equal(synthesize(np.asfortranarray(spectrograms), SMALL), alone)
+    assert np.array_equal(synthesize(spectrograms[::-1], SMALL), alone[::-1])
+    waves = analyze(alone, SMALL)
+    assert np.array_equal(waves, np.concatenate([analyze(wave, SMALL) for wave in alone]))
 
 
 def test_neither_does_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     rep = preset(16000, 0.25)
-    paintings = np.random.default_rng(0).uniform(-1, 1, (5, 1, *rep.shape)).astype(np.float32)
-    expected = synthesise(paintings, rep)
+    spectrograms = np.random.default_rng(0).uniform(-1, 1, (5, 1, *rep.shape)).astype(np.float32)
+    expected = synthesize(spectrograms, rep)
     for count in (1, 2, 5):
         monkeypatch.setattr("soundgan.spectral.phase_retrieval.cores", lambda count=count: count)
-        assert np.array_equal(synthesise(paintings, rep), expected)
+        assert np.array_equal(synthesize(spectrograms, rep), expected)
 
 
 def test_nor_the_threads_of_the_matrix_library() -> None:
     script = (
-        "import hashlib, numpy as np; from soundgan.spectral.representation import preset, synthesise; rep = preset(44100, 0.5);"
-        "paintings = np.random.default_rng(0).uniform(-1, 1, (2, *rep.shape)).astype('f4');"
-        "print(hashlib.sha256(synthesise(paintings, rep).tobytes()).hexdigest())"
+        "import hashlib, numpy as np; from soundgan.spectral.representation import preset, synthesize; rep = preset(44100, 0.5);"
+        "spectrograms = np.random.default_rng(0).uniform(-1, 1, (2, *rep.shape)).astype('f4');"
+        "print(hashlib.sha256(synthesize(spectrograms, rep).tobytes()).hexdigest())"
     )
     digests = set()
     for threads in ("1", "2"):
@@ -219,24 +219,24 @@ def test_nor_the_threads_of_the_matrix_library() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_is_not_a_number_is_refused(bad: float) -> None:
-    wave, painting = np.zeros(SMALL.samples, np.float32), np.zeros((3, *SMALL.shape), np.float32)
-    wave[7], painting[1, 2, 3] = bad, bad
+    wave, spectrogram = np.zeros(SMALL.samples, np.float32), np.zeros((3, *SMALL.shape), np.float32)
+    wave[7], spectrogram[1, 2, 3] = bad, bad
     with pytest.raises(ValueError, match="NaN or infinite"):
-        analyse(wave, SMALL)
+        analyze(wave, SMALL)
     with pytest.raises(ValueError, match="NaN or infinite"):
-        synthesise(painting, SMALL)
+        synthesize(spectrogram, SMALL)
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 24, 16), (24, 15), (16, 24), (1, 1, 24, 17), (24,), ()])
-def test_a_painting_of_another_size_is_refused(shape: tuple[int, ...]) -> None:
+def test_a_spectrogram_of_another_size_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"\(n, 1, 24, 16\) are needed"):
-        synthesise(np.zeros(shape, np.float32), SMALL)
+        synthesize(np.zeros(shape, np.float32), SMALL)
 
 
 def test_an_unknown_quality_is_refused() -> None:
     with pytest.raises(ValueError, match="quality = 'perfect': must be one of fast, balanced, best"):
-        synthesise(np.zeros(SMALL.shape, np.float32), SMALL, quality="perfect")  # type: ignore[arg-type]
+        synthesize(np.zeros(SMALL.shape, np.float32), SMALL, quality="perfect")  # type: ignore[arg-type]
 
 
-def test_no_paintings_give_no_sounds() -> None:
-    assert synthesise(np.empty((0, 1, *SMALL.shape), np.float32), SMALL).shape == (0, SMALL.samples)
+def test_no_spectrograms_give_no_sounds() -> None:
+    assert synthesize(np.empty((0, 1, *SMALL.shape), np.float32), SMALL).shape == (0, SMALL.samples)

@@ -1,4 +1,4 @@
-"""Textures of paintings whose texture is known."""
+"""Textures of spectrograms whose texture is known."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from soundgan.training.losses.texture import texture, texture_error, usual_difference
+from soundgan.training.losses.texture import texture, texture_loss, usual_difference
 
 
-def over(painting: Tensor) -> tuple[float, float]:
+def over(spectrogram: Tensor) -> tuple[float, float]:
     """Mean texture over bands and over frames, without the cells at the end."""
-    bands, frames = texture(painting)[0, :, 0, :-1, :-1].mean((1, 2)).tolist()
+    bands, frames = texture(spectrogram)[0, :, 0, :-1, :-1].mean((1, 2)).tolist()
     return bands, frames
 
 
 def test_stripes_lie_over_bands_onsets_over_frames_and_noise_over_both() -> None:
     torch.manual_seed(0)
-    stripes = torch.cos(torch.arange(32) * 2.0)[None, None, :, None].expand(1, 1, 32, 16)
+    harmonic_comb = torch.cos(torch.arange(32) * 2.0)[None, None, :, None].expand(1, 1, 32, 16)
     noise = torch.randn(1, 1, 32, 16)
-    assert over(stripes)[0] > 0.5 and over(stripes)[1] == 0
-    assert over(stripes.mT)[0] == 0 and over(stripes.mT)[1] > 0.5
+    assert over(harmonic_comb)[0] > 0.5 and over(harmonic_comb)[1] == 0
+    assert over(harmonic_comb.mT)[0] == 0 and over(harmonic_comb.mT)[1] > 0.5
     # Two standard normal numbers differ by 2 / √π in the mean.
     assert over(noise) == pytest.approx((1.128, 1.128), rel=0.15)
     assert over(torch.full((1, 1, 32, 16), 0.7)) == (0, 0)
@@ -31,10 +31,10 @@ def test_stripes_lie_over_bands_onsets_over_frames_and_noise_over_both() -> None
 @given(shift=st.floats(-1, 1), scale=st.floats(0.1, 2))
 def test_the_level_does_not_matter_and_the_range_does(shift: float, scale: float) -> None:
     torch.manual_seed(0)
-    painting = torch.randn(2, 3, 16, 16)
-    inner = texture(scale * painting + shift)
+    spectrogram = torch.randn(2, 3, 16, 16)
+    inner = texture(scale * spectrogram + shift)
     assert inner.shape == (2, 2, 3, 4, 4)
-    torch.testing.assert_close(inner, scale * texture(painting), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(inner, scale * texture(spectrogram), atol=1e-5, rtol=1e-4)
 
 
 def test_the_error_is_one_between_two_recordings() -> None:
@@ -42,8 +42,8 @@ def test_the_error_is_one_between_two_recordings() -> None:
     recorded = texture(torch.rand(300, 1, 1, 1) * torch.randn(300, 1, 16, 16))
     usual = usual_difference(recorded)
     assert usual.shape == (2,)
-    assert texture_error(recorded[:150], recorded[150:], usual).item() == pytest.approx(1, rel=0.1)
-    assert texture_error(recorded[:150], recorded[:150], usual).item() == 0
+    assert texture_loss(recorded[:150], recorded[150:], usual).item() == pytest.approx(1, rel=0.1)
+    assert texture_loss(recorded[:150], recorded[:150], usual).item() == 0
 
 
 def test_no_recording_is_compared_with_itself() -> None:
@@ -56,6 +56,6 @@ def test_noise_is_smoothed_where_the_recording_is_smooth() -> None:
     torch.manual_seed(0)
     strength = torch.tensor(0.5, requires_grad=True)
     noise, smooth = torch.randn(4, 1, 16, 16), torch.zeros(4, 1, 16, 16)
-    error = texture_error(texture(strength * noise), texture(smooth), torch.ones(2))
+    error = texture_loss(texture(strength * noise), texture(smooth), torch.ones(2))
     error.backward()
     assert strength.grad is not None and strength.grad > 0

@@ -19,21 +19,28 @@ from soundgan.training.loop import train
 from soundgan.training.losses.augment import MOST
 from soundgan.training.monitor.budget import NO_BETTER
 from soundgan.training.monitor.report import EARLIER, REPORT, remarks, write_report
-from soundgan.training.monitor.validation import FIRST, GROWTH, Check
+from soundgan.training.monitor.validation import FIRST, GROWTH, ValidationResult
 from soundgan.viz.line_chart import HEIGHT, WIDTH, chart
 from soundgan.viz.line_chart import MOST as MANY
 
 EVIL = '<b>"a & b" 100%'
-GOOD = Check(20_000, 10.0, precision=0.9, recall=0.6, coverage=0.8, copies=0.05)
+GOOD = ValidationResult(20_000, 10.0, precision=0.9, recall=0.6, coverage=0.8, near_duplicate_rate=0.05)
 
 
 def step(seen: int, **changes: float) -> dict[str, float]:
-    line = {"seen": seen, "steps": seen // 4, "seconds": seen / 30, "loss_D": 0.5, "loss_G": 1.5, "judged_right": 0.7}
-    return {**line, "penalty": 0.2, "augment": 0.1, "variety": 0.9, "sounds_per_second": 30.0, **changes}
+    line = {
+        "samples_seen": seen,
+        "steps": seen // 4,
+        "seconds": seen / 30,
+        "loss_D": 0.5,
+        "loss_G": 1.5,
+        "d_accuracy": 0.7,
+    }
+    return {**line, "gradient_penalty": 0.2, "augment_p": 0.1, "diversity": 0.9, "sounds_per_second": 30.0, **changes}
 
 
-def logged(check: Check) -> dict[str, float]:
-    return {**check._asdict(), "steps": check.seen // 4, "seconds": check.seen / 30}
+def logged(check: ValidationResult) -> dict[str, float]:
+    return {**check._asdict(), "steps": check.samples_seen // 4, "seconds": check.samples_seen / 30}
 
 
 def training(folder: Path, lines: list[dict[str, float]], snapshots: int = 0) -> Path:
@@ -54,10 +61,10 @@ def report(folder: Path, dataset: Dataset, settings: Any) -> tuple[str, Balance]
 
 
 def test_a_training_leaves_its_report(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> None:
-    train(tiny_dataset, tiny_settings(sounds=16), tmp_path / "drum & bass" / "training")
+    train(tiny_dataset, tiny_settings(max_samples=16), tmp_path / "drum & bass" / "training")
     text = (tmp_path / "drum & bass" / "training" / REPORT).read_text(encoding="utf-8")
     page = parsed(text)
-    assert "drum & bass" in page.text and "16 sounds seen" in page.text and "24 recordings" in page.text
+    assert "drum & bass" in page.text and "16 samples seen" in page.text and "24 recordings" in page.text
     assert "batch_size" in page.text and "lr_G" not in page.text  # what differs from the defaults
     for link in re.findall(r'src="([^"]+)"', text):
         assert (tmp_path / "drum & bass" / "training" / unquote(unescape(link))).is_file()
@@ -65,12 +72,12 @@ def test_a_training_leaves_its_report(tiny_dataset: Dataset, tiny_settings: Tiny
 
 
 def test_everything_measured_has_its_curve(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> None:
-    checks = [GOOD._replace(seen=seen, frechet=30 - seen / 1000) for seen in (2000, 2500, 3128)]
+    checks = [GOOD._replace(samples_seen=seen, frechet=30 - seen / 1000) for seen in (2000, 2500, 3128)]
     lines = [*(step(seen) for seen in range(100, 3200, 100)), *map(logged, checks)]
     text, page = report(training(tmp_path / "t", lines), tiny_dataset, tiny_settings())
     titles = re.findall(r'role="img" aria-label="([^"]+)"', text)
     assert titles == [
-        "Fréchet distance", "Coverage, recall, copies", "Losses", "Pairs judged right", "Changes of paintings",
+        "Fréchet distance", "Coverage, recall, copies", "Losses", "Pairs judged right", "Changes of spectrograms",
         "Variety", "Gradient penalty",
     ]  # fmt: skip
     assert page.seen.count("polyline") == 1 + 3 + 2 + 1 + 1 + 1 + 1
@@ -80,11 +87,11 @@ def test_everything_measured_has_its_curve(tiny_dataset: Dataset, tiny_settings:
 def test_logs_of_an_older_soundgan_and_empty_ones_are_read(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
-    old = [{key: value for key, value in step(seen).items() if key != "augment"} for seen in (400, 800)]
+    old = [{key: value for key, value in step(seen).items() if key != "augment_p"} for seen in (400, 800)]
     _, page = report(training(tmp_path / "old", old), tiny_dataset, tiny_settings())
     assert "Losses" in page.text and "Fréchet" not in page.text and "Changes" not in page.text
     _, page = report(training(tmp_path / "new", []), tiny_dataset, tiny_settings())
-    assert "0 sounds seen" in page.text and "Curves" not in page.text and f"{FIRST:,}" in page.text
+    assert "0 samples seen" in page.text and "Curves" not in page.text and f"{FIRST:,}" in page.text
     (tmp_path / "new" / "log.jsonl").unlink()
     report(tmp_path / "new", tiny_dataset, tiny_settings())
 
@@ -113,43 +120,43 @@ def test_names_of_labels_are_text_and_links_lead_to_their_files(
 # What is seen
 
 
-def said(checks: list[Check], **now: float) -> str:
-    seen = checks[-1].seen if checks else FIRST
+def said(checks: list[ValidationResult], **now: float) -> str:
+    seen = checks[-1].samples_seen if checks else FIRST
     return " ".join(remarks([step(seen, **now)] * 30, checks))
 
 
 def test_a_good_training_is_told_to_go_on() -> None:
     assert (
-        said([GOOD, GOOD._replace(seen=25_000, frechet=9)])
+        said([GOOD, GOOD._replace(samples_seen=25_000, frechet=9)])
         == "The last check was the best so far: it still gets better."
     )
 
 
 def test_what_was_compared_once_is_not_told_to_get_better() -> None:
-    early = GOOD._replace(seen=FIRST - 300)  # at the end of a short training
+    early = GOOD._replace(samples_seen=FIRST - 300)  # at the end of a short training
     assert said([early]) == "Compared with the recordings only once so far: too early to say whether it gets better."
     assert "for the first time" in " ".join(remarks([step(FIRST - 300)], []))
 
 
 def test_a_training_that_gets_no_better_is_told_when_enough_was_tried() -> None:
-    later = [GOOD._replace(seen=round(20_000 * GROWTH**k), frechet=11) for k in range(1, 5)]
+    later = [GOOD._replace(samples_seen=round(20_000 * GROWTH**k), frechet=11) for k in range(1, 5)]
     assert "better than the last one" in said([GOOD, *later[: NO_BETTER - 1]])
     assert "No progress since the check after 20,000 sounds" in said([GOOD, *later[:NO_BETTER]])
     assert "the 4 later checks were worse" in said([GOOD, *later])
-    early = [check._replace(seen=check.seen // 10) for check in (GOOD, *later)]
+    early = [check._replace(samples_seen=check.samples_seen // 10) for check in (GOOD, *later)]
     assert "No progress" not in said(early)
 
 
 def test_copying_and_sameness_are_told() -> None:
-    assert "Copying: 40% of the sounds" in said([GOOD._replace(copies=0.4)])
+    assert "Copying: 40% of the sounds" in said([GOOD._replace(near_duplicate_rate=0.4)])
     assert "Copying" not in said([GOOD])
     assert "Little variety" in said([GOOD._replace(recall=0.02)])
     assert "Little variety" not in said([GOOD._replace(recall=0.02, precision=0.1)])  # just bad
 
 
 def test_a_discriminator_that_knows_too_much_is_told() -> None:
-    assert "nearly all pairs right" in said([GOOD], judged_right=1.0)
-    assert "as often as can be" in said([GOOD], augment=MOST)
+    assert "nearly all pairs right" in said([GOOD], d_accuracy=1.0)
+    assert "as often as can be" in said([GOOD], augment_p=MOST)
     assert "pairs" not in said([GOOD]) and "as often" not in said([GOOD])
 
 

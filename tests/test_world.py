@@ -24,17 +24,17 @@ from training_folder import clock_of, log_of, tensors
 from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.model import SoundGAN
-from soundgan.spectral.noise_texture import Grain
+from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.spectral.representation import preset
 from soundgan.training import loop
 from soundgan.training.loop import train
 from soundgan.training.losses import augment
-from soundgan.training.runtime.distributed import ALONE, World, join, rank
-from soundgan.training.runtime.rng import Chance
+from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed, join, rank
+from soundgan.training.runtime.rng import StepRNG
 
 PATIENCE = 120  # s that processes have on a busy machine before they count as hung
 LOOPBACK = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo"}
-NOISY = {"initial_noise_std": 0.2, "sounds": 24}
+NOISY = {"initial_noise_std": 0.2, "max_samples": 24}
 
 WORKER = """
 import json, os, signal, sys
@@ -52,9 +52,9 @@ from soundgan.training.runtime.distributed import join
 
 torch.set_default_dtype(torch.float64)
 torch.Tensor.float = torch.Tensor.double
-loop.LOG_EVERY, loop.save_snapshot, augment.PACE = 1, lambda *args: None, 20
+loop.LOG_EVERY, loop.save_snapshot, augment.ADA_RAMP_SAMPLES = 1, lambda *args: None, 20
 settings, place = Settings.model_validate_json(sys.argv[1]), Path(sys.argv[2])
-batch, told, written, reports = chance.Pairs.__call__, {}, [], []
+batch, told, written, reports = chance.PairedSampler.__call__, {}, [], []
 
 def watch(event, details):
     if event == "open" and (details[2] or 0) & (os.O_WRONLY | os.O_RDWR):
@@ -67,7 +67,7 @@ def at(seen, act):
         if position == seen:
             act()
         return batch(pairs, position, size)
-    chance.Pairs.__call__ = acting
+    chance.PairedSampler.__call__ = acting
 
 def error_of(act):
     try:
@@ -80,22 +80,22 @@ def fail():
 
 def together():
     with join(settings) as world:
-        with world.after_the_first():
-            dataset = prepare(Path(settings.dataroot), settings, place / "cache")
+        with world.rank_zero_first():
+            dataset = prepare(Path(settings.data.dataroot), settings, place / "cache")
 
         def train(name, **changes):
-            changed = settings.model_copy(update=changes)
+            changed = settings.with_values(**changes)
             return loop.train(dataset, changed, place / name, reports.append, reports.append, world)
 
         train("two")
-        train("two then one", sounds=12)
+        train("two then one", max_samples=12)
         train("one then two")
-        told["indivisible"] = error_of(lambda: train("indivisible", batch_size=5))
+        told["indivisible"] = error_of(lambda: train("indivisible", batch_size=6))
         told["unlike"] = error_of(lambda: train("unlike", licence=str(world.rank)))
         if world.rank == 1:
             at(8, lambda: signal.raise_signal(signal.SIGINT))
         outcome = train("stopped")
-        told["stopped"] = [outcome.clock.seen, outcome.interrupted]
+        told["stopped"] = [outcome.progress.samples_seen, outcome.interrupted]
         if world.rank == 1:
             at(8, fail)
         train("failed")
@@ -144,7 +144,7 @@ def doubles() -> Iterator[None]:
         patch.setattr(torch.Tensor, "float", torch.Tensor.double)
         patch.setattr(loop, "LOG_EVERY", 1)
         patch.setattr(loop, "save_snapshot", lambda *args: None)
-        patch.setattr(augment, "PACE", 20)
+        patch.setattr(augment, "ADA_RAMP_SAMPLES", 20)
         torch.set_default_dtype(torch.float64)
         try:
             yield
@@ -159,7 +159,7 @@ def place(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path_factory: 
     settings = tiny_settings(**NOISY)
     with doubles():
         train(tiny_dataset, settings, place / "one")
-        train(tiny_dataset, settings.model_copy(update={"sounds": 12}), place / "one then two")
+        train(tiny_dataset, settings.with_values(max_samples=12), place / "one then two")
         (place.parent / f"{place.name} told").mkdir()
         both = start(["-c", WORKER, settings.model_dump_json(), place, place.parent / f"{place.name} told"])
         ended = finish(both)
@@ -179,15 +179,15 @@ def test_two_processes_end_with_the_weights_of_one(name: str, place: Path) -> No
     assert mine.keys() == theirs.keys()
     for key in theirs:
         torch.testing.assert_close(mine[key], theirs[key], rtol=1e-5, atol=1e-8, msg=lambda told, key=key: key + told)
-    assert clock_of(place / name).seen == clock_of(place / "one").seen == 24
+    assert clock_of(place / name).samples_seen == clock_of(place / "one").samples_seen == 24
 
 
 def test_the_log_of_two_processes_is_that_of_one(place: Path) -> None:
     one, two = log_of(place / "one"), log_of(place / "two")
-    mixed = "label_loss", "missed", "texture_error", "pitch_error", "variety"
-    for key in ("seen", "steps", "loss_D", "loss_G", "judged_right", "penalty", "augment", *mixed):
+    mixed = "label_loss", "imle_loss", "texture_loss", "pitch_loss", "diversity"
+    for key in ("samples_seen", "steps", "loss_D", "loss_G", "d_accuracy", "gradient_penalty", "augment_p", *mixed):
         assert [line[key] for line in two] == pytest.approx([line[key] for line in one], rel=1e-4, abs=2e-5)
-    assert max(line["augment"] for line in one) > 0.3  # changes of paintings take part in what is compared
+    assert max(line["augment_p"] for line in one) > 0.3  # changes of spectrograms take part in what is compared
 
 
 def test_the_first_process_alone_writes_and_reports(told: list[dict[str, Any]]) -> None:
@@ -197,7 +197,7 @@ def test_the_first_process_alone_writes_and_reports(told: list[dict[str, Any]]) 
 
 def test_a_batch_that_cannot_be_shared_is_told(told: list[dict[str, Any]]) -> None:
     for each in told:
-        assert each["indivisible"].startswith("batch_size = 5 cannot be shared by 2 processes in pairs: ")
+        assert each["indivisible"].startswith("batch_size = 6 cannot be shared by 2 processes in pairs: ")
 
 
 def test_processes_that_were_started_differently_do_not_train_together(told: list[dict[str, Any]]) -> None:
@@ -208,7 +208,7 @@ def test_processes_that_were_started_differently_do_not_train_together(told: lis
 def test_a_signal_to_one_process_stops_all_at_the_same_step(place: Path, told: list[dict[str, Any]]) -> None:
     for each in told:
         assert each["stopped"] == [12, True]
-    assert clock_of(place / "stopped").seen == 12
+    assert clock_of(place / "stopped").samples_seen == 12
 
 
 def test_a_failure_of_one_process_ends_the_other(place: Path, told: list[dict[str, Any]]) -> None:
@@ -230,7 +230,7 @@ def test_a_failure_of_the_first_while_the_others_wait_ends_all(tmp_path: Path) -
 
 
 def test_torchrun_trains_a_model(tiny_settings: TinySettings, tmp_path: Path) -> None:
-    settings = tiny_settings(sounds=8, saveroot=str(tmp_path / "model"))
+    settings = tiny_settings(max_samples=8, saveroot=str(tmp_path / "model"))
     (tmp_path / "settings.json").write_text(settings.model_dump_json())
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
     command = [sys.executable, *launcher, sys.executable, "-c", CLI, "train", "--config", tmp_path / "settings.json"]
@@ -240,7 +240,7 @@ def test_torchrun_trains_a_model(tiny_settings: TinySettings, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Model:") == 1 and done.stderr.count("Training on 2 × 1 CPU thread, float32") == 1
     model = SoundGAN.load(tmp_path / "model")
-    assert model.config.training["sounds_seen"] == 8
+    assert model.config.training["samples_seen"] == 8
     assert model.config.training["machine"] == "2 × 1 CPU thread, float32"
 
 
@@ -249,34 +249,41 @@ def test_torchrun_trains_a_model(tiny_settings: TinySettings, tmp_path: Path) ->
 
 def test_shares_are_the_batch(tiny_settings: TinySettings) -> None:
     batch = torch.arange(12).reshape(6, 2)
-    shares = [World(k, 3).shard(batch) for k in range(3)]
+    shares = [Distributed(k, 3).shard(batch) for k in range(3)]
     assert torch.equal(torch.cat(shares), batch) and {len(share) for share in shares} == {2}
-    assert torch.equal(ALONE.shard(batch), batch)
+    assert torch.equal(SINGLE_PROCESS.shard(batch), batch)
 
 
 def test_alone_nothing_is_gathered() -> None:
     share = torch.randn(3, 2)
-    assert ALONE.gather(share) is share
+    assert SINGLE_PROCESS.gather(share) is share
 
 
 @pytest.mark.parametrize("shape", [(64,), (1, 16, 32)])
 def test_chance_is_shared_without_changing_it(shape: tuple[int, ...]) -> None:
-    cpu, tape = torch.device("cpu"), torch.from_numpy(Grain(preset(8000, 0.25)).tape)
-    whole, shares = Chance(3, 40, cpu), [Chance(3, 40, cpu, World(k, 4)) for k in range(4)]
+    cpu, tape = torch.device("cpu"), torch.from_numpy(NoiseTexture(preset(8000, 0.25)).tape)
+    whole, shares = StepRNG(3, 40, cpu), [StepRNG(3, 40, cpu, Distributed(k, 4)) for k in range(4)]
     for _ in range(2):
         assert torch.equal(torch.cat([share.normal(2, *shape) for share in shares]), whole.normal(8, *shape))
         assert torch.equal(torch.cat([share.uniform(2, *shape) for share in shares]), whole.uniform(8, *shape))
-        assert torch.equal(torch.cat([share.pieces(tape, 16, 2) for share in shares]), whole.pieces(tape, 16, 8))
+        assert torch.equal(
+            torch.cat([share.random_crops(tape, 16, 2) for share in shares]), whole.random_crops(tape, 16, 8)
+        )
 
 
 def test_a_process_without_a_launcher_is_alone(tiny_settings: TinySettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.setenv("RANK", "3")  # left over from something else
     assert rank() == 0
-    with join(tiny_settings()) as world:
-        assert world is ALONE
-        assert world.first and world.agree(True) and not world.agree(False) and world.alike("all")
-        assert world.mean({"loss": 1.5}) == {"loss": 1.5}
+    with join(tiny_settings()) as distributed:
+        assert distributed is SINGLE_PROCESS
+        assert (
+            distributed.is_rank_zero
+            and distributed.any_rank(True)
+            and not distributed.any_rank(False)
+            and distributed.all_ranks_equal("all")
+        )
+        assert distributed.mean({"loss": 1.5}) == {"loss": 1.5}
     assert not torch.distributed.is_initialized()
 
 

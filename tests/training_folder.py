@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from soundgan.training.monitor.best import BEST
-from soundgan.training.state.checkpoint import Clock
+from soundgan.training.state.checkpoint import Progress
 
 NAME = "checkpoint.safetensors"
 
@@ -20,9 +20,9 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / NAME)
 
 
-def clock_of(folder: Path) -> Clock:
+def clock_of(folder: Path) -> Progress:
     with safe_open(folder / NAME, framework="pt") as file:
-        return Clock(**json.loads(file.metadata()["clock"]))
+        return Progress(**json.loads(file.metadata()["progress"]))
 
 
 def log_of(folder: Path, having: str = "loss_D") -> list[dict[str, float]]:

@@ -78,9 +78,9 @@ def fit_db(wave: Floats, magnitudes: Floats, stft: STFT) -> float:
     return float(20 * np.log10(np.linalg.norm(magnitudes) / np.linalg.norm(misfit)))
 
 
-def denormalise(paintings: Floats, rep: Representation) -> Floats:
-    """Levels in dBFS of paintings."""
-    return (paintings + 1) * np.float32((rep.ceiling_db - rep.floor_db) / 2) + np.float32(rep.floor_db)
+def denormalise(spectrograms: Floats, rep: Representation) -> Floats:
+    """Levels in dBFS of spectrograms."""
+    return (spectrograms + 1) * np.float32((rep.ceiling_db - rep.floor_db) / 2) + np.float32(rep.floor_db)
 
 
 def db(energy: float) -> float:

@@ -5,7 +5,7 @@ Adversarial Networks" (2015) as `soundgan.training.networks.dcgan` has them, in 
 that the critic sees carries instance noise (Sønderby et al., "Amortised MAP Inference for Image Super-resolution",
 2017), which fades: `initial_noise_std * noise_decay_rate**step`.
 
-The original painted 256 × 256 mel bands and frames, and needed 27 s for a sound. Here it gets the paintings of the
+The original painted 256 × 256 mel bands and frames, and needed 27 s for a sound. Here it gets the spectrograms of the
 present SoundGAN, 128 bands, its phase retrieval, and with that a stage less: it is kinder than the original.
 """
 
@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from soundgan.settings import Settings
-from soundgan.spectral.representation import Representation, levels_db, normalise, preset, synthesise
+from soundgan.spectral.representation import Representation, levels_db, normalize, preset, synthesize
 from soundgan.training.networks.residual import build_discriminator, build_generator
-from soundgan.training.state.checkpoint import Clock
+from soundgan.training.state.checkpoint import Progress
 
 from .game import Budget, Floats, Game, Trained, fitted, play, samples_of
 
@@ -48,7 +48,7 @@ def train(
     steps: int | None = None,
     game: Game = RULES,
     device: torch.device | None = None,
-    report: Callable[[Clock], None] = lambda clock: None,
+    report: Callable[[Progress], None] = lambda progress: None,
 ) -> Trained:
     """Train the original's networks on mono waves at 8,000, 16,000, 22,050 or 44,100 Hz.
 
@@ -58,24 +58,24 @@ def train(
             its 256 × 256.
         game: other rules.
     """
-    representation, paintings = painted(waves, preset(sample_rate, samples_of(sample_rate) / sample_rate))
-    settings = Settings(network="dcgan", nz=game.nz, ngf=width, ndf=width)
+    representation, spectrograms = painted(waves, preset(sample_rate, samples_of(sample_rate) / sample_rate))
+    settings = Settings.from_flat(network="dcgan", nz=game.nz, ngf=width, ndf=width)
 
     def build() -> tuple[nn.Module, nn.Module]:
         generator = build_generator(settings, representation, 0)
         return Unlabelled(generator), nn.Sequential(build_discriminator(settings, representation, 0), nn.Flatten(0))
 
-    generator, clock = play(
-        build, torch.from_numpy(paintings), game, Budget(minutes, steps),
+    generator, progress = play(
+        build, torch.from_numpy(spectrograms), game, Budget(minutes, steps),
         seed=seed, device=device or torch.device("cpu"), report=report,
     )  # fmt: skip
-    return Trained(generator, lambda made: synthesise(made, representation), game, clock, width)
+    return Trained(generator, lambda made: synthesize(made, representation), game, progress, width)
 
 
 def painted(waves: list[Floats] | Floats, representation: Representation) -> tuple[Representation, Floats]:
-    """The representation with the levels of these sounds, ceiling at the loudest, and their paintings."""
+    """The representation with the levels of these sounds, ceiling at the loudest, and their spectrograms."""
     levels = levels_db(fitted(waves, representation.samples), representation)
     ceiling = float(np.ceil(np.percentile(levels.max(axis=(1, 2)), 99)))
     span = representation.ceiling_db - representation.floor_db
-    representation = representation.replaced(ceiling_db=ceiling, floor_db=ceiling - span)
-    return representation, normalise(levels, representation)
+    representation = representation.with_changes(ceiling_db=ceiling, floor_db=ceiling - span)
+    return representation, normalize(levels, representation)

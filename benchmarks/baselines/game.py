@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
-from soundgan.training.runtime.device import processor
-from soundgan.training.state.checkpoint import Clock
+from soundgan.training.runtime.device import torch_threads_and_determinism
+from soundgan.training.state.checkpoint import Progress
 
 Floats = NDArray[np.float32]
 AT_ONCE = 64  # sounds made together
@@ -47,31 +47,31 @@ class Budget(NamedTuple):
     minutes: float
     steps: int | None = None
 
-    def spent(self, clock: Clock) -> bool:
-        return clock.seconds >= 60 * self.minutes or (self.steps is not None and clock.steps >= self.steps)
+    def spent(self, progress: Progress) -> bool:
+        return progress.seconds >= 60 * self.minutes or (self.steps is not None and progress.steps >= self.steps)
 
 
 @dataclass(frozen=True)
 class Trained:
     """A trained baseline. `trained(n, seed)` makes waves (n, samples), float32, the same again for the same seed.
 
-    `generator` turns latents into what the critic saw, and `sound` that into waves. `clock` has the real sounds that
+    `generator` turns latents into what the critic saw, and `sound` that into waves. `progress` has the real sounds that
     the critic has seen, the steps of the generator, and the seconds they took.
     """
 
     generator: nn.Module
     sound: Callable[[Floats], Floats]
     game: Game
-    clock: Clock
+    progress: Progress
     width: int
 
     def __call__(self, n: int, seed: int) -> Floats:
-        chance = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed)
         device = next(self.generator.parameters()).device
         waves = []
         with torch.no_grad():
             for first in range(0, n, AT_ONCE):
-                z = latents(min(AT_ONCE, n - first), self.game, chance).to(device)
+                z = latents(min(AT_ONCE, n - first), self.game, rng).to(device)
                 waves.append(self.sound(self.generator(z).cpu().numpy()))
         return np.concatenate(waves)
 
@@ -97,8 +97,8 @@ def play(
     *,
     seed: int,
     device: torch.device,
-    report: Callable[[Clock], None] = lambda clock: None,
-) -> tuple[nn.Module, Clock]:
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> tuple[nn.Module, Progress]:
     """Train until the budget is spent, and return the generator and the clock.
 
     With a budget of steps, the same seed gives the same generator on the same machine.
@@ -111,47 +111,49 @@ def play(
     Raises:
         TrainingError: the critic's loss is no longer a number.
     """
-    with torch.random.fork_rng(), processor(Settings()):
+    with torch.random.fork_rng(), torch_threads_and_determinism(Settings()):
         torch.manual_seed(seed)
         generator, critic = (_placed(network, real, device) for network in build())
         optimizers = [
             torch.optim.Adam(network.parameters(), game.rate, game.betas, fused=device.type in ("cpu", "cuda"))
             for network in (generator, critic)
         ]
-        real, chance, clock = real.to(device), torch.Generator().manual_seed(seed), Clock()
+        real, rng, progress = real.to(device), torch.Generator().manual_seed(seed), Progress()
         started = time.monotonic()
-        while not budget.spent(clock):
-            noise = game.noise * game.noise_decay**clock.steps
+        while not budget.spent(progress):
+            noise = game.noise * game.noise_decay**progress.steps
             for _ in range(game.critic_steps):
-                shown = real[torch.randint(len(real), (game.batch,), generator=chance).to(device)]
+                shown = real[torch.randint(len(real), (game.batch,), generator=rng).to(device)]
                 with torch.no_grad():
-                    made = generator(latents(game.batch, game, chance).to(device))
+                    made = generator(latents(game.batch, game, rng).to(device))
                 shown, made = _noisy(shown, noise), _noisy(made, noise)
-                mix = torch.rand(game.batch, *[1] * (real.ndim - 1), generator=chance).to(device)
+                mix = torch.rand(game.batch, *[1] * (real.ndim - 1), generator=rng).to(device)
                 loss = critic(made).mean() - critic(shown).mean()
                 loss = loss + game.penalty * gradient_penalty(critic, shown, made, mix)
                 _step(optimizers[1], loss)
                 if not loss.isfinite():
-                    raise TrainingError(f"the critic's loss is {loss.item()} after {clock.seen} sounds; lower the rate")
-                clock.seen += game.batch
-                clock.seconds = time.monotonic() - started
-                report(clock)
-                if budget.spent(clock):  # a step of the generator can be a minute away
-                    return generator, clock
+                    raise TrainingError(
+                        f"the critic's loss is {loss.item()} after {progress.samples_seen} sounds; lower the rate"
+                    )
+                progress.samples_seen += game.batch
+                progress.seconds = time.monotonic() - started
+                report(progress)
+                if budget.spent(progress):  # a step of the generator can be a minute away
+                    return generator, progress
             critic.requires_grad_(False)
-            loss = -critic(_noisy(generator(latents(game.batch, game, chance).to(device)), noise)).mean()
+            loss = -critic(_noisy(generator(latents(game.batch, game, rng).to(device)), noise)).mean()
             _step(optimizers[0], loss)
             critic.requires_grad_(True)
-            clock.steps += 1
-            clock.seconds = time.monotonic() - started
-    return generator, clock
+            progress.steps += 1
+            progress.seconds = time.monotonic() - started
+    return generator, progress
 
 
-def latents(n: int, game: Game, chance: torch.Generator) -> Tensor:
+def latents(n: int, game: Game, rng: torch.Generator) -> Tensor:
     """z (n, nz), uniform in [-1, 1] or normal."""
     if game.latent == "normal":
-        return torch.randn(n, game.nz, generator=chance)
-    return torch.rand(n, game.nz, generator=chance) * 2 - 1
+        return torch.randn(n, game.nz, generator=rng)
+    return torch.rand(n, game.nz, generator=rng) * 2 - 1
 
 
 def fitted(waves: list[Floats] | Floats, samples: int) -> Floats:
@@ -170,7 +172,7 @@ def samples_of(sample_rate: int) -> int:
     return 1024 * math.ceil(sample_rate / 1024)
 
 
-def draw_weights(network: nn.Module) -> None:
+def reset_parameters(network: nn.Module) -> None:
     """Glorot and Bengio (2010): uniform weights, no offsets."""
     for parameter in network.parameters():
         if parameter.ndim > 1:

@@ -23,9 +23,9 @@ from torch.nn import functional as F
 
 from soundgan.spectral.phase_retrieval import QUALITIES, retrieve
 from soundgan.spectral.stft import STFT
-from soundgan.training.state.checkpoint import Clock
+from soundgan.training.state.checkpoint import Progress
 
-from .game import Budget, Floats, Game, Trained, draw_weights, fitted, play, samples_of
+from .game import Budget, Floats, Game, Trained, fitted, play, reset_parameters, samples_of
 
 KERNEL, STRIDE = 5, 2
 STAGES = 5
@@ -46,14 +46,14 @@ class Generator(nn.Module):
 
     def __init__(self, nz: int, width: int, rows: int, columns: int) -> None:
         super().__init__()
-        widths = [width * 2**doublings for doublings in reversed(range(STAGES))] + [1]
+        widths = [width * 2**upsamples for upsamples in reversed(range(STAGES))] + [1]
         self.first = (widths[0], rows // GRAIN, columns // GRAIN)
         self.dense = nn.Linear(nz, int(np.prod(self.first)))
         self.stages = nn.ModuleList(
             nn.ConvTranspose2d(wide, narrow, KERNEL, STRIDE, padding=2, output_padding=1)
             for wide, narrow in pairwise(widths)
         )
-        draw_weights(self)
+        reset_parameters(self)
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.dense(z).view(-1, *self.first)
@@ -67,12 +67,12 @@ class Critic(nn.Module):
 
     def __init__(self, width: int, rows: int, columns: int) -> None:
         super().__init__()
-        widths = [1] + [width * 2**doublings for doublings in range(STAGES)]
+        widths = [1] + [width * 2**upsamples for upsamples in range(STAGES)]
         self.stages = nn.ModuleList(
             nn.Conv2d(narrow, wide, KERNEL, STRIDE, padding=2) for narrow, wide in pairwise(widths)
         )
         self.dense = nn.Linear(widths[-1] * (rows // GRAIN) * (columns // GRAIN), 1)
-        draw_weights(self)
+        reset_parameters(self)
 
     def forward(self, pictures: Tensor) -> Tensor:
         x = pictures
@@ -119,7 +119,7 @@ def train(
     game: Game | None = None,
     device: torch.device | None = None,
     n_fft: int = 256,
-    report: Callable[[Clock], None] = lambda clock: None,
+    report: Callable[[Progress], None] = lambda progress: None,
 ) -> Trained:
     """Train a SpecGAN on mono waves at `sample_rate` Hz, each cut or padded to about a second.
 
@@ -133,15 +133,15 @@ def train(
     logs = log_magnitudes(fitted(waves, _whole(samples_of(sample_rate), stft)), stft)
     standard = standard_of(logs)
     shape = logs.shape[1:]
-    generator, clock = play(
+    generator, progress = play(
         lambda: (Generator(game.nz, width, *shape), Critic(width, *shape)),
         torch.from_numpy(painted(logs, standard)), game, Budget(minutes, steps),
         seed=seed, device=device or torch.device("cpu"), report=report,
     )  # fmt: skip
-    return Trained(generator, lambda made: sounded(made, standard, stft), game, clock, width)
+    return Trained(generator, lambda made: sounded(made, standard, stft), game, progress, width)
 
 
 def _whole(samples: int, stft: STFT) -> int:
     """The samples of as many frames as the first map's positions make."""
-    frames = GRAIN * max(1, round(samples / stft.hop / GRAIN))
-    return frames * stft.hop
+    frames = GRAIN * max(1, round(samples / stft.hop_length / GRAIN))
+    return frames * stft.hop_length

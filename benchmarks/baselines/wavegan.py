@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from soundgan.training.state.checkpoint import Clock
+from soundgan.training.state.checkpoint import Progress
 
-from .game import Budget, Floats, Game, Trained, draw_weights, fitted, play, samples_of
+from .game import Budget, Floats, Game, Trained, fitted, play, reset_parameters, samples_of
 
 KERNEL, STRIDE = 25, 4
 STAGES = 5
@@ -30,14 +30,14 @@ class Generator(nn.Module):
 
     def __init__(self, nz: int, width: int, start: int) -> None:
         super().__init__()
-        widths = [width * 2**doublings for doublings in reversed(range(STAGES))] + [1]
+        widths = [width * 2**upsamples for upsamples in reversed(range(STAGES))] + [1]
         self.first = (widths[0], start)
         self.dense = nn.Linear(nz, widths[0] * start)
         self.stages = nn.ModuleList(
             nn.ConvTranspose1d(wide, narrow, KERNEL, STRIDE, padding=11, output_padding=1)
             for wide, narrow in pairwise(widths)
         )
-        draw_weights(self)
+        reset_parameters(self)
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.dense(z).view(-1, *self.first)
@@ -51,12 +51,12 @@ class Critic(nn.Module):
 
     def __init__(self, width: int, start: int) -> None:
         super().__init__()
-        widths = [1] + [width * 2**doublings for doublings in range(STAGES)]
+        widths = [1] + [width * 2**upsamples for upsamples in range(STAGES)]
         self.stages = nn.ModuleList(
             nn.Conv1d(narrow, wide, KERNEL, STRIDE, padding=11) for narrow, wide in pairwise(widths)
         )
         self.dense = nn.Linear(widths[-1] * start, 1)
-        draw_weights(self)
+        reset_parameters(self)
 
     def forward(self, waves: Tensor) -> Tensor:
         x = waves
@@ -93,7 +93,7 @@ def train(
     steps: int | None = None,
     game: Game | None = None,
     device: torch.device | None = None,
-    report: Callable[[Clock], None] = lambda clock: None,
+    report: Callable[[Progress], None] = lambda progress: None,
 ) -> Trained:
     """Train a WaveGAN on mono waves at `sample_rate` Hz, each cut or padded to `samples_of(sample_rate)`.
 
@@ -106,8 +106,8 @@ def train(
     samples = samples_of(sample_rate)
     start = samples // STRIDE**STAGES
     real = torch.from_numpy(fitted(waves, samples))[:, None]
-    generator, clock = play(
+    generator, progress = play(
         lambda: (Generator(game.nz, width, start), Critic(width, start)),
         real, game, Budget(minutes, steps), seed=seed, device=device or torch.device("cpu"), report=report,
     )  # fmt: skip
-    return Trained(generator, lambda made: made[:, 0], game, clock, width)
+    return Trained(generator, lambda made: made[:, 0], game, progress, width)

@@ -14,7 +14,7 @@ _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, of the same suffix; rename it to `path` if the block ends well.
 
     The content is on disk before the rename. On any error the temporary file is removed and an older `path` stays as
@@ -24,7 +24,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem[:40]}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}")
     try:
         yield temporary
-        to_disk(temporary)
+        fsync(temporary)
         os.replace(temporary, path)
     except OSError as error:
         if error.strerror is None or error.filename not in (None, temporary, str(temporary)):
@@ -34,15 +34,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def to_disk(path: Path) -> None:
+def fsync(path: Path) -> None:
     """Wait until what was written to a file is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write UTF-8 text; see `replacing`."""
-    with replacing(path) as temporary:
+    """Write UTF-8 text; see `atomic_write`."""
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
 
@@ -58,7 +58,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def shown(path: str | os.PathLike[str]) -> str:
+def printable(path: str | os.PathLike[str]) -> str:
     """The path as it can stand in a message of one line, whatever characters it is made of."""
     text = os.fspath(path)
     return text if text.isprintable() else ascii(text)

@@ -19,9 +19,9 @@ from soundgan.errors import AudioError
 from soundgan.model import SEEDS, SoundGAN
 from soundgan.model_folder import CONFIG, DEFAULT_MODEL, bundled
 from soundgan.settings import Settings, check_settings, load_settings
-from soundgan.sound import Sound, finished
+from soundgan.sound import Sound, finalize
 from soundgan.spectral.phase_retrieval import QUALITIES, Quality
-from soundgan.spectral.representation import Representation, synthesise
+from soundgan.spectral.representation import Representation, synthesize
 from soundgan.viz.spectrogram_image import picture, resize, save_picture
 
 N_FFTS = range(16, 65_537)  # samples; a longer window would blur whole sounds together
@@ -39,10 +39,10 @@ def inference(
         device: `cuda`, `mps` or `cpu`, where the next one plays if it is missing, or anything whose text is so, such
             as a `torch.device`; None is the CPU.
         config: settings, or a settings file. `saveroot` says where the model is. `original_image_size` is the size
-            that the painting is brought to. With no model in `saveroot`, the bundled one plays as it is, and a line on
+            that the spectrogram is brought to. With no model in `saveroot`, the bundled one plays as it is, and a line on
             stderr says so.
         output_file: .wav, .flac or .ogg.
-        prod: leave out the picture of the painting, which else is written beside the sound as .png.
+        prod: leave out the picture of the spectrogram, which else is written beside the sound as .png.
 
     Returns:
         The path of the sound.
@@ -55,9 +55,9 @@ def inference(
     model = SoundGAN.load(place, device="cpu" if device is None else device)
     sound = model.generate(seed=secrets.randbelow(SEEDS))[0]
     path = Path(output_file)
-    painting = save_at_size(sound, path, model.representation, size)
+    spectrogram = save_at_size(sound, path, model.representation, size)
     if not prod:
-        save_picture(picture(painting, zoom=4 if max(painting.shape) <= 256 else 1), path.with_suffix(".png"))
+        save_picture(picture(spectrogram, zoom=4 if max(spectrogram.shape) <= 256 else 1), path.with_suffix(".png"))
     return path
 
 
@@ -76,13 +76,13 @@ def spectrogram_to_wav(
 
     Args:
         image: (mel bands, frames), row 0 the lowest band. In any range: its minimum becomes -80 dB and its maximum
-            0 dB, and the sound is levelled to -1 dBFS peak. With `representation`, values are a painting's, from -1 at
+            0 dB, and the sound is levelled to -1 dBFS peak. With `representation`, values are a spectrogram's, from -1 at
             its floor to +1 at its ceiling, and the sound keeps its level unless that is above full scale.
         output_path: .wav, .flac or .ogg.
         sr: sample rate in Hz.
         hop_length, n_fft: step and window of the STFT, in samples; hop_length divides n_fft at least twice.
         quality: "fast", "balanced" or "best": how long phases are searched for.
-        representation: of a model's paintings; it takes the place of sr, hop_length and n_fft.
+        representation: of a model's spectrograms; it takes the place of sr, hop_length and n_fft.
         tags: see `audio.write`.
 
     Raises:
@@ -95,43 +95,43 @@ def spectrogram_to_wav(
     if representation is None:
         representation = _classic_representation(values.shape, sr, hop_length, n_fft)
         span = values.max() - values.min()
-        painting = ((values - values.min()) / (span if span > 0 else 1) * 2 - 1).astype(np.float32)
-        wave = audio.level(synthesise(painting, representation, quality=quality)[0], "peak")
+        spectrogram = ((values - values.min()) / (span if span > 0 else 1) * 2 - 1).astype(np.float32)
+        wave = audio.level(synthesize(spectrogram, representation, quality=quality)[0], "peak")
     elif values.shape != representation.shape:
         raise AudioError(f"image: is of shape {values.shape}, its representation of {representation.shape}")
     else:
-        wave = synthesise(values.astype(np.float32), representation, quality=quality)[0]
-        wave = finished(wave, representation.sample_rate)
+        wave = synthesize(values.astype(np.float32), representation, quality=quality)[0]
+        wave = finalize(wave, representation.sample_rate)
     return audio.write(output_path, wave, representation.sample_rate, tags=tags)
 
 
 def save_at_size(
     sound: Sound, path: Path, representation: Representation, size: tuple[int, int] | None
 ) -> NDArray[np.float32]:
-    """Write a sound whose painting is brought to a size of (bands, frames) first; None leaves it as it is.
+    """Write a sound whose spectrogram is brought to a size of (bands, frames) first; None leaves it as it is.
 
     Returns:
-        The painting of what was written.
+        The spectrogram of what was written.
 
     Raises:
         AudioError: the file cannot be written.
     """
     if size is None:
         sound.save(path)
-        return sound.painting
-    painting = resize(sound.painting, *size)
-    resized = representation.replaced(bands=painting.shape[0], frames=painting.shape[1])
-    spectrogram_to_wav(painting, path, representation=resized, tags=sound.tags)
-    return painting
+        return sound.spectrogram
+    spectrogram = resize(sound.spectrogram, *size)
+    resized = representation.with_changes(bands=spectrogram.shape[0], frames=spectrogram.shape[1])
+    spectrogram_to_wav(spectrogram, path, representation=resized, tags=sound.tags)
+    return spectrogram
 
 
 def model_and_size(settings: Settings) -> tuple[str | Path, tuple[int, int] | None]:
-    """Where the model is, and the size that its paintings are brought to: one meant for it, not for the bundled one."""
-    size = settings.original_image_size
-    if (Path(settings.saveroot) / CONFIG).is_file():
-        return settings.saveroot, size
+    """Where the model is, and the size that its spectrograms are brought to: one meant for it, not for the bundled one."""
+    size = settings.spectrogram.original_image_size
+    if (Path(settings.run.saveroot) / CONFIG).is_file():
+        return settings.run.saveroot, size
     ignored = "" if size is None else ", without original_image_size"
-    told = f"No trained model in {settings.saveroot}: the bundled model {DEFAULT_MODEL} plays{ignored}."
+    told = f"No trained model in {settings.run.saveroot}: the bundled model {DEFAULT_MODEL} plays{ignored}."
     print(told, file=sys.stderr)
     return bundled().get(DEFAULT_MODEL, DEFAULT_MODEL), None
 
@@ -161,7 +161,7 @@ def _classic_representation(shape: tuple[int, ...], sr: int, hop_length: int, n_
             raise AudioError(f"{name} = {value!r}: must be a whole number from {allowed[0]} to {allowed[-1]}")
     try:
         return Representation(
-            sample_rate=checked["sr"], n_fft=checked["n_fft"], hop=checked["hop_length"], bands=shape[0],
+            sample_rate=checked["sr"], n_fft=checked["n_fft"], hop_length=checked["hop_length"], bands=shape[0],
             frames=shape[1], scale="mel", floor_db=-80, ceiling_db=0,
         )  # fmt: skip
     except ValidationError as error:  # each is in range by itself: what is left is that they do not go together

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from soundgan.cpu import cores
 from soundgan.errors import ModelError
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, find, read_config
-from soundgan.sound import Sound, finished
-from soundgan.spectral.noise_texture import Grain
+from soundgan.sound import Sound, finalize
+from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.spectral.phase_retrieval import QUALITIES, Quality
-from soundgan.spectral.representation import Representation, synthesise
+from soundgan.spectral.representation import Representation, synthesize
 from soundgan.version import __version__
 
 SEEDS = 2**32
@@ -31,7 +31,7 @@ _PROVIDERS = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider",
 
 
 @dataclass(frozen=True)
-class Order:
+class GenerationRequest:
     """What a sound is made from: the same order to the same model makes the same sound.
 
     Attributes:
@@ -39,7 +39,7 @@ class Order:
         label: the kind of sound, 3 as well as "3"; None lets the seed choose one.
         truncation: 1 for the full variety, 0 to 2; towards 0, sounds come closer to the typical one (Karras et al.
             2019).
-        quality: of the way from painting to sound, "fast", "balanced" or "best"; see `spectrogram.synthesise`.
+        quality: of the way from spectrogram to sound, "fast", "balanced" or "best"; see `spectrogram.synthesize`.
     """
 
     seed: int
@@ -48,7 +48,7 @@ class Order:
     quality: Quality = "balanced"
 
 
-class Drawn(NamedTuple):
+class SeedInputs(NamedTuple):
     """What a seed decides, in the order in which it is drawn, whether it is needed or not."""
 
     z: NDArray[np.float32]
@@ -73,8 +73,8 @@ class SoundGAN:
         self._mapping = mapping
         self._generator = generator
         self._threads = threads
-        self._grainy = any(one.name == "grain" for one in generator.get_inputs())
-        self._grain: Grain | None = None  # made for the first painting that takes some
+        self._uses_noise = any(one.name == "noise" for one in generator.get_inputs())
+        self._noise_texture: NoiseTexture | None = None  # made for the first spectrogram that takes some
 
     def __repr__(self) -> str:
         rep, labels = self.representation, ", ".join(self.labels) or "no labels"
@@ -101,8 +101,8 @@ class SoundGAN:
             if not (folder / name).is_file():
                 raise ModelError(f"{folder / name}: is missing; copy or export the model again")
         mapping, generator = (_session(folder / name, providers, threads) for name in (MAPPING, GENERATOR))
-        z, painting = mapping.get_inputs()[0], generator.get_outputs()[0]
-        if z.shape[1:] != [config.nz] or tuple(painting.shape[2:]) != config.representation.shape:
+        z, spectrogram = mapping.get_inputs()[0], generator.get_outputs()[0]
+        if z.shape[1:] != [config.nz] or tuple(spectrogram.shape[2:]) != config.representation.shape:
             raise ModelError(f"{folder}: {CONFIG} and the ONNX files are of different models; copy or export it again")
         model = cls(config, mapping, generator, threads)
         try:
@@ -120,7 +120,7 @@ class SoundGAN:
 
     @property
     def representation(self) -> Representation:
-        """How the paintings of this model become sound."""
+        """How the spectrograms of this model become sound."""
         return self.config.representation
 
     def generate(
@@ -137,16 +137,16 @@ class SoundGAN:
         Args:
             n: how many.
             seed: 0 to 2³² - 1; None takes a new one.
-            label, truncation, quality: as in `Order`.
+            label, truncation, quality: as in `GenerationRequest`.
 
         Raises:
             ModelError: the model does not know the label, or an argument is out of range.
         """
         n = _whole("n", n, range(1, SEEDS + 1))
         first = secrets.randbelow(SEEDS) if seed is None else _whole("seed", seed, range(SEEDS))
-        return self.make([Order((first + i) % SEEDS, label, truncation, quality) for i in range(n)])
+        return self.make([GenerationRequest((first + i) % SEEDS, label, truncation, quality) for i in range(n)])
 
-    def make(self, orders: Sequence[Order]) -> list[Sound]:
+    def make(self, orders: Sequence[GenerationRequest]) -> list[Sound]:
         """Make the sounds of any orders; each is the same whatever it is made together with.
 
         Raises:
@@ -161,23 +161,23 @@ class SoundGAN:
         ]
         truncations = [order.truncation for order in orders]
         if len(orders) < 2 or self._threads == 1:
-            paintings = list(map(self._paint, drawn, indices, truncations))
+            spectrograms = list(map(self._spectrogram, drawn, indices, truncations))
         else:
             with ThreadPoolExecutor(self._threads) as pool:
-                paintings = list(pool.map(self._paint, drawn, indices, truncations))
+                spectrograms = list(pool.map(self._spectrogram, drawn, indices, truncations))
         waves: dict[int, NDArray[np.float32]] = {}
         qualities: set[Quality] = {order.quality for order in orders}
         for quality in qualities:
             places = [place for place, order in enumerate(orders) if order.quality == quality]
-            chosen = np.stack([paintings[i] for i in places])
-            made = synthesise(chosen, self.representation, quality=quality, threads=self._threads)
+            chosen = np.stack([spectrograms[i] for i in places])
+            made = synthesize(chosen, self.representation, quality=quality, threads=self._threads)
             waves |= zip(places, made, strict=True)
         return [
-            self._sound(waves[place], paintings[place], self.labels[index] if self.labels else None, order)
+            self._sound(waves[place], spectrograms[place], self.labels[index] if self.labels else None, order)
             for place, (order, index) in enumerate(zip(orders, indices, strict=True))
         ]
 
-    def check(self, order: Order) -> None:
+    def check(self, order: GenerationRequest) -> None:
         """Raise `ModelError` if the model does not know the label, or another part of an order is out of range."""
         _whole("seed", order.seed, range(SEEDS))
         if order.label is not None and str(order.label) not in self.labels:
@@ -187,8 +187,8 @@ class SoundGAN:
         if order.quality not in QUALITIES:
             raise ModelError(f"quality = {order.quality!r}: must be one of {', '.join(QUALITIES)}")
 
-    def paint(self, seed: int, label_index: int = 0, truncation: float = 1.0) -> NDArray[np.float32]:
-        """The painting of a seed: (bands, frames), float32 in [-1, 1].
+    def spectrogram(self, seed: int, label_index: int = 0, truncation: float = 1.0) -> NDArray[np.float32]:
+        """The spectrogram of a seed: (bands, frames), float32 in [-1, 1].
 
         Latents are drawn one at a time and painted one at a time: kernels for another batch size round differently.
 
@@ -204,37 +204,39 @@ class SoundGAN:
         label_index = _whole("label_index", label_index, range(max(len(self.labels), 1)))
         _check_truncation(truncation)
         (drawn,) = self._drawn([seed])
-        return self._paint(drawn, label_index, truncation)
+        return self._spectrogram(drawn, label_index, truncation)
 
-    def _paint(self, drawn: Drawn, label_index: int, truncation: float) -> NDArray[np.float32]:
+    def _spectrogram(self, drawn: SeedInputs, label_index: int, truncation: float) -> NDArray[np.float32]:
         inputs = {"w": self._map(drawn.z, label_index, truncation)}
-        if self._grain:
-            inputs["grain"] = self._grain.cut(drawn.place)
-        (painting,) = self._generator.run(["painting"], inputs)
-        return np.clip(np.asarray(painting)[0, 0], -1, 1)
+        if self._noise_texture:
+            inputs["noise"] = self._noise_texture.crop(drawn.place)
+        (spectrogram,) = self._generator.run(["spectrogram"], inputs)
+        return np.clip(np.asarray(spectrogram)[0, 0], -1, 1)
 
     def _map(self, z: NDArray[np.float32], label_index: int, truncation: float) -> Any:
         """The mapped latent w, (1, …), as the graph gives it."""
         inputs = {"z": z, "label": np.array([label_index]), "truncation": np.array([truncation], np.float32)}
         return self._mapping.run(["w"], inputs)[0]
 
-    def _drawn(self, seeds: Iterable[int]) -> list[Drawn]:
+    def _drawn(self, seeds: Iterable[int]) -> list[SeedInputs]:
         """What some seeds decide. NumPy promises that the stream of its old generator never changes."""
-        if self._grainy and self._grain is None:
-            self._grain = Grain(self.representation)
+        if self._uses_noise and self._noise_texture is None:
+            self._noise_texture = NoiseTexture(self.representation)
         stream = np.random.RandomState(0)  # to make one takes longer than all that is drawn from it
         drawn = []
         for seed in seeds:
             stream.seed(seed)
             z = stream.standard_normal(self.config.nz).astype(np.float32)[None]
             label = int(stream.randint(max(len(self.labels), 1)))
-            drawn.append(Drawn(z, label, int(stream.randint(self._grain.places)) if self._grain else 0))
+            drawn.append(
+                SeedInputs(z, label, int(stream.randint(self._noise_texture.num_offsets)) if self._noise_texture else 0)
+            )
         return drawn
 
     def _sound(
-        self, wave: NDArray[np.float32], painting: NDArray[np.float32], label: str | None, order: Order
+        self, wave: NDArray[np.float32], spectrogram: NDArray[np.float32], label: str | None, order: GenerationRequest
     ) -> Sound:
-        wave = finished(wave, self.representation.sample_rate)
+        wave = finalize(wave, self.representation.sample_rate)
         comment = {
             "model": self.config.name, "label": label, "seed": order.seed, "truncation": order.truncation,
             "quality": order.quality,
@@ -243,7 +245,7 @@ class SoundGAN:
         tags = {"software": f"SoundGAN {__version__}", "comment": f"generated by SoundGAN: {told}"}
         if self.config.licence:
             tags["copyright"] = f"model trained on data under {self.config.licence}"
-        return Sound(wave, self.representation.sample_rate, label, order.seed, painting, tags)
+        return Sound(wave, self.representation.sample_rate, label, order.seed, spectrogram, tags)
 
 
 def _whole(name: str, value: object, allowed: range) -> int:

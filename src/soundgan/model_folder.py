@@ -41,7 +41,7 @@ class ModelConfig(BaseModel):
 
     schema_version: int = Field(default=SCHEMA, description="Version of this layout.")
     name: _Name = Field(description="Name of the model.")
-    representation: Representation = Field(description="How its paintings become sound.")
+    representation: Representation = Field(description="How its spectrograms become sound.")
     nz: int = Field(ge=1, description="Numbers in the latent z.")
     labels: Annotated[tuple[_Name, ...], AfterValidator(_all_different)] = Field(
         default=(), description="Its labels in the order of their indices; empty for none."
@@ -55,7 +55,7 @@ class ModelConfig(BaseModel):
     onnx_difference: float = Field(
         default=0.0,
         ge=0,
-        description="Largest difference between the ONNX paintings and those of PyTorch, of a range of 2.",
+        description="Largest difference between the ONNX spectrograms and those of PyTorch, of a range of 2.",
     )
 
 

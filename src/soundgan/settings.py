@@ -1,4 +1,8 @@
-"""The settings: what `gan_config.json` may say, checked strictly, with every value's meaning and unit."""
+"""The settings of SoundGAN: every value of a settings file such as `gan_config.json`, checked strictly.
+
+A settings file is a JSON object with six sections (`data`, `spectrogram`, `model`, `optim`, `losses`, `run`). A setting
+may also stand at the top level, as in the classic `gan_config.json`: names are unique over all sections.
+"""
 
 from __future__ import annotations
 
@@ -14,52 +18,26 @@ from soundgan.errors import SettingsError
 
 # JSON has lists, not tuples: strict about what is in them, not about what they are.
 Side = Annotated[int, Field(ge=16, le=4096)]
-PaintedSide = Annotated[int, Field(ge=16, le=4096, multiple_of=16)]
+SpectrogramSide = Annotated[int, Field(ge=16, le=4096, multiple_of=16)]
 Size = Annotated[tuple[Side, Side], Field(strict=False)]
-PaintedSize = Annotated[tuple[PaintedSide, PaintedSide], Field(strict=False)]
+SpectrogramSize = Annotated[tuple[SpectrogramSide, SpectrogramSide], Field(strict=False)]
+
+IGNORED = ("workers",)  # classic settings without effect: data is read once, on all cores, and cached
 
 
-class Settings(BaseModel):
-    """Everything that can be set, with defaults that follow the data; unknown keys are refused.
-
-    Fields that are `null` are chosen from the folder of sounds. The classic keys keep their classic names.
-    """
+class Section(BaseModel):
+    """A section of the settings; unknown keys are refused, values are never converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    # Where things are.
+
+class DataSettings(Section):
+    """The recordings to train on."""
+
     dataroot: str = Field(default="./data", description="Folder of sounds to train on; its sub-folders are the labels.")
-    saveroot: str = Field(default="./save", description="Folder of the trained model, its checkpoint and its log.")
-
-    licence: str = Field(default="", description="Licence of the sounds in dataroot; it goes into the model card.")
-    attribution: str = Field(default="", description="Whom the model card names for the sounds in dataroot.")
-
-    # What a painting is.
-    sample_rate: Literal[8000, 16000, 22050, 44100] | None = Field(
-        default=None, description="Sample rate of the sounds made, in Hz; null: the nearest preset to the data's own."
-    )
-    duration: float | None = Field(
-        default=None, ge=0.25, le=10.0, description="Length of a sound, in s; null: from the lengths found in the data."
-    )
-    image_size: PaintedSize | None = Field(
-        default=None,
-        description="Size of a painting as [bands, frames], both multiples of 16; null: from sample_rate and duration.",
-    )
-    original_image_size: Size | None = Field(
-        default=None,
-        description="Size as [bands, frames] to which the classic inference resizes a painting before it is made "
-        "into sound (more frames: a slower, longer sound); null: the painting keeps its size.",
-    )
-    nc: int = Field(default=1, ge=1, le=4, description="Channels of a painting; the first one is the sound.")
-    range_db: float | None = Field(
-        default=None, ge=20, le=120, description="Range of levels that a painting spans, in dB; null: from the preset."
-    )
-    scale: Literal["mel", "linear"] | None = Field(
-        default=None, description="Spacing of a painting's bands over frequency; null: from the preset."
-    )
-    window: Literal["hann", "gaussian"] = Field(default="hann", description="Shape of the window of the STFT.")
-    redundancy: Literal[2, 4, 8] | None = Field(
-        default=None, description="Windows over every sample: more frames a second; null: from the preset."
+    exclude: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Patterns of files that are left out, such as `*_test.wav`; matched with the path below dataroot.",
     )
     level: Literal["peak", "rms", "none"] = Field(
         default="peak",
@@ -69,125 +47,220 @@ class Settings(BaseModel):
         default=False,
         description="Cut long recordings into slices of `duration`; otherwise only their beginning is used.",
     )
+    licence: str = Field(default="", description="Licence of the sounds in dataroot, for the model card.")
+    attribution: str = Field(default="", description="Authors of the sounds in dataroot, for the model card.")
 
-    exclude: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        default=(),
-        description="Patterns of files that are left out, such as `*_test.wav`; matched with the name in the folder.",
+
+class SpectrogramSettings(Section):
+    """The spectrogram of a sound. `null` values are chosen from the recordings."""
+
+    sample_rate: Literal[8000, 16000, 22050, 44100] | None = Field(
+        default=None, description="Sample rate of the sounds, in Hz; null: the nearest preset to that of the data."
+    )
+    duration: float | None = Field(
+        default=None, ge=0.25, le=10.0, description="Length of a sound, in s; null: from the lengths of the recordings."
+    )
+    image_size: SpectrogramSize | None = Field(
+        default=None,
+        description="Size of a spectrogram as [bands, frames], both multiples of 16; null: from sample_rate and "
+        "duration.",
+    )
+    original_image_size: Size | None = Field(
+        default=None,
+        description="Size as [bands, frames] to which the classic inference resizes a spectrogram before synthesis "
+        "(more frames: a slower, longer sound); null: no resizing.",
+    )
+    range_db: float | None = Field(
+        default=None, ge=20, le=120, description="Range of levels of a spectrogram, in dB; null: from the preset."
+    )
+    scale: Literal["mel", "linear"] | None = Field(
+        default=None, description="Spacing of the frequency bands; null: from the preset."
+    )
+    window: Literal["hann", "gaussian"] = Field(default="hann", description="Window function of the STFT.")
+    overlap: Literal[2, 4, 8] | None = Field(
+        default=None, description="Overlap factor of the STFT, n_fft / hop_length; null: from the preset."
     )
 
-    # The networks.
+
+class ModelSettings(Section):
+    """The two networks."""
+
     network: Literal["residual", "dcgan"] = Field(
-        default="residual", description="Shape of the networks: `residual`, or `dcgan`, the classic one."
+        default="residual", description="Architecture: `residual`, or `dcgan`, the classic one."
     )
     size: int = Field(
         default=32,
         ge=8,
         le=512,
         multiple_of=8,
-        description="Size dial of the residual networks: channels of the finest stage.",
+        description="Channels of the finest stage of the residual networks.",
     )
-    nz: int = Field(
-        default=64, ge=1, le=4096, description="Numbers in the latent z, the noise that a sound is made from."
-    )
-    ngf: int = Field(default=32, ge=1, le=512, description="Channels of the last hidden layer of the dcgan Generator.")
-    ndf: int = Field(default=32, ge=1, le=512, description="Channels of the first layer of the dcgan Discriminator.")
+    nc: int = Field(default=1, ge=1, le=4, description="Channels of a spectrogram; the first one is the sound.")
+    nz: int = Field(default=64, ge=1, le=4096, description="Dimensions of the latent z.")
+    ngf: int = Field(default=32, ge=1, le=512, description="Channels of the last hidden layer of the dcgan generator.")
+    ndf: int = Field(default=32, ge=1, le=512, description="Channels of the first layer of the dcgan discriminator.")
 
-    # The training.
-    batch_size: int = Field(default=16, ge=2, le=4096, multiple_of=2, description="Sounds in one training step.")
+
+class OptimSettings(Section):
+    """Batches, Adam, and the EMA of the generator's weights."""
+
+    batch_size: int = Field(default=16, ge=2, le=4096, multiple_of=2, description="Samples in a training step.")
     lr_G: float = Field(
         default=1e-3,
         gt=0,
         le=1,
-        description="Learning rate of the Generator (Adam) at the start; from 1,000 steps on it falls with the square "
-        "root of the sounds seen.",
+        description="Initial learning rate of the generator (Adam); after 1,000 steps it decays with the square root "
+        "of samples_seen.",
     )
     lr_D: float = Field(
-        default=1e-3, gt=0, le=1, description="Learning rate of the Discriminator (Adam), in the same way."
+        default=1e-3, gt=0, le=1, description="Initial learning rate of the discriminator (Adam), with the same decay."
     )
-    beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's decay of the mean of the gradients.")
-    beta2: float = Field(default=0.99, ge=0, lt=1, description="Adam's decay of the mean of their squares.")
-    penalty: float = Field(default=0.1, ge=0, description="Strength (gamma) of the R1 and R2 gradient penalties.")
-    penalty_sigma: float = Field(
-        default=0.05, gt=0, le=1, description="Step of the finite difference that measures the gradient penalties."
-    )
-    ema: float = Field(
+    beta1: float = Field(default=0.0, ge=0, lt=1, description="beta1 of Adam, the decay of the first moment.")
+    beta2: float = Field(default=0.99, ge=0, lt=1, description="beta2 of Adam, the decay of the second moment.")
+    ema_rampup: float = Field(
         default=0.05,
         gt=0,
         le=1,
-        description="Half-life of the averaged Generator, as a share of the sounds seen so far.",
+        description="Half-life of the generator's EMA, as a fraction of samples_seen.",
+    )
+
+
+class LossSettings(Section):
+    """Weights of the loss terms, augmentation and instance noise. A weight of 0 removes the term."""
+
+    gradient_penalty: float = Field(
+        default=0.1, ge=0, description="Weight (gamma) of the R1 and R2 gradient penalties."
+    )
+    gradient_penalty_sigma: float = Field(
+        default=0.05, gt=0, le=1, description="Step of the finite difference that estimates the gradient penalties."
+    )
+    label_loss: float = Field(
+        default=0.2,
+        ge=0,
+        description="Weight of the cross-entropy of the labels of real spectrograms (auxiliary classifier).",
+    )
+    mode_seeking: float = Field(
+        default=2.0,
+        ge=0,
+        description="Weight of the loss against mode collapse: it drives generated spectrograms of a label apart while "
+        "they are more alike than real ones.",
+    )
+    imle: float = Field(
+        default=3.0,
+        ge=0,
+        description="Weight of the IMLE loss, which draws the generated spectrogram nearest to each recording towards "
+        "it until it is as near as another recording.",
+    )
+    texture: float = Field(
+        default=2.0,
+        ge=0,
+        description="Weight of the difference in texture (noise, harmonics) from the nearest recording.",
+    )
+    pitch: float = Field(
+        default=1.5,
+        ge=0,
+        description="Weight of the difference in pitch from the nearest recording.",
+    )
+    augment_p: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Probability of each augmentation (shift, gain, mask) of what the discriminator sees; null: "
+        "adaptive (ADA), against overfitting.",
     )
     initial_noise_std: float = Field(
         default=0.0,
         ge=0,
         le=2,
-        description="Standard deviation of the noise added to paintings that the Discriminator sees.",
+        description="Initial standard deviation of the instance noise added to what the discriminator sees.",
     )
     noise_decay_rate: float = Field(
-        default=0.997, gt=0, le=1, description="Factor by which that noise shrinks with every training step."
+        default=0.997, gt=0, le=1, description="Factor by which the instance noise decays with every step."
     )
-    augment: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="Probability of each change (shift, gain, blank) to a painting that the Discriminator sees; null: "
-        "adapted, so that few recordings are not learnt by heart.",
-    )
-    recognition: float = Field(
-        default=0.2,
-        ge=0,
-        description="Strength with which the Discriminator also learns which label a recording has.",
-    )
-    variety: float = Field(
-        default=2.0,
-        ge=0,
-        description="Strength that drives made sounds of a label apart while they are more alike than recordings are.",
-    )
-    imle: float = Field(
-        default=3.0,
-        ge=0,
-        description="Strength that draws the made sound nearest to each recording towards it, so that none is left "
-        "out, until it is as near as another recording.",
-    )
-    texture: float = Field(
-        default=2.0,
-        ge=0,
-        description="Strength that teaches made sounds the texture (noise, stripes) of the recordings nearest to them.",
-    )
-    pitch: float = Field(
-        default=1.5,
-        ge=0,
-        description="Strength that teaches made sounds the pitch of the recordings nearest to them.",
-    )
+
+
+class RunSettings(Section):
+    """Where a training is stored, when it stops, and what it runs on."""
+
+    saveroot: str = Field(default="./save", description="Model folder, with the training's checkpoint and log.")
     num_epochs: int | None = Field(
         default=None,
         ge=1,
-        description="Train for this many passes over the data; null: until `minutes` or `sounds` is reached.",
+        description="Stop after this many passes over the data; null: after `minutes` or `max_samples`.",
     )
     minutes: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
         default=None,
-        description="Train for this long, in minutes of wall-clock time; auto: until the sounds get no better.",
+        description="Stop after this many minutes of wall-clock time; auto: early stopping, when validation no longer "
+        "improves; null: 60, unless another limit is set.",
     )
-    sounds: int | None = Field(default=None, ge=1, description="Train until this many real sounds have been seen.")
+    max_samples: int | None = Field(
+        default=None, ge=1, description="Stop when this many real samples have been seen (samples_seen)."
+    )
     snapshot_minutes: float = Field(
         default=3.0,
         gt=0,
-        description="Minutes between two checkpoints, each with a grid of paintings and a few WAV files.",
+        description="Minutes between two checkpoints, each with a grid of spectrograms and a few WAV files.",
     )
     precision: Literal["auto", "bfloat16", "float32"] = Field(
         default="auto",
-        description="Arithmetic of the convolutions; auto: bfloat16 where a short trial shows that it is faster.",
+        description="Precision of the convolutions; auto: bfloat16 where a short benchmark shows that it is faster.",
     )
     seed: int = Field(
         default=0,
         ge=0,
         lt=2**32,
-        description="Seed of the training: same seed, data, machine and number of sounds seen, same model.",
+        description="Random seed: same seed, data, machine and samples_seen, same model.",
     )
-    threads: int = Field(default=0, ge=0, le=256, description="Threads that train on the CPU; 0: all cores.")
-    workers: int = Field(
-        default=0, ge=0, le=256, description="Classic, without effect: data is read once, on all cores, and cached."
-    )
-    ngpu: int = Field(default=1, ge=0, description="0 keeps to the CPU; otherwise a GPU is used if there is one.")
+    threads: int = Field(default=0, ge=0, le=256, description="CPU threads of the training; 0: all cores.")
+    ngpu: int = Field(default=1, ge=0, description="0: CPU only; otherwise a GPU is used if there is one.")
+
+
+class Settings(Section):
+    """All settings, in sections; each part of the software takes the section that it uses."""
+
+    data: DataSettings = DataSettings()
+    spectrogram: SpectrogramSettings = SpectrogramSettings()
+    model: ModelSettings = ModelSettings()
+    optim: OptimSettings = OptimSettings()
+    losses: LossSettings = LossSettings()
+    run: RunSettings = RunSettings()
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any] | None = None, /, **more: Any) -> Settings:
+        """Return checked settings from values of any section, each under its bare name or in its section.
+
+        Raises:
+            SettingsError: a name or a value is wrong.
+        """
+        return check_settings({**(values or {}), **more})
+
+    def with_values(self, **values: Any) -> Settings:
+        """Return checked settings with some values, given by their bare names, in place of the present ones.
+
+        Raises:
+            SettingsError: a name or a value is wrong.
+        """
+        return check_settings(_merged(self.model_dump(), values))
+
+    def flat(self) -> dict[str, Any]:
+        """Return all values as JSON types under their bare names."""
+        return {name: value for section in self.model_dump(mode="json").values() for name, value in section.items()}
+
+    def is_set(self, name: str) -> bool:
+        """Return whether a setting was given, rather than left at its default."""
+        section = SECTION_OF[name]
+        return section in self.model_fields_set and name in getattr(self, section).model_fields_set
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "data": DataSettings,
+    "spectrogram": SpectrogramSettings,
+    "model": ModelSettings,
+    "optim": OptimSettings,
+    "losses": LossSettings,
+    "run": RunSettings,
+}
+SECTION_OF = {name: section for section, fields in SECTIONS.items() for name in fields.model_fields}
 
 
 def load_settings(path: str | Path) -> Settings:
@@ -216,44 +289,81 @@ def load_settings(path: str | Path) -> Settings:
 def check_settings(
     values: Mapping[str, Any], source: str = "settings", names: Mapping[str, str] | None = None
 ) -> Settings:
-    """Check `values` as settings.
+    """Return `values`, in sections or flat, as checked settings.
 
     Args:
-        source, names: where they are from, and what some of them are called there, for the message of a
-            `SettingsError`, which tells of all that is wrong.
+        source: where they come from, for error messages.
+        names: what some of them are called there, for error messages.
+
+    Raises:
+        SettingsError: keys or values are wrong; the message names all of them.
     """
+    nested = _nested(values, source)
     try:
-        return Settings.model_validate(values)
+        return Settings.model_validate(nested)
     except ValidationError as error:
         problems: dict[str, list[Any]] = {}
         for problem in sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"):
-            problems.setdefault(str(problem["loc"][0]), []).append(problem)
-        told = "; ".join(_describe(key, some, names or {}) for key, some in problems.items())
-        raise SettingsError(f"{source}: {told}") from None
+            problems.setdefault(str(problem["loc"][:2][-1]), []).append(problem)
+        message = "; ".join(_describe(key, some, names or {}) for key, some in problems.items())
+        raise SettingsError(f"{source}: {message}") from None
 
 
 def with_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
-    """Settings with the options of a command line in place of theirs, where one was given (is not None), checked."""
-    given = {key: value for key, value in options.items() if value is not None}
-    flags = {key: f"--{key.replace('_', '-')}" for key in given} | {"dataroot": "FOLDER", "saveroot": "--out"}
-    return check_settings({**settings.model_dump(), **given}, source="command line", names=flags)
+    """Return settings with the options of a command line in place of theirs, where one was given (is not None).
+
+    Raises:
+        SettingsError: an option is wrong.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    flags = {name: f"--{name.replace('_', '-')}" for name in given} | {"dataroot": "FOLDER", "saveroot": "--out"}
+    return check_settings(_merged(settings.model_dump(), given), source="command line", names=flags)
 
 
 def settings_schema() -> dict[str, Any]:
-    """The JSON Schema of `gan_config.json`, with the description and unit of every key."""
+    """Return the JSON Schema of a settings file, with the description and unit of every setting."""
     return Settings.model_json_schema()
 
 
+def _nested(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return values with every bare name moved into its section."""
+    nested = {
+        key: dict(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if key in SECTIONS or key not in SECTION_OF
+    }
+    for name in IGNORED:
+        nested.pop(name, None)
+    for name, value in values.items():
+        if name not in SECTION_OF or name in SECTIONS:
+            continue
+        section = nested.setdefault(SECTION_OF[name], {})
+        if isinstance(section, dict):
+            if name in section:
+                raise SettingsError(f"{source}: {name} is given twice, at the top level and in {SECTION_OF[name]}")
+            section[name] = value
+    return nested
+
+
+def _merged(nested: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings updated by values with bare names; an unknown name stays at the top level."""
+    merged = {section: dict(fields) for section, fields in nested.items()}
+    unknown = {name: value for name, value in values.items() if name not in SECTION_OF}
+    for name in values.keys() - unknown.keys():
+        merged[SECTION_OF[name]][name] = values[name]
+    return {**merged, **unknown}
+
+
 def _describe(key: str, problems: Sequence[Any], names: Mapping[str, str]) -> str:
-    """What is wrong with the first wrong value of a key; it may be wrong for each of several types it could have."""
+    """Describe the first wrong value of a key; it may be wrong for each of several types that it could have."""
     first = problems[0]
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=0.4)
+        near = difflib.get_close_matches(key, [*SECTION_OF, *SECTIONS], n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else "see `soundgan config --schema` for all settings"
         return f"{json.dumps(key)} is not a setting; {hint}"
-    field = Settings.model_fields.get(key)
+    field = SECTIONS[SECTION_OF[key]].model_fields.get(key) if key in SECTION_OF else None
     meaning = f" ({field.description.rstrip('.')})" if field and field.description else ""
     value = json.dumps(first["input"], default=str)
-    same = (one["msg"] for one in problems if json.dumps(one["input"], default=str) == value)
+    same = (problem["msg"] for problem in problems if json.dumps(problem["input"], default=str) == value)
     allowed = " or ".join(dict.fromkeys(same)).lower().replace("tuple", "list").replace(" or input should be", " or")
     return f"{names.get(key, key)} = {value}: {allowed}{meaning}"

@@ -1,4 +1,4 @@
-"""A generated sound: its samples, its painting, and what it was made from."""
+"""A generated sound: its samples, its spectrogram, and what it was made from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Sound:
         sample_rate: in Hz.
         label: its label, None for a model without.
         seed: makes the same sound again with the same model, label, truncation and quality.
-        painting: (bands, frames), float32 in [-1, 1].
+        spectrogram: (bands, frames), float32 in [-1, 1].
         tags: what `save` writes into the file: software, comment (model, label, seed, truncation, quality), and
             copyright for a model that states the licence of its data.
     """
@@ -35,7 +35,7 @@ class Sound:
     sample_rate: int
     label: str | None
     seed: int
-    painting: NDArray[np.float32] = field(repr=False)
+    spectrogram: NDArray[np.float32] = field(repr=False)
     tags: dict[str, str] = field(repr=False)
 
     @property
@@ -52,16 +52,16 @@ class Sound:
         return audio.encode(self.samples, self.sample_rate, format, subtype=subtype, tags=self.tags)
 
     def picture(self, *, zoom: int = 1) -> Image:
-        """The painting as a picture of frames × bands pixels, low frequencies at the bottom."""
+        """The spectrogram as a picture of frames × bands pixels, low frequencies at the bottom."""
         from soundgan.viz.spectrogram_image import picture
 
-        return picture(self.painting, zoom=zoom)
+        return picture(self.spectrogram, zoom=zoom)
 
 
-def finished(wave: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+def finalize(wave: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
     """A wave at its own level, ready for a file: one above full scale is turned down as a whole.
 
-    Its last 5 ms fade out: what still rings at the end of its painting would end with a click.
+    Its last 5 ms fade out: what still rings at the end of its spectrogram would end with a click.
     """
     wave = wave / max(1.0, float(np.abs(wave).max()))
     fading = wave[-round(FADE * sample_rate) :]

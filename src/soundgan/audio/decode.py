@@ -16,7 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from soundgan.errors import AudioError
-from soundgan.files import shown
+from soundgan.files import printable
 
 BLOCK = 4096  # frames decoded at a time: memory stays flat, and no more than this is lost before a damaged spot
 RATES = range(1_000, 768_001)  # Hz; a header that claims 1 Hz would fill the memory when it is resampled
@@ -66,9 +66,9 @@ class _Unmeasured(io.FileIO):
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
+def open_audio(path: str | os.PathLike[str]) -> Iterator[Source]:
     """Open a sound file; raises `AudioError`, naming it, if it is missing, empty or not a sound file."""
-    name = shown(path)
+    name = printable(path)
     with contextlib.ExitStack() as stack:
         try:
             _refuse_all_but_files(path, name)

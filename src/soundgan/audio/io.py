@@ -19,10 +19,10 @@ import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from soundgan.audio.decode import TruncatedWarning as TruncatedWarning  # for the callers of `read`
-from soundgan.audio.decode import decode, opened
-from soundgan.audio.ogg import settled
+from soundgan.audio.decode import decode, open_audio
+from soundgan.audio.ogg import with_stable_serial
 from soundgan.errors import AudioError
-from soundgan.files import replacing, shown
+from soundgan.files import atomic_write, printable
 
 Wave = NDArray[np.float32]
 LevelMethod = Literal["peak", "rms", "none"]
@@ -60,7 +60,7 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
     A streamed FLAC and an MP3 without a length tag do not know how long they are; only these are decoded, to count.
     Raises `AudioError` if there is no sound file at `path`, or no sound in it.
     """
-    with opened(path) as source:
+    with open_audio(path) as source:
         frames = decode(source).size if source.frames is None else source.frames
         return AudioInfo(source.stream.samplerate, frames, source.stream.channels)
 
@@ -98,15 +98,15 @@ def read(
         raise ValueError(f"start must be 0 s or later, not {start}")
     if seconds is not None and not 0 < seconds < math.inf:
         raise ValueError(f"seconds must be above 0, not {seconds}")
-    with opened(path) as source:
+    with open_audio(path) as source:
         rate = source.stream.samplerate
         wave = decode(source, round(start * rate), None if seconds is None else max(1, round(seconds * rate)))
     target = rate if sample_rate is None else sample_rate
     resampled = resample(wave, rate, target)
     if resampled.size == 0:
-        raise AudioError(f"{shown(path)}: {wave.size} samples at {rate} Hz are too short for a sound; leave it out")
+        raise AudioError(f"{printable(path)}: {wave.size} samples at {rate} Hz are too short for a sound; leave it out")
     if not np.isfinite(resampled).all():
-        raise AudioError(f"{shown(path)}: its samples are too large for a sound; export it again or leave it out")
+        raise AudioError(f"{printable(path)}: its samples are too large for a sound; export it again or leave it out")
     return resampled, target
 
 
@@ -179,13 +179,13 @@ def write(
         ClippingWarning: the wave exceeds full scale in a format that ends there (all but FLOAT); all of it was turned
             down until its peak fits.
     """
-    path, name = Path(path), shown(path)
+    path, name = Path(path), printable(path)
     format = FORMATS.get(path.suffix.lower())
     if format is None:
         raise AudioError(f"{name}: cannot write {path.suffix or 'a file without a suffix'}; use {', '.join(FORMATS)}")
     data = _checked_and_encoded(wave, sample_rate, format, subtype, tags, name)
     try:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(data)
     except (OSError, ValueError) as error:  # ValueError: a zero character in the name
         reason = getattr(error, "strerror", None) or error
@@ -237,7 +237,7 @@ def _checked_and_encoded(
 
 def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
     """The tags of a sound file that `write` can set, where they are not empty. Raises `AudioError` as `probe` does."""
-    with opened(path) as source:
+    with open_audio(path) as source:
         found = {tag: getattr(source.stream, tag) for tag in TAGS}
     return {tag: text for tag, text in found.items() if text}
 
@@ -256,7 +256,7 @@ def _encode(samples: NDArray[np.float64], rate: int, format: Format, coding: str
             setattr(file, tag, text)
         for first in range(0, len(stored), BLOCK):
             file.write(stored[first : first + BLOCK])
-    return settled(buffer.getvalue()) if format == "ogg" else buffer.getvalue()
+    return with_stable_serial(buffer.getvalue()) if format == "ogg" else buffer.getvalue()
 
 
 def _checked(tags: Mapping[str, str], name: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ _SERIAL, _CHECKSUM = slice(14, 18), slice(22, 26)
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def settled(file: bytes) -> bytes:
+def with_stable_serial(file: bytes) -> bytes:
     """An Ogg file of one stream, with a serial number that follows from all else in it.
 
     Raises:

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from soundgan.inference import inference
 
             print("Starting to create a new sound file...", flush=True)
-            path = inference("cuda" if settings.ngpu else "cpu", settings, output_file=options.output)
+            path = inference("cuda" if settings.run.ngpu else "cpu", settings, output_file=options.output)
             print(f"Sound created and saved as {path}!")
     except (SoundGANError, OSError) as error:
         print(f"main.py: {one_line(error)}", file=sys.stderr)

@@ -14,7 +14,7 @@ def config(
     check: Annotated[Path | None, typer.Option(help="Check a settings file; exit status 2 if it is wrong.")] = None,
 ) -> None:
     """List all settings with their meaning, unit and default."""
-    from soundgan.settings import Settings, load_settings, settings_schema
+    from soundgan.settings import SECTIONS, load_settings, settings_schema
 
     if check is not None:
         load_settings(check)
@@ -22,9 +22,13 @@ def config(
     elif schema:
         typer.echo(json.dumps(settings_schema(), indent=2))
     else:
-        properties = settings_schema()["properties"]
-        for name, field in Settings.model_fields.items():
-            typer.echo(f"{name} = {json.dumps(field.default)}{_choice(properties[name])}\n    {field.description}")
+        for section, fields in SECTIONS.items():
+            typer.echo(f"{section}: {(fields.__doc__ or '').splitlines()[0]}\n")
+            properties = fields.model_json_schema()["properties"]
+            for name, field in fields.model_fields.items():
+                default = json.dumps(properties[name]["default"])
+                typer.echo(f"  {name} = {default}{_choice(properties[name])}\n      {field.description}")
+            typer.echo()
 
 
 def _choice(schema: dict[str, Any]) -> str:

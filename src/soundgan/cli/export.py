@@ -10,8 +10,8 @@ import typer
 
 def export(run: Annotated[Path, typer.Argument(help="Folder of the training: its --out, or saveroot.")]) -> None:
     """Make the model of a run playable as it is now."""
-    from soundgan.cli.extras import needs
+    from soundgan.cli.extras import require_extra
 
-    with needs("train", "export"):
+    with require_extra("train", "export"):
         from soundgan.training.run import export_checkpoint
     typer.echo(f"Model: {export_checkpoint(run, lambda told: typer.echo(told, err=True))}")

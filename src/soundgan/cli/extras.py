@@ -9,7 +9,7 @@ from soundgan.errors import SoundGANError
 
 
 @contextmanager
-def needs(extra: str, command: str) -> Iterator[None]:
+def require_extra(extra: str, command: str) -> Iterator[None]:
     """Turn a missing library of an extra (`train`, `serve`) into a `SoundGANError` that says how to get it."""
     try:
         yield

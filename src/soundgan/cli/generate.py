@@ -10,7 +10,7 @@ import typer
 
 
 class Quality(StrEnum):
-    """Ways from painting to sound."""
+    """Ways from spectrogram to sound."""
 
     fast = "fast"
     balanced = "balanced"
@@ -37,7 +37,9 @@ def generate(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the sounds; made if missing.")] = Path("."),
     format: Annotated[Format, typer.Option(help="Format of the files.")] = Format.wav,
     subtype: Annotated[str, typer.Option(help="PCM_16, PCM_24 or FLOAT (wav only).")] = "PCM_16",
-    picture: Annotated[bool, typer.Option("--picture", help="Write the painting of every sound as PNG, too.")] = False,
+    picture: Annotated[
+        bool, typer.Option("--picture", help="Write the spectrogram of every sound as PNG, too.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cuda, mps or cpu; where one is missing, the next.")] = "cpu",
 ) -> None:
     """Make new sounds; the file names hold label and seed, which bring the same sound again."""

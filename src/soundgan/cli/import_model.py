@@ -16,12 +16,12 @@ def import_model(
     ] = None,
 ) -> None:
     """Convert a model of the original SoundGAN; nothing in the file is executed."""
-    from soundgan.cli.extras import needs
+    from soundgan.cli.extras import require_extra
     from soundgan.settings import load_settings
 
     settings = load_settings(config)
-    with needs("train", "import"):
+    with require_extra("train", "import"):
         from soundgan.training.run import import_legacy
-    folder = import_legacy(file, settings, out or Path(settings.saveroot))
+    folder = import_legacy(file, settings, out or Path(settings.run.saveroot))
     typer.echo(f"Model: {folder}")
     typer.echo(f"Try:   soundgan generate {folder} -n 8 -o sounds")

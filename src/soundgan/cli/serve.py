@@ -38,10 +38,10 @@ def serve(
     ] = None,
 ) -> None:
     """Serve models over HTTP, without PyTorch; Ctrl-C or SIGTERM ends it when all that was asked for is answered."""
-    from soundgan.cli.extras import needs
+    from soundgan.cli.extras import require_extra
     from soundgan.model_folder import bundled
 
-    with needs("serve", "serve"):
+    with require_extra("serve", "serve"):
         from soundgan.server.run import run
         from soundgan.server.settings import check_server_settings
 

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from soundgan.settings import Settings
-    from soundgan.training.monitor.validation import Check
+    from soundgan.training.monitor.validation import ValidationResult
 
 
 def train(
@@ -21,7 +21,7 @@ def train(
         str | None,
         typer.Option(metavar="FLOAT|auto", help="In all, over restarts; auto: while it gets better; 60 if not given."),
     ] = None,
-    sounds: Annotated[int | None, typer.Option(help="Train until this many sounds have been seen.")] = None,
+    max_samples: Annotated[int | None, typer.Option(help="Stop when this many samples have been seen.")] = None,
     size: Annotated[int | None, typer.Option(help="Size dial of the networks, a multiple of 8.")] = None,
     network: Annotated[str | None, typer.Option(help="residual, or dcgan (the classic one).")] = None,
     sample_rate: Annotated[int | None, typer.Option(help="Hz; otherwise the data's own.")] = None,
@@ -38,7 +38,7 @@ def train(
     options: dict[str, Any] = {
         "dataroot": None if folder is None else str(folder),
         "minutes": _minutes(minutes),
-        "sounds": sounds,
+        "max_samples": max_samples,
         "size": size,
         "network": network,
         "sample_rate": sample_rate,
@@ -47,16 +47,16 @@ def train(
         "exclude": exclude or None,
         "seed": seed,
     }
-    if folder is None and "dataroot" not in base.model_fields_set:
+    if folder is None and not base.is_set("dataroot"):
         raise SettingsError("train: name a FOLDER of sounds, or a --config with a dataroot")
     if out is not None:
         options["saveroot"] = str(out)
-    elif "saveroot" not in base.model_fields_set:
-        options["saveroot"] = str(Path("runs") / Path(folder or base.dataroot).resolve().name)
+    elif not base.is_set("saveroot"):
+        options["saveroot"] = str(Path("runs") / Path(folder or base.data.dataroot).resolve().name)
     run_training(with_options(base, options))
 
 
-def _told(check: Check) -> str:
+def _told(check: ValidationResult) -> str:
     return f"Fréchet distance {check.frechet:.1f}, coverage {check.coverage:.0%}, recall {check.recall:.0%}"
 
 
@@ -81,11 +81,11 @@ def run_training(settings: Settings) -> Path:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from soundgan.cli.extras import needs
+    from soundgan.cli.extras import require_extra
     from soundgan.model_folder import TRAINING
 
-    with needs("train", "train"):
-        from soundgan.training.loop import Progress as Step
+    with require_extra("train", "train"):
+        from soundgan.training.loop import ProgressReport as Step
         from soundgan.training.monitor.report import REPORT
         from soundgan.training.run import run
         from soundgan.training.runtime.distributed import rank
@@ -111,7 +111,7 @@ def run_training(settings: Settings) -> Path:
 
         def stepped(step: Step) -> None:
             nonlocal last_line
-            told = f"{step.seen:,} sounds seen, {step.sounds_per_second:.0f}/s"
+            told = f"{step.samples_seen:,} samples seen, {step.sounds_per_second:.0f}/s"
             told += f", {_duration(step.seconds_left)} left" if isfinite(step.seconds_left) else ""
             told += f", distance {step.check.frechet:.1f}" if step.check else ""
             bar.update(training, completed=step.done, told=told)
@@ -133,14 +133,14 @@ def run_training(settings: Settings) -> Path:
         return result.folder  # the first process tells
     if result.interrupted:
         typer.echo("Stopped; everything is saved. The same command goes on from here.", err=True)
-    typer.echo(f"Model: {result.folder} ({result.seen:,} sounds seen in {result.seconds / 60:.1f} minutes)")
+    typer.echo(f"Model: {result.folder} ({result.samples_seen:,} samples seen in {result.seconds / 60:.1f} minutes)")
     if result.best is not None:
         typer.echo(
-            f"Kept:  the Generator after {result.best.seen:,} sounds, the best one checked ({_told(result.best)})"
+            f"Kept:  the Generator after {result.best.samples_seen:,} sounds, the best one checked ({_told(result.best)})"
         )
     for remark in result.remarks:
         typer.echo(f"Note:  {remark}")
     typer.echo(f"More:  {result.folder / TRAINING / REPORT}")
-    typer.echo(f"Look:  {result.folder / 'samples' / 'paintings.png'}")
+    typer.echo(f"Look:  {result.folder / 'samples' / 'spectrograms.png'}")
     typer.echo(f"Try:   soundgan generate {result.folder} -n 8 -o sounds")
     return result.folder

@@ -1,4 +1,4 @@
-"""Checked list of recordings → labelled paintings, prepared once and cached."""
+"""Checked list of recordings → labelled spectrograms, prepared once and cached."""
 
 from __future__ import annotations
 
@@ -18,33 +18,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundgan.data.report import limited_report
-from soundgan.data.scan import walk
-from soundgan.data.survey import Progress, Recording, Survey, blocks, in_order, quiet, read_block, survey
+from soundgan.data.scan import scan
+from soundgan.data.survey import (
+    ProgressCallback,
+    Recording,
+    Survey,
+    blocks,
+    bounded_parallel_map,
+    ignore_truncation_warnings,
+    read_block,
+    survey,
+)
 from soundgan.settings import Settings
 from soundgan.spectral.pitch import Pitch, track
-from soundgan.spectral.representation import Representation, levels_db, normalise
+from soundgan.spectral.representation import Representation, levels_db, normalize
 
 PEAK_DB = -1.0  # dBFS that recordings are levelled to with level = peak
 RMS_DB = -20.0  # dBFS that recordings are levelled to with level = rms, where their peaks allow it
 AUDIBLY = 3.0  # dB above the ceiling from which on it is told
 _FADE = 0.005  # s, at every cut through a sound, so that it does not click
 _FORMAT = 4  # of the cache; raise it whenever the same files and settings would be painted differently
-_BATCH = 64  # paintings worked on at once by one thread
+_BATCH = 64  # spectrograms worked on at once by one thread
 _ABANDONED = 24 * 3600  # s after which a half-made cache entry is taken for that of a dead process
-_SETTINGS = {"sample_rate", "duration", "image_size", "range_db", "scale", "window", "redundancy", "level", "slice"}
+_SETTINGS = {
+    "data": {"level", "slice"},
+    "spectrogram": {"sample_rate", "duration", "image_size", "range_db", "scale", "window", "overlap"},
+}
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Prepared paintings.
+    """Prepared spectrograms.
 
     Shape:
-        paintings (n, 1, bands, frames), float32 in [-1, 1], mapped from the cache: read as needed, and writing to them
+        spectrograms (n, 1, bands, frames), float32 in [-1, 1], mapped from the cache: read as needed, and writing to them
         changes no file. pitch (n, frames), of each recording. labels (n,), int64 indices into `label_names`; all zero
         where there are no labels.
     """
 
-    paintings: NDArray[np.float32]
+    spectrograms: NDArray[np.float32]
     pitch: Pitch
     labels: NDArray[np.int64]
     label_names: list[str]
@@ -56,8 +68,8 @@ class Dataset:
         return len(self.labels)
 
 
-def prepare(folder: Path, settings: Settings, cache: Path, progress: Progress | None = None) -> Dataset:
-    """Paint a folder of sounds, or take the paintings from `cache` if neither files nor settings have changed.
+def prepare(folder: Path, settings: Settings, cache: Path, progress: ProgressCallback | None = None) -> Dataset:
+    """Paint a folder of sounds, or take the spectrograms from `cache` if neither files nor settings have changed.
 
     A recording is levelled as a whole, cut to the duration or into slices, faded where it is cut, padded with silence
     at its end, and painted. The ceiling of the representation is the level that 99 of 100 sounds stay below, its floor
@@ -79,48 +91,50 @@ def prepare(folder: Path, settings: Settings, cache: Path, progress: Progress | 
     found = survey(folder, settings, progress and (lambda done, total: progress(done, 2 * total)))
     found.require_enough()
     cache.mkdir(parents=True, exist_ok=True)
-    _clear_abandoned(cache)
-    workplace = cache / f".unfinished-{uuid.uuid4().hex}"
-    workplace.mkdir()
+    _remove_stale(cache)
+    staging = cache / f".unfinished-{uuid.uuid4().hex}"
+    staging.mkdir()
     try:
-        with quiet():
-            _paint(found, settings, workplace, progress)
-        _put(workplace, cache / key)
+        with ignore_truncation_warnings():
+            _write_spectrograms(found, settings, staging, progress)
+        _put(staging, cache / key)
     finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
     dataset = _load(cache / key)
     assert dataset is not None, "what was just written can be read"
     return dataset
 
 
 def _key(folder: Path, settings: Settings) -> str:
-    """Key of the cache entry: settings that change paintings, and names, sizes and times of files; none is opened."""
+    """Key of the cache entry: settings that change spectrograms, and names, sizes and times of files; none is opened."""
     values = settings.model_dump(mode="json", include=_SETTINGS)
     digest = hashlib.blake2b(json.dumps([_FORMAT, values], sort_keys=True).encode(), digest_size=12)
-    found = walk(folder, settings.exclude)
+    found = scan(folder, settings.data.exclude)
     for candidate in found.candidates:
         name = os.fsencode(candidate.path.relative_to(folder))
         digest.update(name + f"\0{candidate.size}\0{candidate.changed}\0".encode())
-    # These change no painting, but the report.
-    for item in found.left_out:
+    # These change no spectrogram, but the report.
+    for item in found.skipped:
         digest.update(os.fsencode(item.path.relative_to(folder)) + f"\0{item.reason}\0".encode())
-    digest.update("\0".join((str(found.hidden), *found.idle)).encode())
+    digest.update("\0".join((str(found.hidden), *found.unmatched_patterns)).encode())
     return digest.hexdigest()
 
 
-def _paint(found: Survey, settings: Settings, target: Path, progress: Progress | None) -> None:
-    """Write the paintings of a surveyed folder, their labels and their representation into `target`."""
+def _write_spectrograms(found: Survey, settings: Settings, target: Path, progress: ProgressCallback | None) -> None:
+    """Write the spectrograms of a surveyed folder, their labels and their representation into `target`."""
     rep = found.representation
-    paintings = np.lib.format.open_memmap(
-        target / "paintings.npy", mode="w+", dtype=np.float32, shape=(found.sounds, 1, *rep.shape)
+    spectrograms = np.lib.format.open_memmap(
+        target / "spectrograms.npy", mode="w+", dtype=np.float32, shape=(found.sounds, 1, *rep.shape)
     )
     work = [(file, block) for file in found.files for block in blocks(file.slices, rep)]
     loudest = np.empty(found.sounds, np.float32)
     pitch = np.empty((2, found.sounds, rep.frames), np.float32)
     done = 0
-    for levels, tracked in in_order(partial(_analyse, representation=rep, method=settings.level), work):
+    for levels, tracked in bounded_parallel_map(
+        partial(_analyse, representation=rep, method=settings.data.level), work
+    ):
         rows = slice(done, done + len(levels))
-        paintings[rows, 0] = levels
+        spectrograms[rows, 0] = levels
         pitch[:, rows] = tracked
         loudest[rows] = levels.max(axis=(1, 2))
         done += len(levels)
@@ -129,11 +143,11 @@ def _paint(found: Survey, settings: Settings, target: Path, progress: Progress |
     ceiling = float(np.ceil(np.percentile(loudest, 99)))
     over = loudest[loudest > ceiling + AUDIBLY] - ceiling
     span = rep.ceiling_db - rep.floor_db
-    rep = rep.replaced(ceiling_db=ceiling, floor_db=ceiling - span)
-    for start in range(0, len(paintings), _BATCH):
+    rep = rep.with_changes(ceiling_db=ceiling, floor_db=ceiling - span)
+    for start in range(0, len(spectrograms), _BATCH):
         rows = slice(start, start + _BATCH)
-        paintings[rows] = normalise(paintings[rows, 0], rep)
-    paintings.flush()
+        spectrograms[rows] = normalize(spectrograms[rows, 0], rep)
+    spectrograms.flush()
     np.save(target / "pitch.npy", pitch)
 
     names = found.labels
@@ -161,7 +175,7 @@ def _analyse(
             row[: fade.size] *= fade
         if file.seconds > (index + 1) * representation.duration:
             row[-fade.size :] *= fade[::-1]
-    return levels_db(waves, representation), track(waves, representation.sample_rate, representation.hop)
+    return levels_db(waves, representation), track(waves, representation.sample_rate, representation.hop_length)
 
 
 def _gain(file: Recording, method: str) -> np.float32:
@@ -178,7 +192,7 @@ def _content(found: Survey, representation: Representation, settings: Settings) 
     sounds = [[file.label, file.digest, file.slices] for file in found.files]
     # Without defaults: a value that representations gain later leaves the digests of today as they are.
     painted = representation.model_dump(exclude_defaults=True)
-    told = json.dumps([painted, settings.level, sounds], sort_keys=True)
+    told = json.dumps([painted, settings.data.level, sounds], sort_keys=True)
     return hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
 
 
@@ -187,25 +201,25 @@ def _load(entry: Path) -> Dataset | None:
     try:
         summary: dict[str, Any] = json.loads((entry / "dataset.json").read_text(encoding="utf-8"))
         representation = Representation.model_validate(summary["representation"])
-        # Copy on write: what reads the paintings gets ordinary writable arrays, and the file stays as it is.
-        paintings = np.load(entry / "paintings.npy", mmap_mode="c", allow_pickle=False)
+        # Copy on write: what reads the spectrograms gets ordinary writable arrays, and the file stays as it is.
+        spectrograms = np.load(entry / "spectrograms.npy", mmap_mode="c", allow_pickle=False)
         labels = np.load(entry / "labels.npy", allow_pickle=False)
         pitch = np.load(entry / "pitch.npy", allow_pickle=False)
-        if paintings.shape != (len(labels), 1, *representation.shape):
+        if spectrograms.shape != (len(labels), 1, *representation.shape):
             return None
         if pitch.shape != (2, len(labels), representation.frames):
             return None
         told = summary["label_names"], representation, summary["report"], summary["digest"]
-        return Dataset(paintings, Pitch(*pitch), labels, *told)
+        return Dataset(spectrograms, Pitch(*pitch), labels, *told)
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _put(workplace: Path, entry: Path) -> None:
+def _put(staging: Path, entry: Path) -> None:
     """Move a finished entry to its place, unless another process was faster; a damaged one makes room."""
     for attempt in itertools.count():
         try:
-            os.rename(workplace, entry)
+            os.rename(staging, entry)
             return
         except OSError:
             if _load(entry) is not None:
@@ -215,7 +229,7 @@ def _put(workplace: Path, entry: Path) -> None:
             shutil.rmtree(entry, ignore_errors=True)
 
 
-def _clear_abandoned(cache: Path) -> None:
+def _remove_stale(cache: Path) -> None:
     for path in cache.glob(".unfinished-*"):
         try:
             if time.time() - path.stat().st_mtime > _ABANDONED:

@@ -8,8 +8,8 @@ from itertools import groupby
 from statistics import median
 from typing import TYPE_CHECKING
 
-from soundgan.data.scan import LeftOut, relative_name
-from soundgan.files import shown
+from soundgan.data.scan import SkippedFile, relative_name
+from soundgan.files import printable
 
 if TYPE_CHECKING:
     from soundgan.data.survey import Recording, Survey
@@ -20,15 +20,15 @@ def survey_report(survey: Survey, most: int | None = 10) -> str:
     lines = [_row(title, text) for title, text in _summary(survey)]
     if survey.labels:
         by_label = {label: [r for r in survey.files if r.label == label] for label in survey.labels}
-        width = max(5, *(len(shown(label)) for label in by_label))
+        width = max(5, *(len(printable(label)) for label in by_label))
         lines += ["", f"{'Label':<{width}}  {'Sounds':>6}  {'Shortest':>8}  {'Median':>8}  {'Longest':>8}"]
         for label, files in by_label.items():
             sounds = sum(len(file.slices) for file in files)
             lengths = "  ".join(f"{value:>6.2f} s" for value in _spread(files))
-            lines.append(f"{shown(label):<{width}}  {sounds:>6}  {lengths}")
-    in_part = [LeftOut(file.path, "Used in part", file.damage) for file in survey.files if file.damage]
-    left_out = [item._replace(kind=f"Left out, {item.kind}") for item in survey.left_out]
-    for title, group in groupby(sorted(in_part + left_out, key=lambda item: item.kind), key=lambda item: item.kind):
+            lines.append(f"{printable(label):<{width}}  {sounds:>6}  {lengths}")
+    in_part = [SkippedFile(file.path, "Used in part", file.damage) for file in survey.files if file.damage]
+    skipped = [item._replace(kind=f"Left out, {item.kind}") for item in survey.skipped]
+    for title, group in groupby(sorted(in_part + skipped, key=lambda item: item.kind), key=lambda item: item.kind):
         items = list(group)
         lines += ["", f"{title} ({len(items)})"]
         for item in items[:most]:
@@ -56,13 +56,13 @@ def _summary(survey: Survey) -> list[tuple[str, str]]:
     slices = f", {_count(survey.sounds, 'slice')}" if survey.sliced else ""
     labels = _count(len(survey.labels), "label") if survey.labels else "no labels"
     used = f"{_count(len(files), 'recording')}{slices}, {labels}"
-    rows = [("Folder", shown(survey.folder)), ("Used", used)]
+    rows = [("Folder", printable(survey.folder)), ("Used", used)]
     if files:
         shortest, middle, longest = _spread(files)
         rows.append(("Lengths", f"{shortest:.2f} s shortest, {middle:.2f} s median, {longest:.2f} s longest"))
         formats = Counter((file.sample_rate, file.channels) for file in files).most_common()
         rows.append(("Rates", ", ".join(f"{n} at {rate} Hz {_channels(channels)}" for (rate, channels), n in formats)))
-    window = f"{rep.window} window of {rep.n_fft} samples every {rep.hop}"
+    window = f"{rep.window} window of {rep.n_fft} samples every {rep.hop_length}"
     size = f"{rep.bands} {rep.scale} bands x {rep.frames} frames, {window}"
     rows.append(("Painted as", f"{rep.duration:.2f} s at {rep.sample_rate} Hz, {size}"))
     if survey.fitted:
@@ -83,9 +83,9 @@ def _summary(survey: Survey) -> list[tuple[str, str]]:
         lost = sum(file.seconds - rep.duration for file in longer)
         rest = f" ({lost:.2f} s not used; slicing uses it)" if longer else ""
         rows.append(("Cut", f"{len(longer)} to their first {rep.duration:.2f} s{rest}"))
-    rows.append(("Left out", f"{len(survey.left_out)} (listed below)" if survey.left_out else "nothing"))
-    if survey.idle:
-        rows.append(("Excluded", f"nothing by {', '.join(map(shown, survey.idle))}: no file fits"))
+    rows.append(("Left out", f"{len(survey.skipped)} (listed below)" if survey.skipped else "nothing"))
+    if survey.unmatched_patterns:
+        rows.append(("Excluded", f"nothing by {', '.join(map(printable, survey.unmatched_patterns))}: no file fits"))
     if survey.hidden:
         rows.append(("Ignored", f"{survey.hidden} hidden, with a dot before the name"))
     return rows

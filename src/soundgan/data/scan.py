@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from soundgan.errors import DataError
-from soundgan.files import check_name, shown
+from soundgan.files import check_name, printable
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff", ".aifc"})
 
@@ -25,7 +25,7 @@ class Candidate(NamedTuple):
     changed: int
 
 
-class LeftOut(NamedTuple):
+class SkippedFile(NamedTuple):
     """Something in the folder that is not used: `kind` groups the reasons, `detail` says more (or nothing)."""
 
     path: Path
@@ -38,16 +38,16 @@ class LeftOut(NamedTuple):
         return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
 
-class Found(NamedTuple):
+class ScanResult(NamedTuple):
     """What lies in a folder, before any file is opened, in an order that does not depend on the machine.
 
-    `idle` are the patterns of files to leave out that no audio file fits.
+    `unmatched_patterns` are the patterns of files to leave out that no audio file fits.
     """
 
     candidates: list[Candidate]
-    left_out: list[LeftOut]
+    skipped: list[SkippedFile]
     hidden: int
-    idle: list[str]
+    unmatched_patterns: list[str]
 
 
 def check_folder(folder: Path) -> None:
@@ -55,10 +55,10 @@ def check_folder(folder: Path) -> None:
     try:
         os.listdir(folder)
     except OSError as error:
-        raise DataError(f"{shown(folder)}: cannot be read as a folder of sounds: {error.strerror}") from error
+        raise DataError(f"{printable(folder)}: cannot be read as a folder of sounds: {error.strerror}") from error
 
 
-def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
+def scan(folder: Path, exclude: Sequence[str] = ()) -> ScanResult:
     """List a folder and its sub-folders without opening a file; links are followed, but every folder is entered once.
 
     Args:
@@ -70,7 +70,7 @@ def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
     """
     check_folder(folder)
     candidates: list[Candidate] = []
-    left_out: list[LeftOut] = []
+    skipped: list[SkippedFile] = []
     hidden, busy = 0, set[str]()
     entered: dict[tuple[int, int], Path] = {}
     # Links wait until all real folders are known, so that a folder goes by its own name and not by that of a link.
@@ -82,11 +82,11 @@ def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
             first = entered.setdefault((status.st_dev, status.st_ino), directory)
             if first is not directory:
                 kind = "symlink loop" if first in directory.parents else "second link to a folder"
-                left_out.append(LeftOut(directory, kind, f"leads to {relative_name(first, folder)}"))
+                skipped.append(SkippedFile(directory, kind, f"leads to {relative_name(first, folder)}"))
                 continue
             entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
         except OSError as error:
-            left_out.append(LeftOut(directory, "unreadable", error.strerror or str(error)))
+            skipped.append(SkippedFile(directory, "unreadable", error.strerror or str(error)))
             continue
         for entry in entries:
             path = directory / entry.name
@@ -97,36 +97,36 @@ def walk(folder: Path, exclude: Sequence[str] = ()) -> Found:
                 status = entry.stat()
             except OSError as error:
                 kind = "symlink loop" if error.errno == errno.ELOOP else "unreadable"
-                left_out.append(LeftOut(path, kind, error.strerror or str(error)))
+                skipped.append(SkippedFile(path, kind, error.strerror or str(error)))
                 continue
             if stat.S_ISDIR(status.st_mode):
                 (links if entry.is_symlink() else waiting).append(path)
             elif not stat.S_ISREG(status.st_mode):
-                left_out.append(LeftOut(path, "not audio", "not a regular file"))
+                skipped.append(SkippedFile(path, "not audio", "not a regular file"))
             elif path.suffix.lower() not in AUDIO_SUFFIXES:
-                left_out.append(LeftOut(path, "not audio"))
-            elif by := fitting(path, folder, exclude):
+                skipped.append(SkippedFile(path, "not audio"))
+            elif by := matching_patterns(path, folder, exclude):
                 busy.update(by)
-                left_out.append(LeftOut(path, "excluded", f"by {', '.join(by)}"))
+                skipped.append(SkippedFile(path, "excluded", f"by {', '.join(by)}"))
             else:
                 candidates.append(Candidate(path, status.st_size, status.st_mtime_ns))
     loose = [candidate for candidate in candidates if candidate.path.parent == folder]
     if len(loose) < len(candidates):
         detail = "it lies beside the label folders; move it into one of them"
-        left_out.extend(LeftOut(candidate.path, "without a label", detail) for candidate in loose)
+        skipped.extend(SkippedFile(candidate.path, "without a label", detail) for candidate in loose)
         candidates = [candidate for candidate in candidates if candidate.path.parent != folder]
     for candidate in [candidate for candidate in candidates if candidate.path.parent != folder]:
         try:
             check_name(candidate.path.relative_to(folder).parts[0])
         except ValueError as error:
-            left_out.append(LeftOut(candidate.path, "without a label", f"rename its folder: the name {error}"))
+            skipped.append(SkippedFile(candidate.path, "without a label", f"rename its folder: the name {error}"))
             candidates.remove(candidate)
     candidates.sort(key=lambda candidate: candidate.path.relative_to(folder).as_posix())
-    left_out.sort(key=lambda item: item.path.as_posix())
-    return Found(candidates, left_out, hidden, [pattern for pattern in exclude if pattern not in busy])
+    skipped.sort(key=lambda item: item.path.as_posix())
+    return ScanResult(candidates, skipped, hidden, [pattern for pattern in exclude if pattern not in busy])
 
 
-def fitting(path: Path, folder: Path, patterns: Sequence[str]) -> list[str]:
+def matching_patterns(path: Path, folder: Path, patterns: Sequence[str]) -> list[str]:
     """Those of the patterns that the name of a file in `folder`, with its sub-folders, fits."""
     name = path.relative_to(folder).as_posix()
     return [pattern for pattern in patterns if fnmatchcase(name, pattern)]
@@ -134,4 +134,4 @@ def fitting(path: Path, folder: Path, patterns: Sequence[str]) -> list[str]:
 
 def relative_name(path: Path, folder: Path) -> str:
     """The name of something in `folder` as messages give it, on one line whatever it is made of."""
-    return "the folder itself" if path == folder else shown(path.relative_to(folder).as_posix())
+    return "the folder itself" if path == folder else printable(path.relative_to(folder).as_posix())

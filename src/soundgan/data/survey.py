@@ -1,7 +1,7 @@
 """Folder → checked list of recordings: what can be used, how long it is, and what is left out and why.
 
 Nothing is painted here and nothing is dropped silently: whatever lies in the folder is either a `Recording`, a
-`LeftOut` with its reason, or a hidden file, which is counted.
+`SkippedFile` with its reason, or a hidden file, which is counted.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from numpy.typing import NDArray
 from soundgan import audio
 from soundgan.audio.decode import MP3_SLACK
 from soundgan.cpu import cores
-from soundgan.data.scan import LeftOut, relative_name, walk
+from soundgan.data.scan import SkippedFile, relative_name, scan
 from soundgan.errors import AudioError, DataError
-from soundgan.files import shown
+from soundgan.files import printable
 from soundgan.settings import Settings
 from soundgan.spectral.representation import BANDS, PRESETS, Representation, preset
 
 FEWEST_SOUNDS = 8
 SILENCE_DB = -60.0  # dBFS; a recording whose peak is below holds nothing to learn
 SHORTEST = 0.02  # s
-DURATIONS = (0.25, 10.0)  # s, what a painting can hold
+DURATIONS = (0.25, 10.0)  # s, what a spectrogram can hold
 _BLOCK = 60.0  # s of a long recording that are read at once
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -66,9 +66,9 @@ class Survey:
 
     folder: Path
     files: list[Recording]
-    left_out: list[LeftOut]
+    skipped: list[SkippedFile]
     hidden: int
-    idle: list[str]  # patterns to leave out that no file fits
+    unmatched_patterns: list[str]  # patterns to leave out that no file fits
     representation: Representation
     sliced: bool
     fitted: bool  # the duration follows from the recordings
@@ -80,7 +80,7 @@ class Survey:
 
     @property
     def sounds(self) -> int:
-        """Number of paintings that the folder makes: recordings, or their slices."""
+        """Number of spectrograms that the folder makes: recordings, or their slices."""
         return sum(len(recording.slices) for recording in self.files)
 
     def report(self, most: int | None = 10) -> str:
@@ -92,10 +92,10 @@ class Survey:
     def require_enough(self) -> None:
         """Raise `DataError` if there are too few sounds to learn from."""
         if self.sounds < FEWEST_SOUNDS:
-            raise DataError(_too_few(self.folder, self.sounds, self.left_out))
+            raise DataError(_too_few(self.folder, self.sounds, self.skipped))
 
 
-def survey(folder: Path, settings: Settings, progress: Progress | None = None) -> Survey:
+def survey(folder: Path, settings: Settings, progress: ProgressCallback | None = None) -> Survey:
     """Look through a folder of sounds and open every audio file in it once.
 
     The first level of sub-folders are the labels; a folder without them is unlabelled. The sample rate is the preset
@@ -110,39 +110,43 @@ def survey(folder: Path, settings: Settings, progress: Progress | None = None) -
         DataError: the folder is missing or no file in it can be used as sound.
     """
     folder = Path(folder)
-    found = walk(folder, settings.exclude)
-    left_out = list(found.left_out)
+    found = scan(folder, settings.data.exclude)
+    skipped = list(found.skipped)
     readable: list[tuple[Path, audio.AudioInfo]] = []
-    with quiet():
-        for path, info in in_order(_probe, [candidate.path for candidate in found.candidates]):
-            if isinstance(info, LeftOut):
-                left_out.append(info)
+    with ignore_truncation_warnings():
+        for path, info in bounded_parallel_map(_probe, [candidate.path for candidate in found.candidates]):
+            if isinstance(info, SkippedFile):
+                skipped.append(info)
             else:
                 readable.append((path, info))
     if not readable:
-        raise DataError(_too_few(folder, 0, left_out))
+        raise DataError(_too_few(folder, 0, skipped))
 
     representation = _choose([info for _, info in readable], settings)
     files: list[Recording] = []
     first_with: dict[str, Recording] = {}
     labelled = any(len(path.relative_to(folder).parts) > 1 for path, _ in readable)
-    examine = partial(_examine, folder=folder, labelled=labelled, representation=representation, sliced=settings.slice)
+    examine = partial(
+        _examine, folder=folder, labelled=labelled, representation=representation, sliced=settings.data.slice
+    )
     done = len(found.candidates) - len(readable)
-    with quiet():
-        for recording in in_order(examine, readable):
+    with ignore_truncation_warnings():
+        for recording in bounded_parallel_map(examine, readable):
             done += 1
             if progress is not None:
                 progress(done, len(found.candidates))
-            if isinstance(recording, LeftOut):
-                left_out.append(recording)
+            if isinstance(recording, SkippedFile):
+                skipped.append(recording)
             elif (first := first_with.setdefault(recording.digest, recording)) is not recording:
                 same = f"the same sound as {relative_name(first.path, folder)}"
-                left_out.append(LeftOut(recording.path, "duplicate", same))
+                skipped.append(SkippedFile(recording.path, "duplicate", same))
             else:
                 files.append(recording)
-    fitted = settings.duration is None and settings.image_size is None
-    left_out.sort(key=lambda item: item.path.as_posix())
-    return Survey(folder, files, left_out, found.hidden, found.idle, representation, settings.slice, fitted)
+    fitted = settings.spectrogram.duration is None and settings.spectrogram.image_size is None
+    skipped.sort(key=lambda item: item.path.as_posix())
+    return Survey(
+        folder, files, skipped, found.hidden, found.unmatched_patterns, representation, settings.data.slice, fitted
+    )
 
 
 def blocks(slices: Iterable[int], representation: Representation) -> Iterator[list[int]]:
@@ -161,7 +165,7 @@ def read_block(path: Path, block: list[int], representation: Representation) -> 
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def ignore_truncation_warnings() -> Iterator[None]:
     """Without warnings of truncated files, which the report tells of.
 
     For the thread that starts the others, since warnings are filtered for the whole process.
@@ -171,7 +175,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def bounded_parallel_map(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`map` on a thread for every core that keeps only a few results ahead of the one that is asked for."""
     threads = min(cores(), 16)
     pool = ThreadPoolExecutor(threads)
@@ -187,13 +191,15 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[
         pool.shutdown(cancel_futures=True)
 
 
-def _probe(path: Path) -> tuple[Path, audio.AudioInfo | LeftOut]:
+def _probe(path: Path) -> tuple[Path, audio.AudioInfo | SkippedFile]:
     try:
         info = audio.probe(path)
     except AudioError as error:
-        return path, LeftOut(path, "unreadable", str(error).removeprefix(f"{shown(path)}: "))
+        return path, SkippedFile(path, "unreadable", str(error).removeprefix(f"{printable(path)}: "))
     if info.seconds < SHORTEST:
-        return path, LeftOut(path, "too short", f"{info.seconds * 1000:.1f} ms, at least {SHORTEST * 1000:.0f} needed")
+        return path, SkippedFile(
+            path, "too short", f"{info.seconds * 1000:.1f} ms, at least {SHORTEST * 1000:.0f} needed"
+        )
     return path, info
 
 
@@ -201,20 +207,22 @@ def _choose(infos: list[audio.AudioInfo], settings: Settings) -> Representation:
     """The representation for these recordings, where the settings leave it open."""
     # Of equally common rates the lower one, which every recording can fill.
     common = max(sorted(Counter(info.sample_rate for info in infos).items()), key=lambda item: item[1])[0]
-    rate = settings.sample_rate or max([preset for preset in PRESETS if preset <= common], default=min(PRESETS))
+    rate = settings.spectrogram.sample_rate or max(
+        [preset for preset in PRESETS if preset <= common], default=min(PRESETS)
+    )
     # "lower": in a small folder, too, a single long recording must not decide.
-    typical = np.percentile([info.seconds for info in infos], 50 if settings.slice else 95, method="lower")
-    duration = settings.duration or float(np.clip(typical, *DURATIONS))
-    bands, frames = settings.image_size or (BANDS, None)
+    typical = np.percentile([info.seconds for info in infos], 50 if settings.data.slice else 95, method="lower")
+    duration = settings.spectrogram.duration or float(np.clip(typical, *DURATIONS))
+    bands, frames = settings.spectrogram.image_size or (BANDS, None)
     return preset(
-        rate, duration, bands=bands, frames=frames, range_db=settings.range_db,
-        scale=settings.scale, window=settings.window, redundancy=settings.redundancy,
+        rate, duration, bands=bands, frames=frames, range_db=settings.spectrogram.range_db,
+        scale=settings.spectrogram.scale, window=settings.spectrogram.window, overlap=settings.spectrogram.overlap,
     )  # fmt: skip
 
 
 def _examine(
     item: tuple[Path, audio.AudioInfo], *, folder: Path, labelled: bool, representation: Representation, sliced: bool
-) -> Recording | LeftOut:
+) -> Recording | SkippedFile:
     """Read what will be painted of one file, once: is it sound, how loud is it, and is it unlike the others?"""
     path, info = item
     rate, duration = representation.sample_rate, representation.duration
@@ -232,19 +240,19 @@ def _examine(
                     samples += wave.size
                     digest.update(wave.tobytes())
     except AudioError as error:
-        damage = str(error).removeprefix(f"{shown(path)}: ")
+        damage = str(error).removeprefix(f"{printable(path)}: ")
         if not peaks:  # otherwise the blocks before the damage are used
-            return LeftOut(path, "unreadable", damage)
+            return SkippedFile(path, "unreadable", damage)
     seconds = samples / rate
     if seconds < SHORTEST:
-        return LeftOut(path, "too short", f"only {seconds * 1000:.1f} ms can be read")
+        return SkippedFile(path, "too short", f"only {seconds * 1000:.1f} ms can be read")
     if min(info.seconds - unused, count * duration) - seconds > MP3_SLACK / info.sample_rate:
         damage = damage or f"ends at {seconds:.2f} s of {info.seconds:.2f} s"
         unused = 0.0
     audible = [index for index, peak in enumerate(peaks) if peak >= 10 ** (SILENCE_DB / 20)]
     if not audible:
         where = "" if sliced or info.seconds <= duration else f" in the first {duration:.2f} s"
-        return LeftOut(path, "silent", f"nothing above {SILENCE_DB:.0f} dBFS{where}")
+        return SkippedFile(path, "silent", f"nothing above {SILENCE_DB:.0f} dBFS{where}")
     return Recording(
         path=path,
         label=path.relative_to(folder).parts[0] if labelled else None,
@@ -270,12 +278,12 @@ def _slice_count(seconds: float, duration: float) -> tuple[int, float]:
     return whole, remainder
 
 
-def _too_few(folder: Path, sounds: int, left_out: list[LeftOut]) -> str:
+def _too_few(folder: Path, sounds: int, skipped: list[SkippedFile]) -> str:
     kinds: list[str] = []
-    for kind, count in Counter(item.kind for item in left_out).most_common():
-        example = next(item for item in left_out if item.kind == kind)
+    for kind, count in Counter(item.kind for item in skipped).most_common():
+        example = next(item for item in skipped if item.kind == kind)
         detail = f": {example.detail}" if example.detail else ""
         kinds.append(f"{count} {kind} ({'' if count == 1 else 'as '}{relative_name(example.path, folder)}{detail})")
     why = f"; left out: {', '.join(kinds)}" if kinds else ""
     usable = f"{sounds or 'no'} usable sound{'' if sounds == 1 else 's'}"
-    return f"{shown(folder)}: {usable} found, at least {FEWEST_SOUNDS} are needed{why}"
+    return f"{printable(folder)}: {usable} found, at least {FEWEST_SOUNDS} are needed{why}"

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from soundgan import audio
 from soundgan.data.dataset import PEAK_DB
-from soundgan.data.scan import AUDIO_SUFFIXES, LeftOut, fitting, relative_name, walk
-from soundgan.data.survey import FEWEST_SOUNDS, SILENCE_DB, in_order, quiet
+from soundgan.data.scan import AUDIO_SUFFIXES, SkippedFile, matching_patterns, relative_name, scan
+from soundgan.data.survey import FEWEST_SOUNDS, SILENCE_DB, bounded_parallel_map, ignore_truncation_warnings
 from soundgan.errors import AudioError, DataError
 from soundgan.evaluation.features.logmel import fitted
-from soundgan.files import shown
+from soundgan.files import printable
 
 Floats = NDArray[np.float32]
-Progress = Callable[[str, int, int], None]  # what is done, steps done, steps in all
+ProgressCallback = Callable[[str, int, int], None]  # what is done, steps done, steps in all
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Sounds:
         """Indices of at most `n` of the sounds, in the proportions of their labels; the same for the same seed."""
         if n >= len(self):
             return np.arange(len(self))
-        return np.sort(spread(self.labels or [""] * len(self), n, seed))
+        return np.sort(stratified_indices(self.labels or [""] * len(self), n, seed))
 
     def draw(self, n: int, seed: int) -> Sounds:
         """The sounds of `chosen`."""
@@ -87,7 +87,7 @@ class Real(NamedTuple):
     test: Sounds
     unseen: bool
     files: list[tuple[Path, str]]
-    left_out: list[LeftOut]
+    skipped: list[SkippedFile]
 
     @property
     def known(self) -> Sounds:
@@ -103,7 +103,7 @@ class Piece(NamedTuple):
     name: str
 
 
-def spread(labels: Sequence[str], n: int, seed: int) -> NDArray[np.int64]:
+def stratified_indices(labels: Sequence[str], n: int, seed: int) -> NDArray[np.int64]:
     """Indices of `n` sounds whose labels have the proportions of all, to the nearest whole sound.
 
     At equal steps through the sounds in the order of their labels, in random order within each; all of them come
@@ -128,7 +128,7 @@ def real_sounds(
     untrained: Sequence[str] | None = None,
     slices: bool = False,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Real:
     """Read a folder of real sounds in two parts; sub-folders of the first level are labels.
 
@@ -146,38 +146,40 @@ def real_sounds(
     Raises:
         DataError: the folder is missing, holds too few sounds, or the patterns leave none to train on.
     """
-    found = walk(folder)
+    found = scan(folder)
     paths = [candidate.path for candidate in found.candidates]
     labelled = any(path.parent != folder for path in paths)
     labels = [path.relative_to(folder).parts[0] if labelled else "" for path in paths]
-    test = {i for i, path in enumerate(paths) if fitting(path, folder, test_patterns)}
+    test = {i for i, path in enumerate(paths) if matching_patterns(path, folder, test_patterns)}
     if named and not test:
         told = f"no sound in it fits the test pattern {' '.join(test_patterns)}"
-        raise DataError(f"{shown(folder)}: {told}; patterns are matched with sub-folder/name, as in */*_test.wav")
-    unseen = bool(test) and (untrained is None or all(fitting(paths[i], folder, untrained) for i in test))
+        raise DataError(f"{printable(folder)}: {told}; patterns are matched with sub-folder/name, as in */*_test.wav")
+    unseen = bool(test) and (untrained is None or all(matching_patterns(paths[i], folder, untrained) for i in test))
     if not test:
-        test = set(spread(labels, len(paths) // 2, seed).tolist())
+        test = set(stratified_indices(labels, len(paths) // 2, seed).tolist())
     order = sorted(range(len(paths)), key=lambda i: (i in test, i))  # of two equal ones, that of the training stays
-    left_out, met = list(found.left_out), dict[bytes, str]()
+    skipped, met = list(found.skipped), dict[bytes, str]()
     parts: list[list[tuple[Piece, str]]] = [[], []]
     read = partial(_read, folder=folder, sample_rate=sample_rate, seconds=seconds, slices=slices)
-    with quiet():
-        for done, (i, pieces) in enumerate(zip(order, in_order(read, [paths[i] for i in order]), strict=True), 1):
+    with ignore_truncation_warnings():
+        for done, (i, pieces) in enumerate(
+            zip(order, bounded_parallel_map(read, [paths[i] for i in order]), strict=True), 1
+        ):
             if progress is not None:
                 progress("Reading", done, len(order))
-            if isinstance(pieces, LeftOut):
-                left_out.append(pieces)
+            if isinstance(pieces, SkippedFile):
+                skipped.append(pieces)
                 continue
             for piece in pieces:
                 first = met.setdefault(hashlib.blake2b(piece.wave.tobytes(), digest_size=16).digest(), piece.name)
                 if first != piece.name:
-                    left_out.append(LeftOut(piece.path, "duplicate", f"the same sound as {first}"))
+                    skipped.append(SkippedFile(piece.path, "duplicate", f"the same sound as {first}"))
                 else:
                     parts[i in test].append((piece, labels[i]))
-    _check(folder, test_patterns, [len(part) for part in parts], left_out)
+    _check(folder, test_patterns, [len(part) for part in parts], skipped)
     training, held = (_sounds(part, sample_rate, seconds, labelled) for part in parts)
     files = list(dict.fromkeys((piece.path, label) for piece, label in parts[0]))
-    return Real(training, held, unseen, files, sorted(left_out, key=lambda item: item.path.as_posix()))
+    return Real(training, held, unseen, files, sorted(skipped, key=lambda item: item.path.as_posix()))
 
 
 def generated_sounds(folder: Path, sample_rate: int, seconds: float, labels: Sequence[str]) -> Sounds:
@@ -206,25 +208,25 @@ def _asked(path: Path, folder: Path, labels: Sequence[str]) -> str:
     label = path.relative_to(folder).parts[0] if path.parent != folder else max(named, key=len, default="")
     if label not in labels:
         told = f"neither its folder nor its name (<label>_….wav) is one of {', '.join(labels)}"
-        raise DataError(f"{shown(path)}: {told}; name it by its label")
+        raise DataError(f"{printable(path)}: {told}; name it by its label")
     return label
 
 
-def _read(path: Path, *, folder: Path, sample_rate: int, seconds: float, slices: bool) -> list[Piece] | LeftOut:
+def _read(path: Path, *, folder: Path, sample_rate: int, seconds: float, slices: bool) -> list[Piece] | SkippedFile:
     """The sounds of a file: its beginning, or its slices, the last one if at least half of it is there."""
     name = relative_name(path, folder)
     try:
         count = max(1, math.floor(audio.probe(path).seconds / seconds + 0.5)) if slices else 1
         wave, _ = audio.read(path, sample_rate, seconds=count * seconds)
     except AudioError as error:
-        return LeftOut(path, "unreadable", str(error).removeprefix(f"{shown(path)}: "))
+        return SkippedFile(path, "unreadable", str(error).removeprefix(f"{printable(path)}: "))
     pieces: list[Piece] = []
     for k in range(count):
         part = wave[round(k * seconds * sample_rate) : round((k + 1) * seconds * sample_rate)]
         if audio.peak_db(part) >= SILENCE_DB:
             told = f"{name} from {k * seconds:.2f} s" if count > 1 else name
             pieces.append(Piece(path, _cut(part, sample_rate, seconds), told))
-    return pieces or LeftOut(path, "silent", f"nothing above {SILENCE_DB:.0f} dBFS")
+    return pieces or SkippedFile(path, "silent", f"nothing above {SILENCE_DB:.0f} dBFS")
 
 
 def _cut(wave: Floats, sample_rate: int, seconds: float) -> Floats:
@@ -236,11 +238,11 @@ def _sounds(part: list[tuple[Piece, str]], sample_rate: int, seconds: float, lab
     return Sounds([piece.wave for piece, _ in part], sample_rate, seconds, labels, [piece.name for piece, _ in part])
 
 
-def _check(folder: Path, patterns: Sequence[str], counts: list[int], left_out: list[LeftOut]) -> None:
+def _check(folder: Path, patterns: Sequence[str], counts: list[int], skipped: list[SkippedFile]) -> None:
     if sum(counts) < FEWEST_SOUNDS:
-        why = f" (left out: {left_out[0].path.name}, {left_out[0].reason})" if left_out else ""
-        raise DataError(f"{shown(folder)}: {sum(counts)} usable sounds, at least {FEWEST_SOUNDS} are needed{why}")
+        why = f" (left out: {skipped[0].path.name}, {skipped[0].reason})" if skipped else ""
+        raise DataError(f"{printable(folder)}: {sum(counts)} usable sounds, at least {FEWEST_SOUNDS} are needed{why}")
     if min(counts) < 2:
         part = "training" if counts[0] < 2 else "test"
         told = f"{' '.join(patterns) or 'the split'} leaves {min(counts)} sounds for the {part}"
-        raise DataError(f"{shown(folder)}: {told}, at least 2 are needed; choose another test pattern")
+        raise DataError(f"{printable(folder)}: {told}, at least 2 are needed; choose another test pattern")

@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from soundgan import audio
-from soundgan.data.scan import relative_name, walk
+from soundgan.data.scan import relative_name, scan
 from soundgan.errors import DataError, ModelError
-from soundgan.evaluation.data import Progress, Real, Sounds, as_file, generated_sounds, real_sounds, spread
+from soundgan.evaluation.data import (
+    ProgressCallback,
+    Real,
+    Sounds,
+    as_file,
+    generated_sounds,
+    real_sounds,
+    stratified_indices,
+)
 from soundgan.evaluation.features.embedding import Embedding
 from soundgan.evaluation.features.predictions import classifier_for
 from soundgan.evaluation.result import Evaluation, versions
@@ -41,7 +49,7 @@ def evaluate(
     uniform: bool = False,
     quick: bool = False,
     classifier: Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Evaluation:
     """Judge a model beside the real sounds of a folder.
 
@@ -69,7 +77,7 @@ def evaluate(
     if n is not None and not 2 <= n <= SEEDS:
         raise ModelError(f"n = {n}: must be from 2 to {SEEDS}")
     _check_seed(seed)
-    trained, shape = model.config.settings, model.representation
+    trained, shape = model.config.settings.get("data", {}), model.representation
     untrained = [str(one) for one in trained.get("exclude") or ()]
     patterns = [test_pattern] if test_pattern is not None else untrained
     slices = bool(trained.get("slice", False))
@@ -87,7 +95,7 @@ def evaluate(
     for count in counts:
         asked: list[str | None] = [None] * count
         if wished:
-            asked = [wished[i] for i in sorted(spread(wished, count, seed))]
+            asked = [wished[i] for i in sorted(stratified_indices(wished, count, seed))]
         sets.append(generate(model, asked, seed=first, quality=quality, progress=progress))
         first = (first + count) % SEEDS  # the last row is made of sounds of its own
     conditions = {"quality": quality, "uniform_labels": uniform, "test_patterns": patterns}
@@ -106,7 +114,7 @@ def evaluate_sounds(
     embedding: Embedding | None = None,
     test_pattern: str | None = None,
     classifier: Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Evaluation:
     """Judge a folder of sounds, whatever made them, beside the real sounds of another.
 
@@ -144,7 +152,7 @@ def generate(
     *,
     seed: int = 0,
     quality: Quality = "balanced",
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Sounds:
     """A sound of each label, as its file would sound; sound i is that of `seed + i`. None lets the seed choose one."""
     waves, names = list[Any](), list[str]()
@@ -210,7 +218,7 @@ def _judged(
     conditions: dict[str, Any],
     notes: list[str],
     slices: bool,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> Evaluation:
     made = sets[0]
     notes = [*_about(made, real, many=len(sets) > 1), *notes]
@@ -263,8 +271,8 @@ def _about(made: Sounds, real: Real, *, many: bool) -> list[str]:
             f"Distances and overlaps compare {size} sounds with {size}, as there are no more in the smaller part of "
             f"the real ones; labels and memory are those of all {len(made)}."
         )
-    if real.left_out:
-        kinds = Counter(item.kind for item in real.left_out)
+    if real.skipped:
+        kinds = Counter(item.kind for item in real.skipped)
         notes.append("Left out of the folder: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()) + ".")
     return notes
 
@@ -272,7 +280,7 @@ def _about(made: Sounds, real: Real, *, many: bool) -> list[str]:
 def _usual(data: Path) -> tuple[int, float]:
     """Sample rate in Hz and length in s that fit the sounds of a folder."""
     infos = list[audio.AudioInfo]()
-    for candidate in walk(data).candidates:
+    for candidate in scan(data).candidates:
         try:
             infos.append(audio.probe(candidate.path))
         except audio.AudioError:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from soundgan.evaluation.audio_figure import player
 from soundgan.evaluation.data import Sounds
-from soundgan.evaluation.features.predictions import Hearing
+from soundgan.evaluation.features.predictions import Predictions
 from soundgan.evaluation.metrics.catalog import KINDS, Figure, Kind, Row
 from soundgan.evaluation.result import Evaluation
 from soundgan.evaluation.score import ALL, CEILING, CEILING_ALL, GENERATED, NEIGHBOURS
@@ -203,7 +203,7 @@ def _share(share: float | None, kind: str) -> str:
     return f'<td class="{kind}">{share * 100:.1f} %<span class="bar" style="--p:{share:.3f}"></span></td>'
 
 
-def _confusion(heard: Hearing, kind: str) -> str:
+def _confusion(heard: Predictions, kind: str) -> str:
     head = "".join(f'<th title="{escape(label)}">{escape(label)}</th>' for label in heard.labels)
     rows = []
     for label, counts in zip(heard.labels, heard.confusion, strict=True):
@@ -235,12 +235,12 @@ def _memory(e: Evaluation) -> str:
 def _made_how(e: Evaluation) -> str:
     told = dict(e.conditions)
     versions = ", ".join(f"{name} {number}" for name, number in told.pop("versions", {}).items())
-    kinds = Counter(item.kind for item in e.real.left_out)
-    left_out = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "nothing"
+    kinds = Counter(item.kind for item in e.real.skipped)
+    skipped = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "nothing"
     rows: list[tuple[str, object]] = [
         ("Date", date.today().isoformat()),
         ("Sounds", f"{len(e.made):,} generated, {len(e.real.training):,} training, {len(e.real.test):,} test"),
-        ("Left out", left_out),
+        ("Left out", skipped),
         ("Distances in", f"{e.judgement.embedding}; {NEIGHBOURS} neighbours"),
         *((name.replace("_", " ").capitalize(), value) for name, value in told.items()),
         ("Versions", versions),

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from soundgan.evaluation.data import Real, Sounds
-from soundgan.evaluation.score import Judgement
+from soundgan.evaluation.score import Scores
 from soundgan.version import __version__
 
 _PACKAGES = ("numpy", "scipy", "onnxruntime", "soundfile", "soxr", "torch")
@@ -29,7 +29,7 @@ class Evaluation:
     """
 
     subject: str
-    judgement: Judgement
+    judgement: Scores
     made: Sounds
     real: Real
     conditions: dict[str, Any]
@@ -48,7 +48,7 @@ class Evaluation:
                 "test": len(real.test),
                 "test_unseen": real.unseen,
                 "compared": judged.size,
-                "left_out": dict(Counter(item.kind for item in real.left_out)),
+                "skipped": dict(Counter(item.kind for item in real.skipped)),
             },
             "rows": [
                 {

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundgan.errors import DataError
-from soundgan.evaluation.data import Progress, Sounds
+from soundgan.evaluation.data import ProgressCallback, Sounds
 from soundgan.evaluation.features.embedding import Embedding, LogMelStatistics
-from soundgan.evaluation.features.predictions import Hearing, hear
+from soundgan.evaluation.features.predictions import Predictions, classify
 from soundgan.evaluation.metrics.catalog import BY_KEY, Figure, Row
 from soundgan.evaluation.metrics.confidence import interval
 from soundgan.evaluation.metrics.frechet import frechet_distance, kernel_distance
-from soundgan.evaluation.metrics.label_scores import am_score, different_bins, inception_score, modified_inception_score
-from soundgan.evaluation.metrics.memorization import memorised_share, nearest
+from soundgan.evaluation.metrics.label_scores import am_score, inception_score, modified_inception_score, ndb_jsd
+from soundgan.evaluation.metrics.memorization import memorized_fraction, nearest
 from soundgan.evaluation.metrics.periodicity import periodicity
 from soundgan.evaluation.metrics.prdc import compare
 
@@ -44,7 +44,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Scores:
     """What was found out about generated sounds.
 
     Attributes:
@@ -59,7 +59,7 @@ class Judgement:
 
     rows: list[Row]
     size: int
-    heard: dict[str, Hearing]
+    heard: dict[str, Predictions]
     pairs: list[Pair]
     limit: float
     embedding: str
@@ -80,8 +80,8 @@ def judge(
     many: Sounds | None = None,
     known: Sounds | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
-) -> Judgement:
+    progress: ProgressCallback | None = None,
+) -> Scores:
     """Judge any sounds, whatever made them.
 
     Distances and shares of overlap depend on the number of sounds; so they are taken between sets of one size, that of
@@ -115,15 +115,15 @@ def judge(
     near_test = nearest(test.waves, training.waves, made.sample_rate)
     tell("Looking for copies", 2, 2)
 
-    rows, heard = list[Row](), dict[str, Hearing]()
+    rows, heard = list[Row](), dict[str, Predictions]()
     for done, (what, sounds, distances) in enumerate(((GENERATED, made, near), (CEILING, test, near_test))):
         tell("Measuring", done, 2)
         points = embed(sounds.draw(size, seed), embedding)
         figures = _set_figures(reference, points, every, seed)
         if classifier is not None:
-            heard[what] = hear(classifier, sounds)
+            heard[what] = classify(classifier, sounds)
             figures |= _heard_figures(heard[what], sounds, training, seed)
-        share = partial(memorised_share, quantile=COPY_QUANTILE)
+        share = partial(memorized_fraction, quantile=COPY_QUANTILE)
         periodic = periodicity(sounds.waves, sounds.sample_rate)
         figures["periodicity"] = _measured("periodicity", lambda some: float(np.median(some)), periodic, seed=seed)
         figures["memorised"] = _measured("memorised", share, distances.distance, near_test.distance, seed=seed)
@@ -133,7 +133,7 @@ def judge(
         tell("Measuring beside all", 0, 1)
         figures = _set_figures(every, embed(many, embedding, tell), every, seed, intervals=False)
         if classifier is not None:
-            heard[ALL] = hear(classifier, many)
+            heard[ALL] = classify(classifier, many)
             figures |= _heard_figures(heard[ALL], many, training, seed)
         rows.append(Row(ALL, len(many), figures))
         # These two look from each sound at the real ones, so that they may be compared although the test is smaller.
@@ -143,10 +143,10 @@ def judge(
     order = np.argsort(near.distance, kind="stable")
     pairs = [Pair(int(i), int(near.index[i]), float(near.distance[i])) for i in order]
     limit = float(np.quantile(near_test.distance, COPY_QUANTILE))
-    return Judgement(rows, size, heard, pairs, limit, embedding.name, seed)
+    return Scores(rows, size, heard, pairs, limit, embedding.name, seed)
 
 
-def embed(sounds: Sounds, embedding: Embedding, progress: Progress | None = None) -> Points:
+def embed(sounds: Sounds, embedding: Embedding, progress: ProgressCallback | None = None) -> Points:
     """The points of sounds, all padded to one length. Shape: (n, d)."""
     parts = list[Points]()
     for first in range(0, len(sounds), _CHUNK):
@@ -172,11 +172,11 @@ def _set_figures(
     else:
         distances = {key: Figure(statistics[key](reference, points)) for key in ("frechet", "kernel")}
         measured = {**distances, **{key: Figure(value) for key, value in overlap.items()}}
-    bins = different_bins(every, points, seed=seed)
+    bins = ndb_jsd(every, points, seed=seed)
     return {**measured, "ndb": Figure(bins.ndb), "divergence": Figure(bins.divergence)}
 
 
-def _heard_figures(heard: Hearing, sounds: Sounds, training: Sounds, seed: int) -> dict[str, Figure]:
+def _heard_figures(heard: Predictions, sounds: Sounds, training: Sounds, seed: int) -> dict[str, Figure]:
     """What a classifier makes of a set; which share is right only where labels were asked for."""
     p, rows = heard.probabilities, np.arange(len(heard.probabilities))
     learnt = [list(training.labels).count(label) for label in heard.labels]
@@ -187,7 +187,7 @@ def _heard_figures(heard: Hearing, sounds: Sounds, training: Sounds, seed: int) 
         ),
         "am": _measured("am", lambda some: am_score(p[some], learnt), rows, seed=seed),
     }
-    return {"accuracy": proportion(heard.right, heard.asked), **figures} if heard.asked else figures
+    return {"accuracy": wilson_interval(heard.right, heard.asked), **figures} if heard.asked else figures
 
 
 def _measured(key: str, statistic: Callable[..., float], *samples: NDArray[Any], seed: int) -> Figure:
@@ -196,7 +196,7 @@ def _measured(key: str, statistic: Callable[..., float], *samples: NDArray[Any],
     return Figure(statistic(*samples), max(low, kind.least), min(high, kind.most))
 
 
-def proportion(right: int, n: int) -> Figure:
+def wilson_interval(right: int, n: int) -> Figure:
     """A counted share with Wilson's 95 % interval (1927), which has a width even where all are right."""
     share, z = right / n, 1.96
     middle, reach = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

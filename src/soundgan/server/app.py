@@ -18,12 +18,12 @@ from soundgan.server import openapi, page, problems
 from soundgan.server import routes_health as health
 from soundgan.server import routes_infer as classic
 from soundgan.server import routes_v1 as sounds
-from soundgan.server.batching import Batcher
-from soundgan.server.middleware import EXPOSED, Gate
-from soundgan.server.rate_limit import Rate
+from soundgan.server.batching import BatchQueue
+from soundgan.server.middleware import EXPOSED, RequestMiddleware
+from soundgan.server.rate_limit import RateLimiter
 from soundgan.server.settings import MOST_PROCESSES, ServerSettings
 from soundgan.server.state import State
-from soundgan.server.workers import Maker, Makers
+from soundgan.server.workers import Worker, WorkerPool
 from soundgan.version import __version__
 
 ENDING = 2.0  # s in which what is being made at the end is to be there, though hardly anybody waits for it any more
@@ -42,14 +42,14 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
     house = State(settings or ServerSettings())
     limits = house.settings
     if limits.most_per_minute is not None:
-        house.rate = Rate(limits.most_per_minute)
+        house.rate = RateLimiter(limits.most_per_minute)
     folders = [find(one) for one in models]
     if not folders:
         raise ModelError("no model to serve: name a model folder or a bundled model")
     processes = limits.processes or min(cores(), MOST_PROCESSES)
     # Where others make the sounds, these only tell of the models, and need no threads for it.
-    players = [SoundGAN.load(folder, threads=1 if processes > 1 else None) for folder in folders]
-    names = [player.config.name for player in players]
+    train_state = [SoundGAN.load(folder, threads=1 if processes > 1 else None) for folder in folders]
+    names = [player.config.name for player in train_state]
     if len(set(names)) < len(names):
         raise ModelError(f"two models have the same name ({', '.join(names)}); rename one in its config.json")
 
@@ -62,15 +62,15 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         with ExitStack() as ending:
-            makers = [ending.enter_context(closing(Maker(folders))) for _ in range(processes if processes > 1 else 0)]
-            shared = Makers([maker.make for maker in makers]) if makers else None
-            house.batchers = {player.config.name: _batcher(player, shared, house) for player in players}
+            makers = [ending.enter_context(closing(Worker(folders))) for _ in range(processes if processes > 1 else 0)]
+            shared = WorkerPool([maker.make for maker in makers]) if makers else None
+            house.batchers = {player.config.name: _batcher(player, shared, house) for player in train_state}
             async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(batcher.run()) for batcher in house.batchers.values()]
+                running = [tasks.create_task(queue.run()) for queue in house.batchers.values()]
                 try:
                     yield
-                    for batcher in house.batchers.values():
-                        batcher.close()
+                    for queue in house.batchers.values():
+                        queue.close()
                     await asyncio.wait(running, timeout=ENDING)
                 finally:
                     if not all(task.done() for task in running):
@@ -103,11 +103,13 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=EXPOSED,
         )
-    app.add_middleware(Gate, settings=limits, metrics=house.metrics)  # the last one is the first that a request meets
+    app.add_middleware(
+        RequestMiddleware, settings=limits, metrics=house.metrics
+    )  # the last one is the first that a request meets
     return app
 
 
-def _batcher(player: SoundGAN, makers: Makers | None, house: State) -> Batcher:
+def _batcher(player: SoundGAN, makers: WorkerPool | None, house: State) -> BatchQueue:
     name = player.config.name
 
     def made(count: int) -> None:
@@ -116,10 +118,10 @@ def _batcher(player: SoundGAN, makers: Makers | None, house: State) -> Batcher:
         house.metrics.batch.labels(name).observe(count)
 
     limits = house.settings
-    return Batcher(
+    return BatchQueue(
         player,
-        most_waiting=limits.most_waiting,
-        most_at_once=limits.most_at_once,
+        max_queue=limits.max_queue,
+        max_batch=limits.max_batch,
         makers=makers,
         made=made,
     )

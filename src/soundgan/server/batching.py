@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from soundgan.model import Order, SoundGAN
-from soundgan.server.workers import Make, Makers
+from soundgan.model import GenerationRequest, SoundGAN
+from soundgan.server.workers import Make, WorkerPool
 from soundgan.sound import Sound
 
 
@@ -18,10 +18,10 @@ class Busy(Exception):
 
 
 @dataclass(eq=False)
-class _Asked:
+class _PendingSound:
     """An order, its sound to come, and whether the making of it has begun."""
 
-    order: Order
+    order: GenerationRequest
     sound: asyncio.Future[Sound]
     begun: bool = False
 
@@ -30,7 +30,7 @@ class _Asked:
             self.sound.set_exception(error)
 
 
-class Batcher:
+class BatchQueue:
     """Makes the sounds of one model in batches, as many at a time as it gets makers.
 
     A sound is the same whatever it is made together with, see `SoundGAN.make`; so nobody can tell that it was.
@@ -46,16 +46,16 @@ class Batcher:
         self,
         model: SoundGAN,
         *,
-        most_waiting: int,
-        most_at_once: int,
-        makers: Makers | None = None,
+        max_queue: int,
+        max_batch: int,
+        makers: WorkerPool | None = None,
         made: Callable[[int], None] = lambda count: None,
     ) -> None:
         self.model = model
-        self._makers = makers or Makers([lambda name, orders: self.model.make(orders)])
+        self._makers = makers or WorkerPool([lambda name, orders: self.model.make(orders)])
         self._threads = ThreadPoolExecutor(len(self._makers))  # its own: makers that wait must not keep others waiting
-        self._most_waiting, self._most_at_once, self._made = most_waiting, most_at_once, made
-        self._waiting: deque[_Asked] = deque()
+        self._most_waiting, self._most_at_once, self._made = max_queue, max_batch, made
+        self._waiting: deque[_PendingSound] = deque()
         self._changed = asyncio.Event()
         self._closed = False
         self._making: list[tuple[int, float]] = []  # sounds in each batch that is being made, and when that began
@@ -76,7 +76,9 @@ class Batcher:
         """Whether no more orders are taken."""
         return self._closed
 
-    async def make(self, orders: Sequence[Order], unmade: Callable[[int], None] = lambda count: None) -> list[Sound]:
+    async def make(
+        self, orders: Sequence[GenerationRequest], unmade: Callable[[int], None] = lambda count: None
+    ) -> list[Sound]:
         """The sounds of some orders; a caller that is cancelled meanwhile takes the ones that still wait with it.
 
         Args:
@@ -92,7 +94,7 @@ class Batcher:
             unmade(len(orders))
             raise Busy
         loop = asyncio.get_running_loop()
-        asked = [_Asked(order, loop.create_future()) for order in orders]
+        asked = [_PendingSound(order, loop.create_future()) for order in orders]
         self._waiting.extend(asked)
         self._changed.set()
         try:
@@ -126,7 +128,7 @@ class Batcher:
         self._closed = True
         self._changed.set()
 
-    def _next_batch(self) -> list[_Asked]:
+    def _next_batch(self) -> list[_PendingSound]:
         """What one maker makes next: its share of what waits, so that the others are not left without."""
         share = min(-(-len(self._waiting) // len(self._makers)), self._most_at_once)
         batch = []
@@ -139,7 +141,7 @@ class Batcher:
             self._changed.clear()
         return batch
 
-    async def _make(self, batch: list[_Asked], make: Make) -> None:
+    async def _make(self, batch: list[_PendingSound], make: Make) -> None:
         name, loop = self.model.config.name, asyncio.get_running_loop()
         begun = (len(batch), loop.time())
         self._making.append(begun)

@@ -23,7 +23,7 @@ EXPOSED = ("Content-Disposition", "Retry-After", "X-Request-ID", "X-Seed")  # th
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
-class Gate:
+class RequestMiddleware:
     """An ASGI middleware.
 
     The body of a request is read here, whole, and within limits of size and time: so no slow or huge one reaches a

@@ -51,7 +51,7 @@ def _complete(document: dict[str, Any], settings: ServerSettings) -> None:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = {**ProblemDetails.model_json_schema(), "title": "Problem"}
-    schemas["SoundsRequest"]["properties"]["n"]["maximum"] = settings.most_in_one
+    schemas["SoundsRequest"]["properties"]["n"]["maximum"] = settings.max_sounds_per_request
     components["headers"] = {"X-Request-Id": _ID}
     components["responses"] = {name: _problem(says, headers) for name, says, headers in _PROBLEMS.values()}
     if locked:

@@ -12,7 +12,7 @@ from soundgan.server.problems import Problem
 MOST_CLIENTS = 10_000  # that are remembered
 
 
-class Rate:
+class RateLimiter:
     """A bucket of tokens for each client: a sound takes one, and they come back steadily.
 
     Of a bucket only the time is kept at which it will be full again; one that is full is forgotten. When there are too

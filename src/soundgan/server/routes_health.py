@@ -9,7 +9,7 @@ import secrets
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from soundgan.model import SEEDS, Order
+from soundgan.model import SEEDS, GenerationRequest
 from soundgan.server.batching import Busy
 from soundgan.server.problems import RETRY_AFTER, Problem, may
 from soundgan.server.schemas import Health
@@ -27,7 +27,7 @@ router = APIRouter(tags=["health"])
 @router.get("/healthz", responses=may(503))
 async def healthz(request: Request) -> Health:
     """Is the process alive, and takes orders?"""
-    if any(batcher.closed for batcher in state(request).batchers.values()):
+    if any(queue.closed for queue in state(request).batchers.values()):
         raise Problem(503, "Not alive", "a model takes no more orders; start the server again")
     return Health(status="alive")
 
@@ -54,16 +54,16 @@ def _at_work(house: State) -> bool:
     """Whether several sounds are being made together, and for no longer than so many may take."""
     return any(
         count > 1 and seconds <= PATIENCE * count
-        for batcher in house.batchers.values()
-        for count, seconds in batcher.making
+        for queue in house.batchers.values()
+        for count, seconds in queue.making
     )
 
 
 def _probe(house: State) -> asyncio.Task[list[Sound]]:
     """The making of a sound to see whether it works; however many ask, one at a time."""
     if house.probe is None or house.probe.done():
-        batcher = next(iter(house.batchers.values()))
-        house.probe = asyncio.create_task(batcher.make([Order(secrets.randbelow(SEEDS))]))
+        queue = next(iter(house.batchers.values()))
+        house.probe = asyncio.create_task(queue.make([GenerationRequest(secrets.randbelow(SEEDS))]))
         house.probe.add_done_callback(lambda probe: probe.cancelled() or probe.exception())  # nobody may wait any more
     return house.probe
 
@@ -76,6 +76,6 @@ def _probe(house: State) -> asyncio.Task[list[Sound]]:
 async def metrics(request: Request) -> Response:
     """Counters in the text format of Prometheus."""
     house = state(request)
-    for name, batcher in house.batchers.items():
-        house.metrics.waiting.labels(name).set(batcher.waiting)
+    for name, queue in house.batchers.items():
+        house.metrics.waiting.labels(name).set(queue.waiting)
     return Response(house.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""`/v1`: the models of a server, and their sounds and paintings."""
+"""`/v1`: the models of a server, and their sounds and spectrograms."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from soundgan.audio import Format
-from soundgan.model import SEEDS, Order, SoundGAN
-from soundgan.server.batching import Batcher
+from soundgan.model import SEEDS, GenerationRequest, SoundGAN
+from soundgan.server.batching import BatchQueue
 from soundgan.server.problems import Problem, may
 from soundgan.server.schemas import ModelDetails, Models, ModelSummary, SoundAnswer, SoundsAnswer, SoundsRequest
-from soundgan.server.security import Guarded, of_this_site
+from soundgan.server.security import AuthenticatedRoute, require_same_site
 from soundgan.server.settings import ServerSettings
 from soundgan.server.state import make, named_batcher, server_settings, state
 from soundgan.sound import Sound
@@ -40,14 +40,14 @@ TOLD: dict[str, Any] = {
             "duration": 1.024,
             "format": "wav",
             "audio": "UklGRiRAAABXQVZF",
-            "painting": "iVBORw0KGgo=",
+            "spectrogram": "iVBORw0KGgo=",
         }
     ],
 }
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold: the same sounds, the same bytes
 
-router = APIRouter(prefix="/v1/models", tags=["sounds"], route_class=Guarded)
-Named = Annotated[Batcher, Depends(named_batcher)]
+router = APIRouter(prefix="/v1/models", tags=["sounds"], route_class=AuthenticatedRoute)
+Named = Annotated[BatchQueue, Depends(named_batcher)]
 
 
 @router.get("")
@@ -57,9 +57,9 @@ async def models(request: Request) -> Models:
 
 
 @router.get("/{name}", responses=may(404))
-async def model(name: str, batcher: Named, request: Request) -> ModelDetails:
+async def model(name: str, queue: Named, request: Request) -> ModelDetails:
     """One model and its card."""
-    return ModelDetails(**_about(batcher.model), card=state(request).cards[name])
+    return ModelDetails(**_about(queue.model), card=state(request).cards[name])
 
 
 @router.post(
@@ -84,42 +84,42 @@ async def model(name: str, batcher: Named, request: Request) -> ModelDetails:
 async def sounds(
     asked: Annotated[SoundsRequest, Body(openapi_examples=ASKED)],
     request: Request,
-    batcher: Named,
+    queue: Named,
     settings: Annotated[ServerSettings, Depends(server_settings)],
 ) -> Response | SoundsAnswer:
     """Make sounds. The same seed gives the same bytes, whatever else is to do."""
-    if asked.n > settings.most_in_one:
-        raise Problem(422, "Too many", f"n: at most {settings.most_in_one} sounds in one request", "n")
+    if asked.n > settings.max_sounds_per_request:
+        raise Problem(422, "Too many", f"n: at most {settings.max_sounds_per_request} sounds in one request", "n")
     answer = asked.answer or ("file" if asked.n == 1 else "zip")
     if answer == "file" and asked.n > 1:
         raise Problem(422, "Not a valid request", "answer: a file holds one sound; use zip or json", "answer")
-    if asked.painting and answer != "json":
+    if asked.spectrogram and answer != "json":
         raise Problem(
-            422, "Not a valid request", "painting: only a JSON answer holds it; set answer to json", "painting"
+            422, "Not a valid request", "spectrogram: only a JSON answer holds it; set answer to json", "spectrogram"
         )
     first = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
     seeds = [(first + i) % SEEDS for i in range(asked.n)]
-    orders = [Order(seed, asked.label, asked.truncation, asked.quality) for seed in seeds]
-    made = await make(request, batcher, orders)
-    return await asyncio.to_thread(_answered, made, batcher.model.config.name, asked.format, answer, asked.painting)
+    orders = [GenerationRequest(seed, asked.label, asked.truncation, asked.quality) for seed in seeds]
+    made = await make(request, queue, orders)
+    return await asyncio.to_thread(_answered, made, queue.model.config.name, asked.format, answer, asked.spectrogram)
 
 
 @router.get(
-    "/{name}/painting.png",
+    "/{name}/spectrogram.png",
     response_class=Response,
     responses={200: {"description": "A picture.", "content": {"image/png": BINARY}}, **may(403, 404, 422, 429, 503)},
 )
-async def painting(
+async def spectrogram(
     request: Request,
-    batcher: Named,
+    queue: Named,
     seed: Annotated[int, Query(ge=0, lt=SEEDS)],
     label: str | None = None,
     truncation: Annotated[float, Query(ge=0, le=2, allow_inf_nan=False)] = 1.0,
     zoom: Annotated[int, Query(ge=1, le=8)] = 2,
 ) -> Response:
     """The spectrogram of the sound of a seed, low frequencies at the bottom."""
-    of_this_site(request)
-    (sound,) = await make(request, batcher, [Order(seed, label, truncation, "fast")])
+    require_same_site(request)
+    (sound,) = await make(request, queue, [GenerationRequest(seed, label, truncation, "fast")])
     return Response(await asyncio.to_thread(_png, sound, zoom), media_type="image/png")
 
 
@@ -132,21 +132,21 @@ def _about(model: SoundGAN) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _answered(made: list[Sound], model: str, format: Format, answer: str, painting: bool) -> Response | SoundsAnswer:
+def _answered(made: list[Sound], model: str, format: Format, answer: str, spectrogram: bool) -> Response | SoundsAnswer:
     files = [sound.encode(format) for sound in made]
     names = [f"{model if sound.label is None else sound.label}_{sound.seed}.{format}" for sound in made]
     if answer == "json":
-        told = [_told(*one, format, painting) for one in zip(made, names, files, strict=True)]
+        told = [_told(*one, format, spectrogram) for one in zip(made, names, files, strict=True)]
         return SoundsAnswer(model=model, sounds=told)
     if answer == "file":
         return _file(files[0], names[0], MEDIA[format], made[0].seed)
     return _file(_zip(names, files), f"{model}_{made[0].seed}.zip", "application/zip", made[0].seed)
 
 
-def _told(sound: Sound, name: str, file: bytes, format: Format, painting: bool) -> SoundAnswer:
+def _told(sound: Sound, name: str, file: bytes, format: Format, spectrogram: bool) -> SoundAnswer:
     return SoundAnswer(
         name=name, label=sound.label, seed=sound.seed, sample_rate=sound.sample_rate, duration=sound.duration,
-        format=format, audio=_base64(file), painting=_base64(_png(sound)) if painting else None,
+        format=format, audio=_base64(file), spectrogram=_base64(_png(sound)) if spectrogram else None,
     )  # fmt: skip
 
 

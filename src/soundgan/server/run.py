@@ -23,7 +23,7 @@ from soundgan.server.app import create_app
 from soundgan.server.protocol import Connection
 from soundgan.server.security import is_loopback
 from soundgan.server.settings import ServerSettings, check_server_settings
-from soundgan.server.workers import all_kept
+from soundgan.server.workers import gc_frozen
 from soundgan.settings import load_settings
 
 LOG = logging.getLogger("soundgan.server")
@@ -42,11 +42,11 @@ def run(models: Sequence[str | Path], settings: ServerSettings, *, host: str = "
             settings = settings.model_copy(update={"hosts": ()})
         app = create_app(models, settings)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-        with all_kept():
-            Announced(configured(app, settings)).run(sockets=[door])
+        with gc_frozen():
+            AnnouncingServer(configured(app, settings)).run(sockets=[door])
 
 
-class Announced(uvicorn.Server):
+class AnnouncingServer(uvicorn.Server):
     """Uvicorn that says where to go, as soon as somebody answers there."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

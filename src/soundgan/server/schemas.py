@@ -31,7 +31,7 @@ Label = Annotated[
 ]  # a number is the word for it
 
 Seed = Annotated[StrictInt, Field(ge=0, lt=SEEDS), BeforeValidator(_whole)]
-# A file holds one sound, and only JSON a painting beside it.
+# A file holds one sound, and only JSON a spectrogram beside it.
 _TOGETHER: dict[str, Any] = {
     "allOf": [
         {
@@ -39,7 +39,7 @@ _TOGETHER: dict[str, Any] = {
             "then": {"properties": {"n": {"maximum": 1}}},
         },
         {
-            "if": {"properties": {"painting": {"const": True}}, "required": ["painting"]},
+            "if": {"properties": {"spectrogram": {"const": True}}, "required": ["spectrogram"]},
             "then": {"properties": {"answer": {"const": "json"}}, "required": ["answer"]},
         },
     ]
@@ -88,7 +88,7 @@ class SoundsRequest(Request):
     answer: Literal["file", "zip", "json"] | None = Field(
         default=None, description="`file` (one sound only), `zip`, or `json` with base64; null: file for one, else zip."
     )
-    painting: StrictBool = Field(
+    spectrogram: StrictBool = Field(
         default=False, description="Whether a JSON answer also holds the spectrogram of each sound."
     )
 
@@ -103,7 +103,9 @@ class SoundAnswer(BaseModel):
     duration: float = Field(description="In s.")
     format: Format
     audio: str = Field(description="The sound file, base64.")
-    painting: str | None = Field(description="Its spectrogram as PNG of bands × frames pixels, base64; if asked for.")
+    spectrogram: str | None = Field(
+        description="Its spectrogram as PNG of bands × frames pixels, base64; if asked for."
+    )
 
 
 class SoundsAnswer(BaseModel):
@@ -120,8 +122,8 @@ class ModelSummary(BaseModel):
     labels: list[str] = Field(description="Kinds of sound to ask for; none: it makes one kind.", examples=[["0", "1"]])
     sample_rate: int = Field(description="In Hz.", examples=[8000])
     duration: float = Field(description="Of a sound, in s.", examples=[1.024])
-    bands: int = Field(description="Rows of a painting.", examples=[128])
-    frames: int = Field(description="Columns of a painting.", examples=[64])
+    bands: int = Field(description="Rows of a spectrogram.", examples=[128])
+    frames: int = Field(description="Columns of a spectrogram.", examples=[64])
     licence: str = Field(description="Of the data that it was trained on.", examples=["CC-BY-SA-4.0"])
     attribution: str = Field(description="Whose data it was trained on.", examples=["Free Spoken Digit Dataset"])
 

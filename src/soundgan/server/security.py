@@ -42,22 +42,22 @@ HEADERS = (
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]*)?")
 
 
-class Guarded(APIRoute):
+class AuthenticatedRoute(APIRoute):
     """A route that looks at the head of a request before FastAPI reads its body."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            authorised(request)
+            require_token(request)
             if request.method == "POST":
-                sends_json(request)
+                require_json(request)
             return await handle(request)
 
         return guarded
 
 
-def authorised(request: Request) -> None:
+def require_token(request: Request) -> None:
     """Let a request pass that brings the token, if there is one."""
     token = state(request).settings.token
     if token is None:
@@ -69,7 +69,7 @@ def authorised(request: Request) -> None:
         raise Problem(401, "Not authorised", "send the header `Authorization: Bearer TOKEN`", www_authenticate="Bearer")
 
 
-def sends_json(request: Request) -> None:
+def require_json(request: Request) -> None:
     """Let a request pass whose body is JSON by its own account."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
@@ -77,7 +77,7 @@ def sends_json(request: Request) -> None:
         raise Problem(415, "Not JSON", f"the body {given}; send the header `Content-Type: application/json`")
 
 
-def of_this_site(request: Request) -> None:
+def require_same_site(request: Request) -> None:
     """Let a request pass that no page of another site caused, unless that site is allowed and says who it is."""
     whence = request.headers.get("sec-fetch-site", "none")  # of browsers only
     if whence not in ("none", "same-origin") and request.headers.get("origin") not in state(request).settings.origins:

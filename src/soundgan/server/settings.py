@@ -30,7 +30,8 @@ class ServerSettings(BaseModel):
 
     output_folder: Path = Field(default=Path("."), description="Folder into which `POST /infer` writes.")
     image_size: tuple[int, int] | None = Field(
-        default=None, description="Bands and frames to which `POST /infer` brings a painting; null: it keeps its size."
+        default=None,
+        description="Bands and frames to which `POST /infer` brings a spectrogram; null: it keeps its size.",
     )
     token: SecretStr | None = Field(default=None, description="What clients must send as bearer token; null: nothing.")
     hosts: tuple[str, ...] | None = Field(
@@ -41,10 +42,10 @@ class ServerSettings(BaseModel):
     )
     most_per_minute: int | None = Field(default=None, ge=1, description="Sounds a minute for one client; null: any.")
     most_sounds: int = Field(default=64, ge=1, le=1024, description="Sounds in one request.")
-    most_waiting: int = Field(
+    max_queue: int = Field(
         default=256, ge=1, description="Sounds that may wait for one model; beyond, requests are answered with 503."
     )
-    most_at_once: int = Field(default=4, ge=1, description="Sounds made together, whoever asked for them.")
+    max_batch: int = Field(default=4, ge=1, description="Sounds made together, whoever asked for them.")
     processes: int | None = Field(
         default=1,
         ge=1,
@@ -60,7 +61,7 @@ class ServerSettings(BaseModel):
     )
 
     @property
-    def most_in_one(self) -> int:
+    def max_sounds_per_request(self) -> int:
         """Sounds in one request that this server ever takes."""
         return min(self.most_sounds, self.most_per_minute or self.most_sounds)
 
@@ -83,7 +84,7 @@ class ServerSettings(BaseModel):
 
     @model_validator(mode="after")
     def _all_can_wait(self) -> ServerSettings:
-        if self.most_sounds > self.most_waiting:
+        if self.most_sounds > self.max_queue:
             raise ValueError("most_sounds must not be above most_waiting: such a request could never be taken")
         return self
 

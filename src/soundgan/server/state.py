@@ -9,11 +9,11 @@ from functools import partial
 
 from fastapi import Request
 
-from soundgan.model import Order
-from soundgan.server.batching import Batcher
+from soundgan.model import GenerationRequest
+from soundgan.server.batching import BatchQueue
 from soundgan.server.metrics import Metrics
 from soundgan.server.problems import Problem
-from soundgan.server.rate_limit import Rate
+from soundgan.server.rate_limit import RateLimiter
 from soundgan.server.settings import ServerSettings
 from soundgan.sound import Sound
 
@@ -27,12 +27,12 @@ class State:
     """
 
     settings: ServerSettings
-    batchers: dict[str, Batcher] = field(default_factory=dict)
+    batchers: dict[str, BatchQueue] = field(default_factory=dict)
     cards: dict[str, str] = field(default_factory=dict)
     metrics: Metrics = field(default_factory=Metrics)
     worked: float | None = None
     probe: asyncio.Task[list[Sound]] | None = None
-    rate: Rate | None = None
+    rate: RateLimiter | None = None
 
 
 def state(request: Request) -> State:
@@ -43,11 +43,11 @@ async def server_settings(request: Request) -> ServerSettings:
     return state(request).settings
 
 
-async def first_batcher(request: Request) -> Batcher:
+async def first_batcher(request: Request) -> BatchQueue:
     return next(iter(state(request).batchers.values()))
 
 
-async def named_batcher(name: str, request: Request) -> Batcher:
+async def named_batcher(name: str, request: Request) -> BatchQueue:
     """That of the model in the path."""
     batchers = state(request).batchers
     if name not in batchers:
@@ -55,17 +55,17 @@ async def named_batcher(name: str, request: Request) -> Batcher:
     return batchers[name]
 
 
-async def make(request: Request, batcher: Batcher, orders: Sequence[Order]) -> list[Sound]:
+async def make(request: Request, queue: BatchQueue, orders: Sequence[GenerationRequest]) -> list[Sound]:
     """The sounds of some orders for the client of a request.
 
     Raises:
         Problem: it had as many as it may have for now.
-        ModelError, Busy: as `Batcher.make`.
+        ModelError, Busy: as `BatchQueue.make`.
     """
     rate, address = state(request).rate, request.client.host if request.client else ""
     if rate is None:
-        return await batcher.make(orders)
+        return await queue.make(orders)
     for order in orders:
-        batcher.model.check(order)
+        queue.model.check(order)
     rate.take(address, len(orders))
-    return await batcher.make(orders, unmade=partial(rate.give_back, address))
+    return await queue.make(orders, unmade=partial(rate.give_back, address))

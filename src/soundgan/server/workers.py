@@ -17,15 +17,15 @@ from threading import Lock
 from typing import Any
 
 from soundgan.errors import ModelError
-from soundgan.model import Order, SoundGAN
+from soundgan.model import GenerationRequest, SoundGAN
 from soundgan.sound import Sound
 
 LOG = logging.getLogger("soundgan.server")
 LINGERING = 2.0  # s in which a process that has nothing to do is to end by itself
-Make = Callable[[str, Sequence[Order]], list[Sound]]
+Make = Callable[[str, Sequence[GenerationRequest]], list[Sound]]
 
 
-class Makers:
+class WorkerPool:
     """What makes the sounds of several models, each a batch at a time; a model that is slow leaves the others theirs.
 
     Args:
@@ -50,7 +50,7 @@ class Makers:
         self._free.release()
 
 
-class Maker:
+class Worker:
     """A process that plays some models on one thread, and that is started anew when it dies.
 
     Args:
@@ -64,7 +64,7 @@ class Maker:
         self._process: SpawnProcess | None = None
         self._start()
 
-    def make(self, model: str, orders: Sequence[Order]) -> list[Sound]:
+    def make(self, model: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
         """The sounds of some orders to a model, by its name. Others who ask meanwhile wait for their turn.
 
         Raises:
@@ -78,7 +78,7 @@ class Maker:
             try:
                 answer = self._asked(model, orders)
             except (EOFError, OSError):
-                self._bury()
+                self._reap()
                 if self._closing:
                     raise RuntimeError("the server is stopping") from None
                 self._start()
@@ -106,7 +106,7 @@ class Maker:
                 self._process.kill()
                 self._process.join()
 
-    def _asked(self, model: str, orders: Sequence[Order]) -> Any:
+    def _asked(self, model: str, orders: Sequence[GenerationRequest]) -> Any:
         self._connection.send((model, orders))
         return self._connection.recv()
 
@@ -122,7 +122,7 @@ class Maker:
         if self._closing:  # `kill` may have seen the one before
             process.kill()
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         """Have no process, as the one that there was does not answer."""
         process, self._process = self._process, None
         self._connection.close()
@@ -137,9 +137,9 @@ def _work(connection: Connection, folders: Sequence[Path]) -> None:
     """Make sounds until the other end is closed, as it also is when the server was killed."""
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a group; the server answers first
         signal.signal(number, signal.SIG_IGN)
-    players = [SoundGAN.load(folder, threads=1) for folder in folders]
-    models = {player.config.name: player for player in players}
-    with all_kept():
+    train_state = [SoundGAN.load(folder, threads=1) for folder in folders]
+    models = {player.config.name: player for player in train_state}
+    with gc_frozen():
         while True:
             try:
                 model, orders = connection.recv()
@@ -154,7 +154,7 @@ def _work(connection: Connection, folders: Sequence[Path]) -> None:
 
 
 @contextmanager
-def all_kept() -> Iterator[None]:
+def gc_frozen() -> Iterator[None]:
     """Within it, the garbage collector passes over what was there at its start.
 
     A server keeps all that it has loaded; to look through it again and again for what could go held all answers up for

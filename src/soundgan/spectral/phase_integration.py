@@ -39,7 +39,7 @@ def integrated_phase(magnitudes: Floats, spans: Sequence[slice], stft: STFT) -> 
     audible = np.zeros(magnitudes.shape, bool)
     for span in spans:
         np.greater(magnitudes[span], magnitudes[span].max(initial=0.0) * _AUDIBLE, out=audible[span])
-    in_time, in_frequency = phase_steps(magnitudes, stft)
+    in_time, in_frequency = phase_gradients(magnitudes, stft)
 
     nodes = np.flatnonzero(audible)
     places = np.empty(magnitudes.size, np.intp)
@@ -57,7 +57,7 @@ def integrated_phase(magnitudes: Floats, spans: Sequence[slice], stft: STFT) -> 
     edge[:, [0, -1]] = audible[:, [0, -1]]
     real = np.flatnonzero(edge)
     owner = np.searchsorted(first, real // magnitudes.shape[1], side="right") - 1
-    values = along_maximum_spanning_tree(
+    values = integrate_over_mst(
         np.concatenate([places.take(start), places.take(real)]),
         np.concatenate([places.take(stop), len(nodes) + owner]),
         np.concatenate([flat.take(start) * flat.take(stop), flat.take(real) * np.float32(1e-20)]),
@@ -72,13 +72,13 @@ def integrated_phase(magnitudes: Floats, spans: Sequence[slice], stft: STFT) -> 
     return phase
 
 
-def phase_steps(magnitudes: Floats, stft: STFT) -> tuple[Floats, Floats]:
+def phase_gradients(magnitudes: Floats, stft: STFT) -> tuple[Floats, Floats]:
     """How much the phase advances from a bin to its neighbour: in the next frame, and in the next bin.
 
     Shape:
         magnitudes (frames, bins) → twice the same, in rad; the last frame's and the last bin's have no meaning.
     """
-    relative_hop = stft.hop / stft.n_fft
+    relative_hop = stft.hop_length / stft.n_fft
     # Whole turns are left out, which keeps float32 exact enough.
     turns = np.arange(stft.bins) * relative_hop
     advance = frequency_offset(magnitudes, stft)
@@ -104,7 +104,7 @@ def frequency_offset(magnitudes: Floats, stft: STFT) -> Floats:
     inner = offset[:, 1:-1]
     lower, middle, upper = magnitudes[:, :-2], magnitudes[:, 1:-1], magnitudes[:, 2:]
     if stft.window == "gaussian":
-        np.multiply(_log_slope(lower, middle, upper), np.float32(0.5 / np.pi / stft.spread), out=inner)
+        np.multiply(_log_slope(lower, middle, upper), np.float32(0.5 / np.pi / stft.gaussian_spread), out=inner)
         return offset
     total = middle + middle
     total += lower
@@ -125,12 +125,12 @@ def group_delay(magnitudes: Floats, stft: STFT) -> Floats:
     silence = np.zeros((1, magnitudes.shape[1]), np.float32)
     padded = np.concatenate([silence, magnitudes, silence])
     if stft.window == "gaussian":
-        slope = _log_slope(padded[:-2], magnitudes, padded[2:], bend=np.pi / stft.spread / stft.redundancy**2)
-        slope *= np.float32(stft.spread * stft.redundancy / 2 / np.pi)
+        slope = _log_slope(padded[:-2], magnitudes, padded[2:], bend=np.pi / stft.gaussian_spread / stft.overlap**2)
+        slope *= np.float32(stft.gaussian_spread * stft.overlap / 2 / np.pi)
         return slope
     np.sqrt(padded, out=padded)
     before, middle, after = padded[:-2], padded[1:-1] + np.float32(1e-12), padded[2:]
-    sine, cosine = np.float32(np.sin(np.pi / stft.redundancy)), np.float32(np.cos(np.pi / stft.redundancy))
+    sine, cosine = np.float32(np.sin(np.pi / stft.overlap)), np.float32(np.cos(np.pi / stft.overlap))
     # The tangent, from both neighbours: 0 for what is steady.
     difference = (after - before) / middle
     both = np.divide(difference, 2 * sine, dtype=np.float32)
@@ -151,7 +151,7 @@ def group_delay(magnitudes: Floats, stft: STFT) -> Floats:
     return delay
 
 
-def along_maximum_spanning_tree(start: Indices, stop: Indices, weights: Floats, steps: Floats, count: int) -> Floats:
+def integrate_over_mst(start: Indices, stop: Indices, weights: Floats, steps: Floats, count: int) -> Floats:
     """Values of `count` nodes, from differences between them, added up along the maximum spanning tree (Borůvka 1926).
 
     In every round each node picks its heaviest edge; what hangs together becomes one node of the next round.
@@ -180,7 +180,7 @@ def along_maximum_spanning_tree(start: Indices, stop: Indices, weights: Floats, 
     parents = start.take(heaviest) + stop.take(heaviest) - nodes
     values = steps.take(heaviest) * (1 - 2 * outwards.astype(np.float32))
     parents[alone] = alone
-    roots = _climb(parents, values)
+    roots = _pointer_jump(parents, values)
     if len(roots) == count:
         return values
 
@@ -190,13 +190,13 @@ def along_maximum_spanning_tree(start: Indices, stop: Indices, weights: Floats, 
     start_groups, stop_groups = groups.take(start), groups.take(stop)
     between = np.flatnonzero(start_groups != stop_groups)
     rest = steps.take(between) + values.take(start.take(between)) - values.take(stop.take(between))
-    offsets = along_maximum_spanning_tree(
+    offsets = integrate_over_mst(
         start_groups.take(between), stop_groups.take(between), weights.take(between), rest, len(roots)
     )
     return values + offsets.take(groups)
 
 
-def _climb(parents: Indices, values: Floats) -> Indices:
+def _pointer_jump(parents: Indices, values: Floats) -> Indices:
     """Turn parents into roots, and differences to the parents into differences to the roots, in place.
 
     Every jump doubles the way up. Two nodes that are each other's parents are the top of a tree.

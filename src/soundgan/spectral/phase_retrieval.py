@@ -66,17 +66,17 @@ def retrieve(
         raise ValueError("the magnitudes hold negative, NaN or infinite values")
     if threads is not None and threads < 1:
         raise ValueError(f"threads = {threads}: must be at least 1")
-    _keep_freed_memory()
+    _raise_mmap_threshold()
     sounds = magnitudes if magnitudes.ndim == 3 else magnitudes[None]
-    waves = np.zeros((len(sounds), sounds.shape[1] * stft.hop), np.float32)
-    spans = [_sounding(sound, stft.frames_of_padding) for sound in sounds]
+    waves = np.zeros((len(sounds), sounds.shape[1] * stft.hop_length), np.float32)
+    spans = [_active_span(sound, stft.frames_of_padding) for sound in sounds]
     threads = threads or min(cores(), 16)
 
     def work(group: Sequence[int]) -> None:
-        tape = _Tape([sounds[i, spans[i]] for i in group], stft)
+        tape = _PackedBatch([sounds[i, spans[i]] for i in group], stft)
         wave = _search(tape, search)
         for i, piece in zip(group, tape.cut(wave), strict=True):
-            waves[i, spans[i].start * stft.hop : spans[i].stop * stft.hop] = piece
+            waves[i, spans[i].start * stft.hop_length : spans[i].stop * stft.hop_length] = piece
 
     lengths = {i: span.stop - span.start for i, span in enumerate(spans) if span.stop}
     most = min(_TAPE // stft.bins, -(-sum(lengths.values()) // threads))
@@ -90,7 +90,7 @@ def retrieve(
     return waves.reshape(*magnitudes.shape[:-2], waves.shape[1])
 
 
-class _Tape:
+class _PackedBatch:
     """Sounds one after another, with silent frames between them that keep them apart: one long sound to work on.
 
     Arrays of many sounds make the most of NumPy, whatever the lengths of the sounds.
@@ -104,7 +104,7 @@ class _Tape:
         self.spans = [slice(stop - length, stop) for stop, length in zip(stops.tolist(), lengths, strict=True)]
         self.magnitudes = np.zeros((int(stops[-1]), stft.bins), np.float32)
         # No gain between the sounds: what their first and last windows spill over is cut off, as at the ends of a wave.
-        self.gain = np.zeros(int(stops[-1]) * stft.hop, np.float32)
+        self.gain = np.zeros(int(stops[-1]) * stft.hop_length, np.float32)
         gains = {length: stft.gain(length) for length in set(lengths)}
         # Every sound is brought to a peak near 1, by a power of 2, which changes no digit of it.
         exponents = [int(np.clip(np.frexp(sound.max())[1], -126, 126)) for sound in sounds]
@@ -127,10 +127,10 @@ class _Tape:
         return [wave[self._samples(span)] * loudness for span, loudness in zip(self.spans, self.loudness, strict=True)]
 
     def _samples(self, span: slice) -> slice:
-        return slice(span.start * self.stft.hop, span.stop * self.stft.hop)
+        return slice(span.start * self.stft.hop_length, span.stop * self.stft.hop_length)
 
 
-def _search(tape: _Tape, search: Search) -> NDArray[np.float32]:
+def _search(tape: _PackedBatch, search: Search) -> NDArray[np.float32]:
     magnitudes = tape.magnitudes
     if search.start == "derivative":
         phase = integrated_phase(magnitudes, tape.spans, tape.stft)
@@ -144,7 +144,7 @@ def _search(tape: _Tape, search: Search) -> NDArray[np.float32]:
     return _fast_griffin_lim(tape, spectrum, search.griffin_lim)
 
 
-def _difference_map(tape: _Tape, spectrum: NDArray[np.complex64], iterations: int) -> NDArray[np.complex64]:
+def _difference_map(tape: _PackedBatch, spectrum: NDArray[np.complex64], iterations: int) -> NDArray[np.complex64]:
     """x ← x + c (P(2 M(x) - x) - M(x)), with M(x) the magnitudes put right and P(x) the nearest STFT of a wave.
 
     Where both projections are scalings or linear, they are merged: M(x) = r x with a real r.
@@ -164,7 +164,7 @@ def _difference_map(tape: _Tape, spectrum: NDArray[np.complex64], iterations: in
     return spectrum
 
 
-def _fast_griffin_lim(tape: _Tape, spectrum: NDArray[np.complex64], iterations: int) -> NDArray[np.float32]:
+def _fast_griffin_lim(tape: _PackedBatch, spectrum: NDArray[np.complex64], iterations: int) -> NDArray[np.float32]:
     """The momentum is applied to the wave: the STFT is linear, and a wave has a fraction of the numbers."""
     wave = tape.wave(spectrum)
     before = wave
@@ -198,7 +198,7 @@ def _polar(magnitudes: Magnitudes, phase: NDArray[np.float32]) -> NDArray[np.com
     return spectrum
 
 
-def _keep_freed_memory() -> None:
+def _raise_mmap_threshold() -> None:
     """Have glibc reuse arrays of up to 31 MiB, instead of giving their pages back and faulting them in again.
 
     Freeing one such array, never touched, raises its thresholds (`man mallopt`, M_MMAP_THRESHOLD); other allocators do
@@ -207,7 +207,7 @@ def _keep_freed_memory() -> None:
     np.empty(31 << 20, np.uint8)
 
 
-def _sounding(magnitudes: Magnitudes, margin: int) -> slice:
+def _active_span(magnitudes: Magnitudes, margin: int) -> slice:
     """From the first frame that is not silent to the last, and the silent ones around them that their windows reach.
 
     Those must stay: without their say, a sound's ends spill over.

@@ -21,7 +21,7 @@ class Pitch(NamedTuple):
     periodicity: NDArray[np.float32]
 
 
-def track(waves: ArrayLike, sample_rate: int, hop: int) -> Pitch:
+def track(waves: ArrayLike, sample_rate: int, hop_length: int) -> Pitch:
     """Follow the pitch of sounds by their autocorrelation, normalised by the power of what is compared.
 
     (As in Boersma 1993, without his search for the smoothest path.) The pitch of a frame of low periodicity says
@@ -29,20 +29,20 @@ def track(waves: ArrayLike, sample_rate: int, hop: int) -> Pitch:
 
     Args:
         sample_rate: in Hz.
-        hop: samples from one frame to the next; frame k is centred at (k + 0.5) * hop, as those of a painting.
+        hop: samples from one frame to the next; frame k is centred at (k + 0.5) * hop, as those of a spectrogram.
 
     Shape:
         waves (n, samples) or (samples,) → (n, samples // hop) each.
     """
     rate, waves = sample_rate, np.atleast_2d(np.asarray(waves, np.float64))
-    frames = waves.shape[1] // hop
+    frames = waves.shape[1] // hop_length
     length = int(PERIODS * rate / LOWEST) // 2 * 2
-    padded = np.pad(waves, ((0, 0), (length // 2, length + hop)))
+    padded = np.pad(waves, ((0, 0), (length // 2, length + hop_length)))
     finer = -(-FINE // rate)
     steps = np.arange(int(finer * rate / HIGHEST) - 1, int(finer * rate / LOWEST) + 2)  # 1 / finer samples each
     found = Pitch(np.empty((len(waves), frames), np.float32), np.empty((len(waves), frames), np.float32))
     for row, wave in enumerate(padded):
-        pieces = np.lib.stride_tricks.sliding_window_view(wave, length)[hop // 2 :: hop][:frames]
+        pieces = np.lib.stride_tricks.sliding_window_view(wave, length)[hop_length // 2 :: hop_length][:frames]
         pieces = pieces - pieces.mean(axis=1, keepdims=True)
         spectra = np.abs(np.fft.rfft(pieces, 2 * length)) ** 2
         products = finer * np.fft.irfft(spectra, 2 * length * finer)[:, steps]

@@ -1,4 +1,4 @@
-"""Paintings and waves: how a sound becomes a picture that a network can learn, and a sound again.
+"""Spectrograms and waves: how a sound becomes a picture that a network can learn, and a sound again.
 
 The same code serves training and playing. A `Representation` holds every number of it and travels in the model folder.
 """
@@ -18,14 +18,14 @@ from soundgan.spectral.stft import STFT, Window
 
 Scale = Literal["mel", "linear"]
 Wave = NDArray[np.float32]
-Painting = NDArray[np.float32]
+Spectrogram = NDArray[np.float32]
 
 
 class Representation(BaseModel):
     """How sounds are painted: STFT, bands and levels. Immutable and whole; a model is never played with another one.
 
-    Frame `k` of a painting is centred at `(k + 0.5) * hop` samples, so `frames` frames stand for exactly
-    `frames * hop` samples. Levels are in dBFS: a full-scale sine is 0 dB in its bin of the STFT, and a band is the mean
+    Frame `k` of a spectrogram is centred at `(k + 0.5) * hop_length` samples, so `frames` frames stand for exactly
+    `frames * hop_length` samples. Levels are in dBFS: a full-scale sine is 0 dB in its bin of the STFT, and a band is the mean
     power of its bins.
     """
 
@@ -33,9 +33,9 @@ class Representation(BaseModel):
 
     sample_rate: int = Field(gt=0, description="Sample rate, in Hz.")
     n_fft: int = Field(ge=16, description="Window length, in samples.")
-    hop: int = Field(ge=1, description="Step between frames, in samples; divides n_fft at least twice.")
-    bands: int = Field(ge=2, description="Rows of a painting, low frequencies first.")
-    frames: int = Field(ge=1, description="Columns of a painting.")
+    hop_length: int = Field(ge=1, description="Step between frames, in samples; divides n_fft at least twice.")
+    bands: int = Field(ge=2, description="Rows of a spectrogram, low frequencies first.")
+    frames: int = Field(ge=1, description="Columns of a spectrogram.")
     scale: Scale = Field(description="Spacing of the bands over frequency.")
     window: Window = Field(default="hann", description="Shape of the window.")
     floor_db: float = Field(
@@ -45,7 +45,7 @@ class Representation(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Representation:
-        STFT(self.n_fft, self.hop, self.window)  # says what is wrong with them
+        STFT(self.n_fft, self.hop_length, self.window)  # says what is wrong with them
         if not 0 < self.ceiling_db - self.floor_db <= 300:
             raise ValueError("ceiling_db must be above floor_db, by at most 300 dB")
         return self
@@ -53,7 +53,7 @@ class Representation(BaseModel):
     @property
     def samples(self) -> int:
         """Length of a sound, in samples."""
-        return self.frames * self.hop
+        return self.frames * self.hop_length
 
     @property
     def duration(self) -> float:
@@ -62,12 +62,12 @@ class Representation(BaseModel):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Shape of a painting: (bands, frames)."""
+        """Shape of a spectrogram: (bands, frames)."""
         return self.bands, self.frames
 
     @cached_property
     def stft(self) -> STFT:
-        return STFT(self.n_fft, self.hop, self.window)
+        return STFT(self.n_fft, self.hop_length, self.window)
 
     @cached_property
     def centres(self) -> NDArray[np.float64]:
@@ -104,7 +104,7 @@ class Representation(BaseModel):
     def _bin_frequencies(self) -> NDArray[np.float64]:
         return np.arange(self.n_fft // 2 + 1) * self.sample_rate / self.n_fft
 
-    def replaced(self, **changes: float | str) -> Representation:
+    def with_changes(self, **changes: float | str) -> Representation:
         """The same representation with some values changed, checked anew."""
         return Representation.model_validate({**self.model_dump(), **changes})
 
@@ -118,9 +118,11 @@ PRESETS: dict[int, tuple[int, int, Scale, float]] = {
 }
 _CORRECTIONS = 2  # of the bins' levels, after their interpolation; more bring little
 _SILENT = np.float32(0.1)  # painted levels this close to the floor (0.4 dB) are silence
-_HAZE = 0.04  # of the range of levels (3 dB of 80), above the floor: a frame that is nowhere louder is silence
+_GATE_THRESHOLD = (
+    0.04  # of the range of levels (3 dB of 80), above the floor: a frame that is nowhere louder is silence
+)
 _AT_A_TIME = 1 << 24  # magnitudes that are searched for phases together: 64 MiB of them
-BANDS = 128  # of a painting, unless told otherwise
+BANDS = 128  # of a spectrogram, unless told otherwise
 _MOST_FRAMES = 432  # beyond this, presets with 75 % overlap go down to 50 %
 
 
@@ -133,7 +135,7 @@ def preset(
     range_db: float | None = None,
     scale: Scale | None = None,
     window: Window = "hann",
-    redundancy: int | None = None,
+    overlap: int | None = None,
 ) -> Representation:
     """The representation that fits a sample rate (8000, 16000, 22050 or 44100 Hz) and a duration (0.25–10 s).
 
@@ -141,30 +143,30 @@ def preset(
     on data.
 
     Args:
-        bands, frames: size of a painting; frames from the duration if left out.
-        range_db, scale: levels that a painting spans, and spacing of its bands; from the sample rate if left out.
+        bands, frames: size of a spectrogram; frames from the duration if left out.
+        range_db, scale: levels that a spectrogram spans, and spacing of its bands; from the sample rate if left out.
         redundancy: windows over every sample, 2, 4 or 8; from sample rate and duration if left out.
 
     Raises:
         ValueError: there is no preset for the sample rate, or the duration or redundancy is out of range.
     """
-    if redundancy not in (None, 2, 4, 8):
-        raise ValueError(f"redundancy = {redundancy}: must be 2, 4 or 8")
+    if overlap not in (None, 2, 4, 8):
+        raise ValueError(f"redundancy = {overlap}: must be 2, 4 or 8")
     if sample_rate not in PRESETS:
         raise ValueError(f"sample_rate = {sample_rate}: presets are there for {', '.join(map(str, PRESETS))} Hz")
     if not 0.25 <= duration <= 10:
         raise ValueError(f"duration = {duration}: must be between 0.25 and 10 s")
-    n_fft, hop, preset_scale, preset_range = PRESETS[sample_rate]
-    if redundancy is not None:
-        hop = n_fft // redundancy
+    n_fft, hop_length, preset_scale, preset_range = PRESETS[sample_rate]
+    if overlap is not None:
+        hop_length = n_fft // overlap
     if frames is None:
-        if redundancy is None and duration * sample_rate > _MOST_FRAMES * hop and n_fft // hop > 2:
-            hop *= 2
-        frames = 16 * int(np.ceil(round(duration * sample_rate) / hop / 16))
+        if overlap is None and duration * sample_rate > _MOST_FRAMES * hop_length and n_fft // hop_length > 2:
+            hop_length *= 2
+        frames = 16 * int(np.ceil(round(duration * sample_rate) / hop_length / 16))
     return Representation(
         sample_rate=sample_rate,
         n_fft=n_fft,
-        hop=hop,
+        hop_length=hop_length,
         bands=bands,
         frames=frames,
         scale=scale or preset_scale,
@@ -174,7 +176,7 @@ def preset(
     )
 
 
-def analyse(waves: Wave, representation: Representation) -> Painting:
+def analyze(waves: Wave, representation: Representation) -> Spectrogram:
     """Paint sounds.
 
     Shape:
@@ -183,15 +185,19 @@ def analyse(waves: Wave, representation: Representation) -> Painting:
     Raises:
         ValueError: a sample is NaN or infinite.
     """
-    return normalise(levels_db(waves, representation), representation)
+    return normalize(levels_db(waves, representation), representation)
 
 
-def synthesise(
-    paintings: Painting, representation: Representation, *, quality: Quality = "balanced", threads: int | None = None
+def synthesize(
+    spectrograms: Spectrogram,
+    representation: Representation,
+    *,
+    quality: Quality = "balanced",
+    threads: int | None = None,
 ) -> Wave:
-    """Make sounds of paintings: bands to linear bins, phase retrieval, inverse STFT.
+    """Make sounds of spectrograms: bands to linear bins, phase retrieval, inverse STFT.
 
-    Neither the other paintings of a batch nor their order change a sound. Memory grows by the waves alone. A frame that
+    Neither the other spectrograms of a batch nor their order change a sound. Memory grows by the waves alone. A frame that
     is nowhere more than 4 % of the range of levels above the floor (3 dB of 80) is silence.
 
     Args:
@@ -202,26 +208,26 @@ def synthesise(
         (n, 1, bands, frames), (n, bands, frames) or (bands, frames), in [-1, 1] → waves (n, samples), float32.
 
     Raises:
-        ValueError: the paintings are of another size, or hold NaN or infinite values; or the quality is unknown.
+        ValueError: the spectrograms are of another size, or hold NaN or infinite values; or the quality is unknown.
     """
     if quality not in QUALITIES:
         raise ValueError(f"quality = {quality!r}: must be one of {', '.join(QUALITIES)}")
-    paintings = np.asarray(paintings, np.float32)
-    one_channel = paintings.ndim < 4 or (paintings.ndim == 4 and paintings.shape[1] == 1)
-    if paintings.shape[-2:] != representation.shape or not one_channel:
+    spectrograms = np.asarray(spectrograms, np.float32)
+    one_channel = spectrograms.ndim < 4 or (spectrograms.ndim == 4 and spectrograms.shape[1] == 1)
+    if spectrograms.shape[-2:] != representation.shape or not one_channel:
         raise ValueError(
-            f"paintings (n, 1, {', '.join(map(str, representation.shape))}) are needed, not {paintings.shape}"
+            f"spectrograms (n, 1, {', '.join(map(str, representation.shape))}) are needed, not {spectrograms.shape}"
         )
-    if not np.isfinite(paintings).all():
-        raise ValueError("the paintings hold NaN or infinite values")
-    paintings = paintings.reshape(-1, *representation.shape)
-    waves = np.empty((len(paintings), representation.samples), np.float32)
+    if not np.isfinite(spectrograms).all():
+        raise ValueError("the spectrograms hold NaN or infinite values")
+    spectrograms = spectrograms.reshape(-1, *representation.shape)
+    waves = np.empty((len(spectrograms), representation.samples), np.float32)
     at_a_time = max(1, _AT_A_TIME // (representation.frames * representation.stft.bins))
-    for first in range(0, len(paintings), at_a_time):
+    for first in range(0, len(spectrograms), at_a_time):
         some = slice(first, first + at_a_time)
-        magnitudes = np.empty((len(paintings[some]), representation.frames, representation.stft.bins), np.float32)
-        for there, painting in zip(magnitudes, paintings[some], strict=True):
-            there[:] = _bin_magnitudes(painting, representation)
+        magnitudes = np.empty((len(spectrograms[some]), representation.frames, representation.stft.bins), np.float32)
+        for there, spectrogram in zip(magnitudes, spectrograms[some], strict=True):
+            there[:] = _bin_magnitudes(spectrogram, representation)
         waves[some] = retrieve(magnitudes, representation.stft, QUALITIES[quality], threads=threads)
     return waves
 
@@ -243,22 +249,22 @@ def levels_db(waves: Wave, representation: Representation) -> NDArray[np.float32
     return levels
 
 
-def normalise(levels: NDArray[np.float32], representation: Representation) -> Painting:
-    """Levels in dBFS, (n, bands, frames), to paintings, (n, 1, bands, frames): floor to -1, ceiling to +1, clipped."""
+def normalize(levels: NDArray[np.float32], representation: Representation) -> Spectrogram:
+    """Levels in dBFS, (n, bands, frames), to spectrograms, (n, 1, bands, frames): floor to -1, ceiling to +1, clipped."""
     span = representation.ceiling_db - representation.floor_db
     return np.clip((levels - representation.floor_db) * (2 / span) - 1, -1, 1).astype(np.float32)[:, None]
 
 
-def _bin_magnitudes(painting: Painting, representation: Representation) -> NDArray[np.float32]:
-    """(bands, frames) painting → (frames, bins) magnitudes whose bands have the painted levels.
+def _bin_magnitudes(spectrogram: Spectrogram, representation: Representation) -> NDArray[np.float32]:
+    """(bands, frames) spectrogram → (frames, bins) magnitudes whose bands have the painted levels.
 
     Levels (here the logarithm of power over the floor's) are interpolated between the bands, and then corrected by what
     the bands of the outcome lack.
     """
     span_db = representation.ceiling_db - representation.floor_db
-    painted = np.clip(painting, -1, 1) + 1
+    painted = np.clip(spectrogram, -1, 1) + 1
     # Recordings end in silence, Generators in a faint haze, which took half as long again to be brought to sound.
-    painted[:, painted.max(axis=0) < 2 * _HAZE] = 0
+    painted[:, painted.max(axis=0) < 2 * _GATE_THRESHOLD] = 0
     painted *= np.float32(span_db / 20 * np.log(10))
     silent = painted < _SILENT
     levels = painted

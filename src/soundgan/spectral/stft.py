@@ -18,10 +18,10 @@ Window = Literal["hann", "gaussian"]
 
 @dataclass(frozen=True)
 class STFT:
-    """A window of `n_fft` samples, moved on by `hop` samples a frame.
+    """A window of `n_fft` samples, moved on by `hop_length` samples a frame.
 
     Sounds are padded by (n_fft - hop) / 2 zeros on both sides: frame k is centred at (k + 0.5) * hop, and
-    `frames * hop` samples are exactly `frames` frames.
+    `frames * hop_length` samples are exactly `frames` frames.
 
     Args:
         n_fft: window length and transform size, in samples.
@@ -30,12 +30,17 @@ class STFT:
     """
 
     n_fft: int
-    hop: int
+    hop_length: int
     window: Window = "hann"
 
     def __post_init__(self) -> None:
-        if self.hop < 1 or self.n_fft % self.hop or self.redundancy < 2 or (self.n_fft - self.hop) % 2:
-            raise ValueError("hop must divide n_fft at least twice, and n_fft - hop must be even")
+        if (
+            self.hop_length < 1
+            or self.n_fft % self.hop_length
+            or self.overlap < 2
+            or (self.n_fft - self.hop_length) % 2
+        ):
+            raise ValueError("hop_length must divide n_fft at least twice, and n_fft - hop_length must be even")
         if self.window not in get_args(Window):
             raise ValueError(f"window = {self.window!r}: must be one of {', '.join(get_args(Window))}")
 
@@ -44,19 +49,19 @@ class STFT:
         return self.n_fft // 2 + 1
 
     @property
-    def redundancy(self) -> int:
+    def overlap(self) -> int:
         """Windows over every sample."""
-        return self.n_fft // self.hop
+        return self.n_fft // self.hop_length
 
     @property
     def padding(self) -> int:
         """Zeros before the first sample and after the last."""
-        return (self.n_fft - self.hop) // 2
+        return (self.n_fft - self.hop_length) // 2
 
     @property
     def frames_of_padding(self) -> int:
         """Frames that a window reaches beyond its own hop, on either side."""
-        return -(-self.padding // self.hop)
+        return -(-self.padding // self.hop_length)
 
     @cached_property
     def weights(self) -> NDArray[np.float32]:
@@ -64,10 +69,10 @@ class STFT:
         time = np.arange(self.n_fft) / self.n_fft
         if self.window == "hann":
             return (0.5 - 0.5 * np.cos(2 * np.pi * time)).astype(np.float32)
-        return np.exp(-np.pi * (time - 0.5) ** 2 / self.spread).astype(np.float32)
+        return np.exp(-np.pi * (time - 0.5) ** 2 / self.gaussian_spread).astype(np.float32)
 
     @property
-    def spread(self) -> float:
+    def gaussian_spread(self) -> float:
         """Width of the Gaussian exp(-pi (t / n_fft)² / spread) that is the window, or is closest to it.
 
         Průša et al. 2017, table I.
@@ -81,11 +86,11 @@ class STFT:
 
     def forward(self, wave: NDArray[np.float32]) -> NDArray[np.complex64]:
         """(frames * hop,) → (frames, bins), not scaled; ValueError for a wave of another length."""
-        if not len(wave) or len(wave) % self.hop:
-            raise ValueError(f"a wave of {len(wave)} samples is not a whole number of hops of {self.hop}")
+        if not len(wave) or len(wave) % self.hop_length:
+            raise ValueError(f"a wave of {len(wave)} samples is not a whole number of hops of {self.hop_length}")
         padded = np.zeros(len(wave) + 2 * self.padding, np.float32)
         padded[self.padding : self.padding + len(wave)] = wave
-        frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop]
+        frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
         return np.asarray(fft.rfft(frames * self.weights, axis=-1, overwrite_x=True), np.complex64)
 
     def inverse(self, spectrum: NDArray[np.complex64], gain: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
@@ -108,8 +113,8 @@ class STFT:
     def _overlap_add(self, pieces: NDArray[np.float32]) -> NDArray[np.float32]:
         """(frames, n_fft) → (frames * hop,), the padding cut off."""
         frames = len(pieces)
-        pieces = pieces.reshape(frames, self.redundancy, self.hop)
-        summed = np.zeros((frames + self.redundancy - 1, self.hop), np.float32)
-        for shift in range(self.redundancy):
+        pieces = pieces.reshape(frames, self.overlap, self.hop_length)
+        summed = np.zeros((frames + self.overlap - 1, self.hop_length), np.float32)
+        for shift in range(self.overlap):
             summed[shift : shift + frames] += pieces[:, shift]
-        return summed.reshape(-1)[self.padding : self.padding + frames * self.hop]
+        return summed.reshape(-1)[self.padding : self.padding + frames * self.hop_length]

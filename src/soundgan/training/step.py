@@ -15,160 +15,176 @@ from torch import Tensor
 
 from soundgan.data.dataset import Dataset
 from soundgan.settings import Settings
-from soundgan.training.losses.adversarial import balanced, discriminator_loss, generator_loss
-from soundgan.training.losses.augment import DRAWN, adapted, augment
-from soundgan.training.losses.auxiliary import Supervision
-from soundgan.training.runtime.cuda_graph import Recorded
-from soundgan.training.runtime.device import arithmetic
-from soundgan.training.runtime.distributed import World
-from soundgan.training.runtime.rng import Chance, Pairs
-from soundgan.training.state.checkpoint import Clock
-from soundgan.training.state.state import Painter, Players
+from soundgan.training.losses.adversarial import class_weights, discriminator_loss, generator_loss
+from soundgan.training.losses.augment import DRAWN, augment, update_augment_p
+from soundgan.training.losses.auxiliary import AuxiliaryLosses
+from soundgan.training.runtime.cuda_graph import CudaGraphCallable
+from soundgan.training.runtime.device import autocast
+from soundgan.training.runtime.distributed import Distributed
+from soundgan.training.runtime.rng import PairedSampler, StepRNG
+from soundgan.training.state.checkpoint import Progress
+from soundgan.training.state.state import GeneratorInputs, TrainState
 
-VARIETY_HALF_LIFE = 256  # sounds over which the variety of paintings is averaged
+VARIETY_HALF_LIFE = 256  # sounds over which the variety of spectrograms is averaged
 LEAST_NOISE = 1e-4  # standard deviation below which there is none
 
 
-class Told(NamedTuple):
+class StepStats(NamedTuple):
     """What a step tells for the log, all scalars."""
 
     loss_D: Tensor
     loss_G: Tensor
-    judged_right: Tensor
-    penalty: Tensor
+    d_accuracy: Tensor
+    gradient_penalty: Tensor
     label_loss: Tensor
-    missed: Tensor
-    texture_error: Tensor
-    pitch_error: Tensor
+    imle_loss: Tensor
+    texture_loss: Tensor
+    pitch_loss: Tensor
 
 
 class Step:
     """Makes one step after another.
 
     Args:
-        clock: how often paintings are changed, and how varied they are; `tell` brings it up to date.
+        clock: how often spectrograms are changed, and how varied they are; `tell` brings it up to date.
         world: the processes that train together, each with its share of every batch.
 
     Attributes:
-        paintings, labels: of all recordings.
+        spectrograms, labels: of all recordings.
     """
 
     def __init__(
         self,
         dataset: Dataset,
         settings: Settings,
-        players: Players,
-        painter: Painter,
-        clock: Clock,
+        train_state: TrainState,
+        generator_inputs: GeneratorInputs,
+        progress: Progress,
         device: torch.device,
         precision: torch.dtype,
-        world: World,
+        distributed: Distributed,
     ) -> None:
-        self._settings, self._players, self._painter, self._world = settings, players, painter, world
+        self._settings, self._train_state, self._generator_inputs, self._distributed = (
+            settings,
+            train_state,
+            generator_inputs,
+            distributed,
+        )
         self._device, self._precision = device, precision
-        self.paintings = torch.from_numpy(np.array(dataset.paintings, np.float32))
+        self.spectrograms = torch.from_numpy(np.array(dataset.spectrograms, np.float32))
         self.labels = torch.from_numpy(np.array(dataset.labels, np.int64))
-        self._label_weights = balanced(self.labels).to(device)
+        self._label_weights = class_weights(self.labels).to(device)
         if device.type == "cuda":
-            self.paintings, self.labels = self.paintings.to(device), self.labels.to(device)
-        self._supervision = Supervision(dataset, settings, device, players.candidates, world)
-        self._pairs = Pairs(settings.seed, np.array(dataset.labels))
-        self._chance = Chance(settings.seed, clock.seen, device, world)
-        self._batch = torch.zeros(settings.batch_size, dtype=torch.int64, device=self.labels.device)
+            self.spectrograms, self.labels = self.spectrograms.to(device), self.labels.to(device)
+        self._auxiliary = AuxiliaryLosses(dataset, settings, device, train_state.candidates, distributed)
+        self._pairs = PairedSampler(settings.run.seed, np.array(dataset.labels))
+        self._rng = StepRNG(settings.run.seed, progress.samples_seen, device, distributed)
+        self._batch = torch.zeros(settings.optim.batch_size, dtype=torch.int64, device=self.labels.device)
         self._noise = torch.zeros((), device=device)
-        self._augment, self._variety = (torch.tensor(value, device=device) for value in (clock.augment, clock.variety))
-        recorded = device.type == "cuda" and world.size == 1  # what processes tell each other is not recorded
-        self._recorded: Recorded[Told] | None = Recorded(self._chance.generator) if recorded else None
+        self._augment, self._variety = (
+            torch.tensor(value, device=device) for value in (progress.augment_p, progress.diversity)
+        )
+        recorded = device.type == "cuda" and distributed.size == 1  # what processes tell each other is not recorded
+        self._recorded: CudaGraphCallable[StepStats] | None = (
+            CudaGraphCallable(self._rng.generator) if recorded else None
+        )
 
-    def __call__(self, clock: Clock) -> Told:
-        """Make the step that comes after what `clock` has seen. What is told is overwritten by the next one."""
+    def __call__(self, progress: Progress) -> StepStats:
+        """Make the step that comes after what `progress` has seen. What is told is overwritten by the next one."""
         settings = self._settings
-        self._chance.move_to(clock.seen)
-        self._painter.lay_out(self._chance)
-        self._players.set_rates(settings, clock.seen)
-        self._batch.copy_(self._pairs(clock.seen, settings.batch_size), non_blocking=True)
-        noise = settings.initial_noise_std * settings.noise_decay_rate**clock.steps
+        self._rng.seed_at(progress.samples_seen)
+        self._generator_inputs.refresh_noise(self._rng)
+        self._train_state.set_learning_rates(settings, progress.samples_seen)
+        self._batch.copy_(self._pairs(progress.samples_seen, settings.optim.batch_size), non_blocking=True)
+        noise = settings.losses.initial_noise_std * settings.losses.noise_decay_rate**progress.steps
         self._noise.fill_(noise if noise > LEAST_NOISE else 0.0)
         # What is recorded goes on drawing it; so do several processes on such devices, that have the chance of one.
-        self._noisy = (settings.initial_noise_std if self._device.type == "cuda" else noise) > LEAST_NOISE
+        self._noisy = (settings.losses.initial_noise_std if self._device.type == "cuda" else noise) > LEAST_NOISE
         return self._learn() if self._recorded is None else self._recorded(self._learn)
 
     @property
     def strength(self) -> Tensor | float:
-        """How often paintings are changed now."""
-        return self._augment if self._settings.augment is None else self._settings.augment
+        """How often spectrograms are changed now."""
+        return self._augment if self._settings.losses.augment_p is None else self._settings.losses.augment_p
 
-    def tell(self, clock: Clock) -> None:
+    def tell(self, progress: Progress) -> None:
         """Bring what adapts into the clock; waits for the device."""
-        clock.augment, clock.variety = torch.stack([self._augment, self._variety]).tolist()
+        progress.augment_p, progress.diversity = torch.stack([self._augment, self._variety]).tolist()
 
     def _shown(self, real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
-        """What the Discriminator sees of real and of made paintings, which are changed together: that is quicker."""
-        sounds, chance = torch.cat([real, made]), self._chance
-        if self._settings.augment != 0:
-            sounds = augment(sounds, self.strength, _of_both(lambda: chance.uniform(len(real), DRAWN)))
+        """What the Discriminator sees of real and of made spectrograms, which are changed together: that is quicker."""
+        sounds, rng = torch.cat([real, made]), self._rng
+        if self._settings.losses.augment_p != 0:
+            sounds = augment(sounds, self.strength, _of_both(lambda: rng.uniform(len(real), DRAWN)))
         if self._noisy:
-            sounds = sounds + self._noise * _of_both(lambda: chance.normal(*real.shape))
+            sounds = sounds + self._noise * _of_both(lambda: rng.normal(*real.shape))
         shown_real, shown_made = sounds.chunk(2)
         return shown_real.detach(), shown_made
 
-    def _learn(self) -> Told:
-        settings, players, painter, supervision = self._settings, self._players, self._painter, self._supervision
-        chance, world, device = self._chance, self._world, self._device
-        index = world.shard(self._batch)
+    def _learn(self) -> StepStats:
+        settings, train_state, generator_inputs, auxiliary = (
+            self._settings,
+            self._train_state,
+            self._generator_inputs,
+            self._auxiliary,
+        )
+        rng, distributed, device = self._rng, self._distributed, self._device
+        index = distributed.shard(self._batch)
         label = self.labels[index].to(device)
-        real = self.paintings[index].to(device, memory_format=torch.channels_last).expand(-1, settings.nc, -1, -1)
+        real = (
+            self.spectrograms[index].to(device, memory_format=torch.channels_last).expand(-1, settings.model.nc, -1, -1)
+        )
 
         # Of two of each label, one is painted from new noise, and one from that which came nearest to the recording.
-        with arithmetic(device, self._precision):
-            z = painter.latents(len(label), chance)
-            z[::2] = supervision.nearest(self._batch[::2], z[::2])
-            w = players.generator.mapping(z, label)  # type: ignore[operator]
-            made = painter.paint_mapped(players.generator, w, chance)
-            taught = supervision.compare(players.generator, made, w, index[::2], self._variety)
-            supervision.keep(z[1::2], made[1::2].detach(), label[1::2])
+        with autocast(device, self._precision):
+            z = generator_inputs.latents(len(label), rng)
+            z[::2] = auxiliary.nearest(self._batch[::2], z[::2])
+            w = train_state.generator.mapping(z, label)  # type: ignore[operator]
+            made = generator_inputs.synthesize_from_w(train_state.generator, w, rng)
+            taught = auxiliary.compare(train_state.generator, made, w, index[::2], self._variety)
+            auxiliary.keep(z[1::2], made[1::2].detach(), label[1::2])
             real, shown = self._shown(real, made)
 
         # The Discriminator learns to tell them from the recordings.
-        players.discriminator_optimizer.zero_grad()
-        with arithmetic(device, self._precision):
+        train_state.discriminator_optimizer.zero_grad()
+        with autocast(device, self._precision):
             judged = discriminator_loss(
-                players.discriminator,
+                train_state.discriminator,
                 real,
                 shown.detach(),
                 label,
-                _of_both(lambda: chance.normal(*real.shape)),
-                gamma=settings.penalty,
-                sigma=settings.penalty_sigma,
-                recognition=settings.recognition,
+                _of_both(lambda: rng.normal(*real.shape)),
+                gamma=settings.losses.gradient_penalty,
+                sigma=settings.losses.gradient_penalty_sigma,
+                label_weight=settings.losses.label_loss,
                 label_weights=self._label_weights,
             )
         judged.loss.backward()
-        world.average_gradients(players.discriminator)
-        players.discriminator_optimizer.step()
+        distributed.average_gradients(train_state.discriminator)
+        train_state.discriminator_optimizer.step()
 
         # The Generator learns to make them harder to tell.
-        players.generator_optimizer.zero_grad()
-        players.discriminator.requires_grad_(False)
-        with arithmetic(device, self._precision):
-            made_loss = generator_loss(players.discriminator, judged.real_logits, shown, label)
+        train_state.generator_optimizer.zero_grad()
+        train_state.discriminator.requires_grad_(False)
+        with autocast(device, self._precision):
+            made_loss = generator_loss(train_state.discriminator, judged.real_logits, shown, label)
         (made_loss + taught.loss).backward()
-        players.discriminator.requires_grad_(True)
-        world.average_gradients(players.generator)
-        players.generator_optimizer.step()
+        train_state.discriminator.requires_grad_(True)
+        distributed.average_gradients(train_state.generator)
+        train_state.generator_optimizer.step()
 
-        right, varied = world.average(torch.stack([judged.correct, taught.variety])).unbind()
-        self._augment.copy_(adapted(self._augment, right, settings.batch_size))
-        self._variety.lerp_(varied, 1 - 0.5 ** (settings.batch_size / VARIETY_HALF_LIFE))
-        return Told(
+        right, varied = distributed.average(torch.stack([judged.correct, taught.variety])).unbind()
+        self._augment.copy_(update_augment_p(self._augment, right, settings.optim.batch_size))
+        self._variety.lerp_(varied, 1 - 0.5 ** (settings.optim.batch_size / VARIETY_HALF_LIFE))
+        return StepStats(
             judged.loss.detach(),
             made_loss.detach(),
             judged.correct,
             judged.penalty,
             judged.label_loss,
-            taught.missed,
-            taught.texture_error,
-            taught.pitch_error,
+            taught.imle_loss,
+            taught.texture_loss,
+            taught.pitch_loss,
         )
 
 

@@ -1,4 +1,4 @@
-"""Paintings as PNG pictures: low frequencies at the bottom, time to the right, brighter is louder."""
+"""Spectrograms as PNG pictures: low frequencies at the bottom, time to the right, brighter is louder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from soundgan.files import replacing
+from soundgan.files import atomic_write
 
 # Anchors of a dark-to-bright colour map of steadily rising lightness, from silence (-1) to the loudest (+1).
 _ANCHORS = (
@@ -26,23 +26,23 @@ _LEVELS = 255  # colours for levels; the 256th is the ground that a grid lies on
 _GROUND = (236, 236, 232)
 
 
-def picture(painting: NDArray[np.float32], *, zoom: int = 1) -> Image.Image:
-    """A picture of one painting: (bands, frames) or (channels, bands, frames) in [-1, 1] → frames × bands pixels.
+def picture(spectrogram: NDArray[np.float32], *, zoom: int = 1) -> Image.Image:
+    """A picture of one spectrogram: (bands, frames) or (channels, bands, frames) in [-1, 1] → frames × bands pixels.
 
     Its colours are a palette, which keeps the PNG small.
     """
-    painting = np.asarray(painting, np.float32)
-    if painting.ndim == 3:
-        painting = painting[0]
-    level = (np.clip(painting[::-1], -1, 1) + 1) / 2 * (_LEVELS - 1) + 0.5
+    spectrogram = np.asarray(spectrogram, np.float32)
+    if spectrogram.ndim == 3:
+        spectrogram = spectrogram[0]
+    level = (np.clip(spectrogram[::-1], -1, 1) + 1) / 2 * (_LEVELS - 1) + 0.5
     image = Image.fromarray(level.astype(np.uint8)).convert("L")
     image.putpalette(_palette())
     return image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST) if zoom > 1 else image
 
 
 def grid(rows: Sequence[Sequence[NDArray[np.float32]]], *, zoom: int = 2, gap: int = 4) -> Image.Image:
-    """Pictures of paintings of one size in rows, on a light ground; rows may differ in length."""
-    pictures = [[picture(painting, zoom=zoom) for painting in row] for row in rows]
+    """Pictures of spectrograms of one size in rows, on a light ground; rows may differ in length."""
+    pictures = [[picture(spectrogram, zoom=zoom) for spectrogram in row] for row in rows]
     width, height = pictures[0][0].size
     size = max(map(len, pictures)) * (width + gap) + gap, len(pictures) * (height + gap) + gap
     sheet = Image.new("P", size, _LEVELS)
@@ -62,12 +62,12 @@ def _palette() -> bytes:
 
 def save_picture(image: Image.Image, path: str | Path) -> Path:
     """Write a picture as PNG; a file of that name is replaced only when the new one is whole."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         image.save(temporary, format="PNG", optimize=True)
     return Path(path)
 
 
-def resize(painting: NDArray[np.float32], bands: int, frames: int) -> NDArray[np.float32]:
-    """Resize a (bands, frames) painting with bicubic interpolation, clipped to [-1, 1]."""
-    image = Image.fromarray(np.asarray(painting, np.float32))
+def resize(spectrogram: NDArray[np.float32], bands: int, frames: int) -> NDArray[np.float32]:
+    """Resize a (bands, frames) spectrogram with bicubic interpolation, clipped to [-1, 1]."""
+    image = Image.fromarray(np.asarray(spectrogram, np.float32))
     return np.clip(np.asarray(image.resize((frames, bands), Image.Resampling.BICUBIC)), -1, 1)

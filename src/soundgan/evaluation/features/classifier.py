@@ -1,7 +1,7 @@
 """A small sound classifier: which label does a listener who only knows the real sounds hear in a sound?
 
 It listens to waves and makes its own log-mel picture of them, on purpose independent of `soundgan.spectral.representation`: what
-the way from painting to wave spoils, it hears spoilt. PyTorch (the extra `train`) is imported where it is needed.
+the way from spectrogram to wave spoils, it hears spoilt. PyTorch (the extra `train`) is imported where it is needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from soundgan import audio
 from soundgan.errors import DataError, ModelError
 from soundgan.evaluation.features.logmel import LogMel
-from soundgan.files import replacing, write_text
+from soundgan.files import atomic_write, write_text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,7 +80,7 @@ class Classifier:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         settings = {"version": _VERSION, "labels": self.labels, "view": asdict(self.view), "training": self.training}
-        with replacing(folder / _WEIGHTS) as temporary:
+        with atomic_write(folder / _WEIGHTS) as temporary:
             temporary.write_bytes(save(self._network.state_dict()))  # save_file() would hide it from other users
         write_text(folder / _SETTINGS, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
         return folder

@@ -1,6 +1,6 @@
 """Log-mel pictures of waves, for those that judge sounds.
 
-On purpose independent of `soundgan.spectral.representation`: what the way from painting to wave spoils, it shows spoilt.
+On purpose independent of `soundgan.spectral.representation`: what the way from spectrogram to wave spoils, it shows spoilt.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ class LogMel:
 
         Shape: (n, samples) → (n, 1, bands, frames), in [-1, 1]; silence is -1 throughout.
         """
-        window, hop = round(0.032 * self.sample_rate), round(0.010 * self.sample_rate)
+        window, hop_length = round(0.032 * self.sample_rate), round(0.010 * self.sample_rate)
         padded = np.pad(waves, ((0, 0), (window // 2, window // 2)))
-        frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=1)[:, ::hop]
+        frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=1)[:, ::hop_length]
         size: Any = scipy.fft.next_fast_len(window, real=True)  # 1411 samples at 44.1 kHz are 17 × 83
         spectra: Any = scipy.fft.rfft(frames * np.hanning(window).astype(np.float32), size, axis=2)
         mel = (spectra.real**2 + spectra.imag**2) @ _mel_triangles(self.sample_rate, size, self.bands)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from soundgan.evaluation.features.classifier import Classifier
 
 
-class Hearing(NamedTuple):
+class Predictions(NamedTuple):
     """What was heard in a set of sounds.
 
     Shape:
@@ -89,7 +89,7 @@ def classifier_for(
     return classifier
 
 
-def hear(classifier: Classifier, sounds: Sounds) -> Hearing:
+def classify(classifier: Classifier, sounds: Sounds) -> Predictions:
     """Listen to sounds at the classifier's own rate; a label that it does not know counts as never heard."""
     waves = [audio.resample(wave, sounds.sample_rate, classifier.view.sample_rate) for wave in sounds.waves]
     heard, probabilities = classifier.predict(waves)
@@ -98,4 +98,4 @@ def hear(classifier: Classifier, sounds: Sounds) -> Hearing:
     for asked, told in zip(sounds.labels or [None] * len(heard), heard, strict=True):
         if asked in labels:
             confusion[labels.index(asked), labels.index(told)] += 1
-    return Hearing(labels, probabilities, confusion, len(sounds.labels))
+    return Predictions(labels, probabilities, confusion, len(sounds.labels))

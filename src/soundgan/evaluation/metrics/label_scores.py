@@ -75,7 +75,7 @@ class Bins(NamedTuple):
     divergence: float
 
 
-def different_bins(training: Points, made: Points, *, bins: int | None = None, seed: int = 0) -> Bins:
+def ndb_jsd(training: Points, made: Points, *, bins: int | None = None, seed: int = 0) -> Bins:
     """NDB/K, the share of statistically different bins (Richardson & Weiss 2018): finds modes dropped or over-filled.
 
     The bins are the cells of k-means on the training points; in each, a two-proportion z-test at the 5 % level tells

@@ -56,7 +56,7 @@ def nearest(made: Waves, training: Waves, sample_rate: int) -> Nearest:
     return Nearest(index, np.sqrt(squared[np.arange(len(made)), index].astype(np.float64)))
 
 
-def memorised_share(made: NDArray[np.float64], test: NDArray[np.float64], quantile: float = 0.05) -> float:
+def memorized_fraction(made: NDArray[np.float64], test: NDArray[np.float64], quantile: float = 0.05) -> float:
     """Share of sounds that lie as near to a training sound as only the nearest few of unseen real sounds do.
 
     The limit is the distance below which `quantile` of the test sounds lie. Unseen real sounds therefore have 0.05; a

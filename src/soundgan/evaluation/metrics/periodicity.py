@@ -17,12 +17,12 @@ def periodicity(waves: Waves, sample_rate: int) -> NDArray[np.float64]:
     The periodicity of frames of 10 ms (`soundgan.spectral.pitch`), weighted by their power. A steady tone has nearly 1, noise
     less than 0.5.
     """
-    hop = max(1, round(_HOP * sample_rate))
+    hop_length = max(1, round(_HOP * sample_rate))
     found = np.zeros(len(waves))
     for place, wave in enumerate(waves):
-        frames = -(-len(wave) // hop)
-        whole = np.pad(np.asarray(wave, np.float64), (0, frames * hop - len(wave)))
-        power = np.square(whole.reshape(frames, hop)).sum(axis=1)
+        frames = -(-len(wave) // hop_length)
+        whole = np.pad(np.asarray(wave, np.float64), (0, frames * hop_length - len(wave)))
+        power = np.square(whole.reshape(frames, hop_length)).sum(axis=1)
         if power.any():
-            found[place] = np.average(track(whole, sample_rate, hop).periodicity[0], weights=power)
+            found[place] = np.average(track(whole, sample_rate, hop_length).periodicity[0], weights=power)
     return found

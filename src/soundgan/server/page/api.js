@@ -28,13 +28,13 @@ export class Api {
     return (await this.ask("v1/models")).models;
   }
 
-  /** The sound of a pad: `{label, seed, name, file: Uint8Array, painting: address of a PNG, sampleRate, duration}`. */
+  /** The sound of a pad: `{label, seed, name, file: Uint8Array, spectrogram: address of a PNG, sampleRate, duration}`. */
   async sound({ model, label, truncation, seed }, signal) {
-    const body = JSON.stringify({ seed, label, truncation, answer: "json", painting: true });
+    const body = JSON.stringify({ seed, label, truncation, answer: "json", spectrogram: true });
     const headers = { "Content-Type": "application/json" };
     const answer = await this.ask(`v1/models/${encodeURIComponent(model)}/sounds`, { method: "POST", body, headers, signal });
-    const [{ label: made, name, audio, painting, duration, sample_rate: sampleRate }] = answer.sounds;
-    return { label: made, seed, name, file: bytes(audio), painting: `data:image/png;base64,${painting}`, sampleRate, duration };
+    const [{ label: made, name, audio, spectrogram, duration, sample_rate: sampleRate }] = answer.sounds;
+    return { label: made, seed, name, file: bytes(audio), spectrogram: `data:image/png;base64,${spectrogram}`, sampleRate, duration };
   }
 
   /** The JSON of an answer. A busy server is asked again when it wants to be; one that wants a token gets it. */

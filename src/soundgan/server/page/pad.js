@@ -1,4 +1,4 @@
-// One pad as it is seen: painting, label, seed, lock. What it does is told to it.
+// One pad as it is seen: spectrogram, label, seed, lock. What it does is told to it.
 
 export class Pad {
   /**
@@ -31,10 +31,10 @@ export class Pad {
   }
 
   /** Show what was asked for and what came. */
-  show({ locked, model, truncation }, { label, seed, painting, duration, name, file }) {
+  show({ locked, model, truncation }, { label, seed, spectrogram, duration, name, file }) {
     this.settle();
     this.duration = duration;
-    this.image.src = painting;
+    this.image.src = spectrogram;
     this.name.textContent = label ?? model;
     this.seed.textContent = `seed ${seed}`;
     this.button.ariaLabel = `Play pad ${this.key}: ${label ?? model}, seed ${seed}`;
@@ -58,7 +58,7 @@ export class Pad {
     this.element.dataset.failed = "";
   }
 
-  /** Move the playhead once across the painting. */
+  /** Move the playhead once across the spectrogram. */
   sweep() {
     this.head.getAnimations().forEach((one) => one.cancel());
     this.head.animate([{ left: "0", opacity: 1 }, { left: "100%", opacity: 1 }], 1000 * this.duration);

@@ -21,15 +21,15 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from soundgan.errors import TrainingError
-from soundgan.files import to_disk
+from soundgan.files import fsync
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, write_config
-from soundgan.spectral.noise_texture import Grain
+from soundgan.spectral.noise_texture import NoiseTexture
 
 OPSET = 20
-TYPICAL = 4096  # latents averaged for the typical w that truncation moves towards
+W_AVG_SAMPLES = 4096  # latents averaged for the typical w that truncation moves towards
 # Allowed difference between ONNX Runtime and PyTorch, of a range of 2: a rounding of the pitch is magnified by the
 # number of the harmonic, some hundred at most. A wrong graph differs by a hundred times as much.
-CLOSE_ENOUGH = 5e-3
+MAX_ONNX_ERROR = 5e-3
 
 
 class _Mapping(nn.Module):
@@ -38,29 +38,29 @@ class _Mapping(nn.Module):
     def __init__(self, generator: nn.Module, nz: int, labels: int) -> None:
         super().__init__()
         self.generator = generator
-        z = torch.randn(TYPICAL, nz, generator=torch.Generator().manual_seed(0))
-        typical = [generator.mapping(z, torch.full((TYPICAL,), label)).mean(0) for label in range(max(labels, 1))]  # type: ignore[operator]
-        self.typical = nn.Parameter(torch.stack(typical), requires_grad=False)
+        z = torch.randn(W_AVG_SAMPLES, nz, generator=torch.Generator().manual_seed(0))
+        w_avg = [generator.mapping(z, torch.full((W_AVG_SAMPLES,), label)).mean(0) for label in range(max(labels, 1))]  # type: ignore[operator]
+        self.w_avg = nn.Parameter(torch.stack(w_avg), requires_grad=False)
 
     def forward(self, z: Tensor, label: Tensor, truncation: Tensor) -> Tensor:
-        typical = self.typical[label]
-        return typical + truncation[:, None] * (self.generator.mapping(z, label) - typical)  # type: ignore[operator]
+        w_avg = self.w_avg[label]
+        return w_avg + truncation[:, None] * (self.generator.mapping(z, label) - w_avg)  # type: ignore[operator]
 
 
-class _Painter(nn.Module):
-    """w, and grain for those that take it → painting."""
+class _SynthesisNetwork(nn.Module):
+    """w, and grain for those that take it → spectrogram."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
         self.generator = generator
 
     def forward(self, w: Tensor) -> Tensor:
-        return self.generator.paint(w)  # type: ignore[operator]
+        return self.generator.synthesis(w)  # type: ignore[operator]
 
 
-class _GrainyPainter(_Painter):
-    def forward(self, w: Tensor, grain: Tensor) -> Tensor:  # type: ignore[override]
-        return self.generator.paint(w, grain)  # type: ignore[operator]
+class _NoisySynthesisNetwork(_SynthesisNetwork):
+    def forward(self, w: Tensor, noise: Tensor) -> Tensor:  # type: ignore[override]
+        return self.generator.synthesis(w, noise)  # type: ignore[operator]
 
 
 @torch.no_grad()
@@ -82,13 +82,13 @@ def export(generator: nn.Module, config: ModelConfig, folder: Path) -> ModelConf
     _round(generator, folder)
     mapping = _Mapping(generator, config.nz, len(config.labels))
     _round(mapping, folder)  # its typical w, that of the rounded Generator: one exported again stays as it is
-    painter = _GrainyPainter(generator) if generator.grainy else _Painter(generator)
+    generator_inputs = _NoisySynthesisNetwork(generator) if generator.uses_noise else _SynthesisNetwork(generator)
 
     z, label, truncation = _example(config, 2)
-    painted_from = _painted_from(painter, mapping(z, label, truncation), config)
+    synthesis_inputs = _synthesis_inputs(generator_inputs, mapping(z, label, truncation), config)
     graphs = {
         MAPPING: _graph(mapping, (z, label, truncation), ["z", "label", "truncation"], "w"),
-        GENERATOR: _graph(painter, tuple(painted_from.values()), list(painted_from), "painting"),
+        GENERATOR: _graph(generator_inputs, tuple(synthesis_inputs.values()), list(synthesis_inputs), "spectrogram"),
     }
     weights = mapping.state_dict()
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
@@ -98,15 +98,15 @@ def export(generator: nn.Module, config: ModelConfig, folder: Path) -> ModelConf
         for name, graph in graphs.items():
             _share_weights(graph, weights, offsets)
             onnx.save(graph, new / name)
-        difference = _difference(new, mapping, painter, config)
-        if not difference <= CLOSE_ENOUGH:  # NaN is not close
+        difference = _difference(new, mapping, generator_inputs, config)
+        if not difference <= MAX_ONNX_ERROR:  # NaN is not close
             raise TrainingError(
                 f"{folder}: the ONNX graphs differ from PyTorch by {difference:.2g}; please report this"
             )
         config = config.model_copy(update={"onnx_difference": float(f"{difference:.2g}")})
         write_config(new, config)
         for name in (WEIGHTS, *graphs):
-            to_disk(new / name)
+            fsync(new / name)
         (folder / CONFIG).unlink(missing_ok=True)
         for name in (WEIGHTS, *graphs, CONFIG):
             os.replace(new / name, folder / name)
@@ -131,12 +131,12 @@ def _example(config: ModelConfig, n: int) -> tuple[Tensor, Tensor, Tensor]:
     return z, label, torch.linspace(0.5, 1, n)
 
 
-def _painted_from(painter: nn.Module, w: Tensor, config: ModelConfig) -> dict[str, Tensor]:
+def _synthesis_inputs(generator_inputs: nn.Module, w: Tensor, config: ModelConfig) -> dict[str, Tensor]:
     """The inputs of a painter by their names in the graph."""
-    if not isinstance(painter, _GrainyPainter):
+    if not isinstance(generator_inputs, _NoisySynthesisNetwork):
         return {"w": w}
-    grain = Grain(config.representation)
-    return {"w": w, "grain": torch.from_numpy(np.concatenate([grain.cut(place) for place in range(len(w))]))}
+    noise = NoiseTexture(config.representation)
+    return {"w": w, "noise": torch.from_numpy(np.concatenate([noise.crop(place) for place in range(len(w))]))}
 
 
 def _graph(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], output: str) -> onnx.ModelProto:
@@ -157,7 +157,8 @@ def _graph(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outp
         )
     assert program is not None, "the exporter returns a program unless it is given a file"
     graph = program.model_proto
-    # Where the exporter was installed is nobody's business.
+    # The metadata names paths of the machine that exported it.
+    del graph.metadata_props[:], graph.graph.metadata_props[:]
     for node in graph.graph.node:
         del node.metadata_props[:]
     for value in (*graph.graph.value_info, *graph.graph.input, *graph.graph.output, *graph.graph.initializer):
@@ -201,15 +202,17 @@ def _share_weights(graph: onnx.ModelProto, weights: dict[str, Tensor], offsets: 
     graph.graph.node.extend([*widen, *nodes])
 
 
-def _difference(folder: Path, mapping: nn.Module, painter: nn.Module, config: ModelConfig) -> float:
-    """Largest difference between the paintings of the written graphs and those of PyTorch, over 16 latents."""
+def _difference(folder: Path, mapping: nn.Module, generator_inputs: nn.Module, config: ModelConfig) -> float:
+    """Largest difference between the spectrograms of the written graphs and those of PyTorch, over 16 latents."""
     z, label, truncation = _example(config, 16)
-    painted_from = _painted_from(painter, mapping(z, label, truncation), config)
-    expected = painter(*painted_from.values()).numpy()
+    synthesis_inputs = _synthesis_inputs(generator_inputs, mapping(z, label, truncation), config)
+    expected = generator_inputs(*synthesis_inputs.values()).numpy()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     sessions = [onnxruntime.InferenceSession(folder / name, options) for name in (MAPPING, GENERATOR)]
     inputs = {"z": z.numpy(), "label": label.numpy(), "truncation": truncation.numpy()}
     (w,) = sessions[0].run(["w"], inputs)
-    (painting,) = sessions[1].run(["painting"], {name: x.numpy() for name, x in painted_from.items()} | {"w": w})
-    return float(np.abs(np.asarray(painting) - expected).max())
+    (spectrogram,) = sessions[1].run(
+        ["spectrogram"], {name: x.numpy() for name, x in synthesis_inputs.items()} | {"w": w}
+    )
+    return float(np.abs(np.asarray(spectrogram) - expected).max())

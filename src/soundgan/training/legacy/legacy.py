@@ -87,7 +87,7 @@ def legacy_generator(path: str | Path, nz: int, ngf: int, nc: int) -> DCGANGener
     shapes = [state[name].shape for name in layers]
     found = {"nz": shapes[0][0], "ngf": shapes[-1][0], "nc": shapes[-1][1]}
     stages = len(layers) - 1
-    widths = [found["ngf"] * 2**doublings for doublings in reversed(range(stages))] + [found["nc"]]
+    widths = [found["ngf"] * 2**upsamples for upsamples in reversed(range(stages))] + [found["nc"]]
     expected = [(found["nz"], widths[0], *shapes[0][2:]), *((*pair, 4, 4) for pair in pairwise(widths))]
     for name, shape, wanted in zip(layers, shapes, expected, strict=True):
         if shape != wanted:
@@ -196,11 +196,11 @@ def _collect(root: Any) -> dict[str, Tensor]:
     if isinstance(root, dict):
         root = Module({"_parameters": root})
     found: dict[str, Tensor] = {}
-    pending, seen = [("", root)], set()
+    pending, samples_seen = [("", root)], set()
     for prefix, module in pending:  # grows while it is walked
-        if not isinstance(module, Module) or id(module) in seen:
+        if not isinstance(module, Module) or id(module) in samples_seen:
             raise ModelError(f"{prefix[:-1] or 'the whole'!r} is not a module or state dict, or stands in it twice")
-        seen.add(id(module))
+        samples_seen.add(id(module))
         for kind in ("_parameters", "_buffers", "_modules"):
             for key, value in module.state.get(kind, {}).items():
                 name = f"{prefix}{key}"

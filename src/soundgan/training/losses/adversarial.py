@@ -1,6 +1,6 @@
-"""The game that the two networks play, whole: relativistic loss with gradient penalties on real and made paintings.
+"""The game that the two networks play, whole: relativistic loss with gradient penalties on real and made spectrograms.
 
-R3GAN (Huang et al. 2024): every real painting is compared with one made for the same label, and both sides are kept
+R3GAN (Huang et al. 2024): every real spectrogram is compared with one made for the same label, and both sides are kept
 smooth by R1 and R2 (Mescheder et al. 2018). The squared gradient is measured by a finite difference,
 E‖D(x + σε) - D(x)‖² / σ² = ‖∇D‖² + O(σ²), which needs no second derivative.
 
@@ -45,38 +45,38 @@ def discriminator_loss(
     *,
     gamma: float,
     sigma: float,
-    recognition: float,
+    label_weight: float,
     label_weights: Tensor | None = None,
 ) -> DiscriminatorLoss:
-    """Loss of the Discriminator for pairs of one real and one made painting.
+    """Loss of the Discriminator for pairs of one real and one made spectrogram.
 
     The relativistic loss alone cares little for labels: both of a pair have the same. So recordings also teach which
     label they have, by the softmax over the logits of all. That is an auxiliary classifier (Odena et al. 2017) without
-    weights of its own, and made paintings are not its business: the Generator hears of it only through the logits
+    weights of its own, and made spectrograms are not its business: the Generator hears of it only through the logits
     that it plays for, and has no reason to keep to the plainest sounds of a label.
 
     Args:
         gamma, sigma: strength of the penalties, and step of their finite difference.
-        recognition: weight of the cross-entropy of the labels; without labels it is nothing.
-        label_weights: what a recording of each label counts in it, see `balanced`; all the same if left out.
+        label_weight: weight of the cross-entropy of the labels; without labels it is nothing.
+        label_weights: what a recording of each label counts in it, see `class_weights`; all the same if left out.
 
     Shape:
         real, made (n, nc, bands, frames), of equal labels (n,); noise (2n, nc, bands, frames), standard normal;
         label_weights (labels,).
     """
-    paintings = torch.cat([real, made])
-    everything = torch.cat([paintings, paintings + sigma * noise])
+    spectrograms = torch.cat([real, made])
+    everything = torch.cat([spectrograms, spectrograms + sigma * noise])
     of_labels = discriminator(everything)
     logits, moved = logits_of(of_labels, labels.repeat(4)).chunk(2)
     real_logits, made_logits = logits.chunk(2)
     penalty = ((logits - moved) / sigma).square().mean()
     label_loss = F.cross_entropy(of_labels[: len(real)], labels, label_weights, reduction="sum") / len(real)
-    loss = F.softplus(made_logits - real_logits).mean() + gamma * penalty + recognition * label_loss
+    loss = F.softplus(made_logits - real_logits).mean() + gamma * penalty + label_weight * label_loss
     correct = (real_logits > made_logits).float().mean()
     return DiscriminatorLoss(loss, correct, *(part.detach() for part in (penalty, label_loss, real_logits)))
 
 
-def balanced(labels: Tensor) -> Tensor:
+def class_weights(labels: Tensor) -> Tensor:
     """What a recording of each label counts, so that all labels count the same, however few recordings they have.
 
     1 is usual, and `MOST_WEIGHT` the most: a label with next to no recordings must not lead.
@@ -88,7 +88,7 @@ def balanced(labels: Tensor) -> Tensor:
 
 
 def generator_loss(discriminator: nn.Module, real_logits: Tensor, made: Tensor, labels: Tensor) -> Tensor:
-    """Loss of the Generator: every made painting should be judged more real than its real partner.
+    """Loss of the Generator: every made spectrogram should be judged more real than its real partner.
 
     Shape:
         what was thought of the partners (n,); made (n, nc, bands, frames) and their labels (n,).

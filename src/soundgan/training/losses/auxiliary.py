@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from soundgan.data.dataset import Dataset
 from soundgan.settings import Settings
 from soundgan.spectral.pitch import LOWEST
-from soundgan.training.losses.diversity import Candidates, cells, imle, recorded_distances, variety
-from soundgan.training.losses.texture import texture, texture_error, usual_difference
-from soundgan.training.networks.harmonics import pitch_error, pitch_weights
-from soundgan.training.runtime.distributed import World
+from soundgan.training.losses.diversity import LatentBank, cells, imle, recorded_distances, variety
+from soundgan.training.losses.texture import texture, texture_loss, usual_difference
+from soundgan.training.networks.harmonics import pitch_loss, pitch_weights
+from soundgan.training.runtime.distributed import Distributed
 
 AT_ONCE = 1024  # recordings measured together
 
 
-class Supervised(NamedTuple):
+class AuxLosses(NamedTuple):
     """The loss to descend (scalar), and its parts.
 
     Attributes:
@@ -32,12 +32,12 @@ class Supervised(NamedTuple):
 
     loss: Tensor
     variety: Tensor
-    missed: Tensor
-    texture_error: Tensor
-    pitch_error: Tensor
+    imle_loss: Tensor
+    texture_loss: Tensor
+    pitch_loss: Tensor
 
 
-class Supervision:
+class AuxiliaryLosses:
     """Knows the recordings of one training.
 
     Args:
@@ -45,10 +45,15 @@ class Supervision:
     """
 
     def __init__(
-        self, dataset: Dataset, settings: Settings, device: torch.device, candidates: Candidates, world: World
+        self,
+        dataset: Dataset,
+        settings: Settings,
+        device: torch.device,
+        candidates: LatentBank,
+        distributed: Distributed,
     ) -> None:
-        self._settings, self._device, self._candidates, self._world = settings, device, candidates, world
-        self._by_nearest = settings.imle > 0 or settings.texture > 0 or settings.pitch > 0
+        self._settings, self._device, self._candidates, self._distributed = settings, device, candidates, distributed
+        self._by_nearest = settings.losses.imle > 0 or settings.losses.texture > 0 or settings.losses.pitch > 0
         self._labels = torch.from_numpy(np.array(dataset.labels, np.int64)).to(device)
         self._cells = _of_all(dataset, cells).to(device)
         self._textures = _of_all(dataset, texture).to(device)
@@ -61,7 +66,7 @@ class Supervision:
     def keep(self, z: Tensor, made: Tensor, labels: Tensor) -> None:
         """Take note of what was painted from latents: this process's share, of which all take note."""
         if self._by_nearest:
-            self._candidates.keep(*map(self._world.gather, (z, cells(made), labels)))
+            self._candidates.keep(*map(self._distributed.gather, (z, cells(made), labels)))
 
     def nearest(self, index: Tensor, z: Tensor) -> Tensor:
         """Latents that came nearest to recordings; z where nothing is to be learnt from these, or nothing is kept yet.
@@ -74,10 +79,10 @@ class Supervision:
         labels = self._labels[index]
         kept = self._candidates.there[labels].any(1)[:, None]
         nearest = self._candidates.nearest(self._recorded(index), labels)
-        return torch.where(self._world.shard(kept), self._world.shard(nearest), z)
+        return torch.where(self._distributed.shard(kept), self._distributed.shard(nearest), z)
 
-    def compare(self, generator: nn.Module, made: Tensor, w: Tensor, index: Tensor, lately: Tensor) -> Supervised:
-        """What is to be learnt from pairs of paintings.
+    def compare(self, generator: nn.Module, made: Tensor, w: Tensor, index: Tensor, lately: Tensor) -> AuxLosses:
+        """What is to be learnt from pairs of spectrograms.
 
         Args:
             made, w: (2n, nc, bands, frames) and their mapped latents (2n, …). Rows 2k and 2k + 1 are of the label of a
@@ -88,23 +93,25 @@ class Supervision:
         index = index.to(self._device)
         labels, one, other = self._labels[index], cells(made[0::2]), cells(made[1::2])
         varied = variety(one, other, labels, self._distances)
-        missed = imle(one, self._recorded(index), labels, self._distances)
-        off_texture = texture_error(texture(made[::2]), self._textures[index], self._usual_texture)
-        off_pitch = torch.zeros_like(missed)
-        if generator.harmonic:
+        imle_loss = imle(one, self._recorded(index), labels, self._distances)
+        off_texture = texture_loss(texture(made[::2]), self._textures[index], self._usual_texture)
+        off_pitch = torch.zeros_like(imle_loss)
+        if generator.has_pitch:
             pitch = generator.pitch(w[::2])  # type: ignore[operator]
-            off_pitch = pitch_error(pitch, self._pitch[index], self._weights[index])
+            off_pitch = pitch_loss(pitch, self._pitch[index], self._weights[index])
         settings = self._settings
-        loss = settings.imle * missed + settings.texture * off_texture + settings.pitch * off_pitch
-        loss = loss - settings.variety * (1 - lately).clamp_min(0) * varied
-        return Supervised(loss, *(part.detach() for part in (varied, missed, off_texture, off_pitch)))
+        loss = (
+            settings.losses.imle * imle_loss + settings.losses.texture * off_texture + settings.losses.pitch * off_pitch
+        )
+        loss = loss - settings.losses.mode_seeking * (1 - lately).clamp_min(0) * varied
+        return AuxLosses(loss, *(part.detach() for part in (varied, imle_loss, off_texture, off_pitch)))
 
     def _recorded(self, index: Tensor) -> Tensor:
         """Cells of recordings, in all channels: (n, nc · cells)."""
-        return self._cells[index].repeat(1, self._settings.nc)
+        return self._cells[index].repeat(1, self._settings.model.nc)
 
 
 def _of_all(dataset: Dataset, measure: Callable[[Tensor], Tensor]) -> Tensor:
-    """A measure of all recordings, whose paintings lie in a file and may be too many to be read together."""
-    some = (dataset.paintings[first : first + AT_ONCE] for first in range(0, len(dataset), AT_ONCE))
-    return torch.cat([measure(torch.from_numpy(np.array(paintings))) for paintings in some])
+    """A measure of all recordings, whose spectrograms lie in a file and may be too many to be read together."""
+    some = (dataset.spectrograms[first : first + AT_ONCE] for first in range(0, len(dataset), AT_ONCE))
+    return torch.cat([measure(torch.from_numpy(np.array(spectrograms))) for spectrograms in some])

@@ -1,8 +1,8 @@
-"""What keeps a Generator from leaving recordings out, which a Discriminator of single paintings hardly notices.
+"""What keeps a Generator from leaving recordings out, which a Discriminator of single spectrograms hardly notices.
 
-Sounds of a label are driven apart while they are more alike than its recordings (`variety`), and the one nearest to
+Sounds of a label are driven apart while they are more alike than its recordings (`diversity`), and the one nearest to
 each recording is drawn towards it while it is further off than another recording would be (`imle`). Both compare means
-over 4 × 4 cells of paintings: finer differences are the Discriminator's business, and grain is nobody's.
+over 4 × 4 cells of spectrograms: finer differences are the Discriminator's business, and grain is nobody's.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CELL = 4
-MOST_KEPT = 1280  # candidates, shared by all labels
-LEAST_KEPT = 16  # for each label, however many there are
+MAX_BANK_LATENTS = 1280  # candidates, shared by all labels
+MIN_LATENTS_PER_LABEL = 16  # for each label, however many there are
 ROOM = 4_000_000  # numbers that the cells of all candidates, and of those copied at a time, should not exceed
 RECORDINGS = 256  # of each label that distances are measured on
 
 
-def cells(paintings: Tensor) -> Tensor:
+def cells(spectrograms: Tensor) -> Tensor:
     """Means over 4 × 4 cells. Shape: (n, nc, bands, frames) → (n, nc · bands / 4 · frames / 4)."""
-    return F.avg_pool2d(paintings, CELL).flatten(1)
+    return F.avg_pool2d(spectrograms, CELL).flatten(1)
 
 
 class Distances(NamedTuple):
@@ -68,34 +68,34 @@ def recorded_distances(recordings: Tensor, labels: Tensor, count: int, rivals: i
 
 
 def variety(one: Tensor, other: Tensor, labels: Tensor, distances: Distances) -> Tensor:
-    """How far apart two paintings of a label are, in units of how far two recordings of it are; 1 is as it should be.
+    """How far apart two spectrograms of a label are, in units of how far two recordings of it are; 1 is as it should be.
 
-    The Generator raises it while it is below 1. (Mao et al. 2019 raise the distance of two paintings over that of
+    The Generator raises it while it is below 1. (Mao et al. 2019 raise the distance of two spectrograms over that of
     their latents, without end.)
 
     Shape:
-        cells of paintings (n, cells), and of others of the same labels (n,).
+        cells of spectrograms (n, cells), and of others of the same labels (n,).
     """
     return (_apart(one, other) / distances.usual[labels]).mean()
 
 
 def imle(made: Tensor, near: Tensor, labels: Tensor, distances: Distances) -> Tensor:
-    """How much further from each recording the painting nearest to it is than another recording mostly is.
+    """How much further from each recording the spectrogram nearest to it is than another recording mostly is.
 
     Implicit maximum likelihood (Li and Malik 2018), beside the game of the networks as in Inclusive GAN (Yu et al.
     2020): every recording has a made sound drawn towards it, so that none is left out. It ends where recordings of the
     label are as near to one another, in the mean: closer would be copying.
 
     Args:
-        made: cells of paintings (n, cells), of the candidates nearest to recordings.
+        made: cells of spectrograms (n, cells), of the candidates nearest to recordings.
         near: cells of those recordings (n, cells).
         labels: (n,).
     """
     return (F.relu(_apart(made, near) - distances.nearest[labels]) / distances.usual[labels]).mean()
 
 
-class Candidates(nn.Module):
-    """Latents that were painted lately, each with the cells of its painting, among which that nearest to a recording
+class LatentBank(nn.Module):
+    """Latents that were painted lately, each with the cells of its spectrogram, among which that nearest to a recording
     is looked up. They are a module for their buffers: a training that is resumed goes on with the same ones.
 
     They are new ones all the time: a latent that stayed for good would come to stand for a recording, and be its copy.
@@ -103,19 +103,19 @@ class Candidates(nn.Module):
     Args:
         labels: number of labels, 1 for none.
         nz: numbers in a latent.
-        width: numbers in the cells of a painting.
+        width: numbers in the cells of a spectrogram.
     """
 
     latents: Tensor
-    paintings: Tensor
+    spectrograms: Tensor
     there: Tensor
     place: Tensor
 
     def __init__(self, labels: int, nz: int, width: int) -> None:
         super().__init__()
-        self.each = candidates_of_each(width, labels)
+        self.each = bank_capacity(width, labels)
         self.register_buffer("latents", torch.zeros(labels, self.each, nz))
-        self.register_buffer("paintings", torch.zeros(labels, self.each, width))
+        self.register_buffer("spectrograms", torch.zeros(labels, self.each, width))
         self.register_buffer("there", torch.zeros(labels, self.each, dtype=torch.bool))
         self.register_buffer("place", torch.zeros(labels, dtype=torch.int64))  # where the next one goes
 
@@ -129,16 +129,16 @@ class Candidates(nn.Module):
         shared = same & (place[:, None] == place)
         last = (shared * torch.arange(len(labels), device=labels.device)).amax(1)
         self.latents[labels, place] = latents[last]
-        self.paintings[labels, place] = painted[last]
+        self.spectrograms[labels, place] = painted[last]
         self.there[labels, place] = torch.ones_like(labels, dtype=torch.bool)  # a mere True would come from the CPU
 
     @torch.no_grad()
     def nearest(self, near: Tensor, labels: Tensor) -> Tensor:
-        """Latents of the candidates whose paintings are nearest to recordings; of a label that has none, any latent.
+        """Latents of the candidates whose spectrograms are nearest to recordings; of a label that has none, any latent.
 
         Shape: cells of recordings (n, width), (n,) → latents (n, nz).
         """
-        near = near.to(self.paintings)
+        near = near.to(self.spectrograms)
         apart = self._copied(near, labels) if near.is_cuda else self._looked_at(near, labels)
         place = apart.masked_fill(~self.there[labels], math.inf).argmin(1)
         return self.latents[labels, place]
@@ -146,18 +146,18 @@ class Candidates(nn.Module):
     def _looked_at(self, near: Tensor, labels: Tensor) -> Tensor:
         """How far the candidates of their label are from recordings, (n, each): looked at where they lie."""
         pairs = zip(near.split(1), labels.tolist(), strict=True)
-        return torch.cat([torch.cdist(one, self.paintings[label], p=1) for one, label in pairs])
+        return torch.cat([torch.cdist(one, self.spectrograms[label], p=1) for one, label in pairs])
 
     def _copied(self, near: Tensor, labels: Tensor) -> Tensor:
         """The same without waiting for a device to tell the labels: copied, for some recordings at a time."""
-        some = max(1, ROOM // self.paintings[0].numel())
+        some = max(1, ROOM // self.spectrograms[0].numel())
         parts = zip(near.split(some), labels.split(some), strict=True)
-        return torch.cat([torch.cdist(one[:, None], self.paintings[of], p=1)[:, 0] for one, of in parts])
+        return torch.cat([torch.cdist(one[:, None], self.spectrograms[of], p=1)[:, 0] for one, of in parts])
 
 
-def candidates_of_each(width: int, labels: int) -> int:
+def bank_capacity(width: int, labels: int) -> int:
     """How many candidates are kept for each of so many labels, if the cells of each are so many numbers."""
-    return max(LEAST_KEPT, min(MOST_KEPT, ROOM // width) // labels)
+    return max(MIN_LATENTS_PER_LABEL, min(MAX_BANK_LATENTS, ROOM // width) // labels)
 
 
 def _apart(one: Tensor, other: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Texture: how much a painting changes from band to band, and from frame to frame, in every 4 × 4 cell.
+"""Texture: how much a spectrogram changes from band to band, and from frame to frame, in every 4 × 4 cell.
 
 Where stripes lie, it changes over the bands; at an onset over the frames; in noise over both; and in a clear low voice
 hardly at all. That tells a Generator where to lay grain and where harmonics, and nothing of which cell is bright: so it
@@ -16,13 +16,13 @@ from soundgan.training.losses.diversity import CELL
 PAIRS = 512  # of recordings that usual differences are measured on
 
 
-def texture(paintings: Tensor) -> Tensor:
+def texture(spectrograms: Tensor) -> Tensor:
     """Mean absolute differences of neighbours: (n, nc, bands, frames) → (n, 2, nc, bands / 4, frames / 4).
 
     The first are those of bands, the second those of frames.
     """
-    over_bands = F.pad(paintings.diff(dim=2).abs(), (0, 0, 0, 1))
-    over_frames = F.pad(paintings.diff(dim=3).abs(), (0, 1))
+    over_bands = F.pad(spectrograms.diff(dim=2).abs(), (0, 0, 0, 1))
+    over_frames = F.pad(spectrograms.diff(dim=3).abs(), (0, 1))
     return torch.stack([F.avg_pool2d(differences, CELL) for differences in (over_bands, over_frames)], dim=1)
 
 
@@ -36,8 +36,8 @@ def usual_difference(textures: Tensor) -> Tensor:
     return (textures[one] - textures[other]).abs().mean((0, 2, 3, 4)).clamp_min(1e-3)
 
 
-def texture_error(made: Tensor, recorded: Tensor, usual: Tensor) -> Tensor:
-    """How far the textures of paintings are from those of recordings, in units of what is usual.
+def texture_loss(made: Tensor, recorded: Tensor, usual: Tensor) -> Tensor:
+    """How far the textures of spectrograms are from those of recordings, in units of what is usual.
 
     Shape:
         (n, 2, nc, bands / 4, frames / 4) twice; `usual` (2,).

@@ -10,28 +10,28 @@ from typing import IO
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from soundgan.files import write_text
-from soundgan.training.state.checkpoint import Clock
+from soundgan.training.state.checkpoint import Progress
 
 LOG = "log.jsonl"
 
 
 class Log:
-    """Appends to the log in `folder`; lines past `seen`, written after the checkpoint that is resumed, are dropped."""
+    """Appends to the log in `folder`; lines past `samples_seen`, written after the checkpoint that is resumed, are dropped."""
 
-    def __init__(self, folder: Path, seen: int) -> None:
+    def __init__(self, folder: Path, samples_seen: int) -> None:
         path = folder / LOG
-        kept = [line for line in _whole_lines(path) if json.loads(line)["seen"] <= seen]
+        kept = [line for line in _whole_lines(path) if json.loads(line)["samples_seen"] <= samples_seen]
         write_text(path, "".join(kept))
         self._file: IO[str] = path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=seen + 1)
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=samples_seen + 1)
 
-    def write(self, clock: Clock, figures: dict[str, float]) -> None:
+    def write(self, progress: Progress, figures: dict[str, float]) -> None:
         """Add a line of figures, and the same to TensorBoard."""
-        line = {"seen": clock.seen, "steps": clock.steps, "seconds": clock.seconds, **figures}
+        line = {"samples_seen": progress.samples_seen, "steps": progress.steps, "seconds": progress.seconds, **figures}
         self._file.write(json.dumps({key: round(value, 5) for key, value in line.items()}) + "\n")
         self._file.flush()
         for name, value in figures.items():
-            self._board.add_scalar(name, value, clock.seen)
+            self._board.add_scalar(name, value, progress.samples_seen)
 
     def __enter__(self) -> Log:
         return self

@@ -12,10 +12,10 @@ from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.files import write_text
 from soundgan.settings import Settings
-from soundgan.training.losses.augment import MOST, TARGET
+from soundgan.training.losses.augment import MOST, TARGET_D_ACCURACY
 from soundgan.training.monitor.budget import LEAST_SOUNDS, NO_BETTER
 from soundgan.training.monitor.log import read_log
-from soundgan.training.monitor.validation import FIRST, Check
+from soundgan.training.monitor.validation import FIRST, ValidationResult
 from soundgan.viz.html import conditions, notes, page, tiles
 from soundgan.viz.line_chart import Points, chart
 
@@ -58,29 +58,31 @@ def last_remarks(folder: Path) -> list[str]:
     return remarks(_steps(lines), _checks(lines))
 
 
-def remarks(steps: Lines, checks: Sequence[Check]) -> list[str]:
+def remarks(steps: Lines, checks: Sequence[ValidationResult]) -> list[str]:
     """What is seen in the figures of the steps and the checks, in plain sentences."""
     told = []
-    if not checks and (not steps or steps[-1]["seen"] < FIRST):
-        told.append(f"The sounds are compared with the recordings for the first time after {FIRST:,} sounds seen.")
+    if not checks and (not steps or steps[-1]["samples_seen"] < FIRST):
+        told.append(f"The sounds are compared with the recordings for the first time after {FIRST:,} samples seen.")
     if checks:
         best, last = min(checks, key=lambda check: check.score), checks[-1]
-        since = sum(check.seen > best.seen for check in checks)
-        early = last.seen < LEAST_SOUNDS
+        since = sum(check.samples_seen > best.samples_seen for check in checks)
+        early = last.samples_seen < LEAST_SOUNDS
         if len(checks) == 1:
             told.append("Compared with the recordings only once so far: too early to say whether it gets better.")
         elif not since:
             told.append("The last check was the best so far: it still gets better.")
         elif early or since < NO_BETTER:
-            told.append(f"The check after {best.seen:,} sounds was better than the last one; its Generator is kept.")
+            told.append(
+                f"The check after {best.samples_seen:,} sounds was better than the last one; its Generator is kept."
+            )
         else:
             told.append(
-                f"No progress since the check after {best.seen:,} sounds, whose Generator is kept: the {since} later "
+                f"No progress since the check after {best.samples_seen:,} sounds, whose Generator is kept: the {since} later "
                 "checks were worse. More of the same training is unlikely to help."
             )
-        if last.copying:
+        if last.overfitting:
             told.append(
-                f"Copying: {last.copies:.0%} of the sounds come close to a recording, where 5% would be usual. The "
+                f"Copying: {last.near_duplicate_rate:.0%} of the sounds come close to a recording, where 5% would be usual. The "
                 "networks learn the recordings by heart; more recordings would help."
             )
         if not early and last.recall < ALIKE and last.precision > 0.5:
@@ -89,13 +91,13 @@ def remarks(steps: Lines, checks: Sequence[Check]) -> list[str]:
                 "like one of the sounds. If that does not rise, double the penalty in a settings file (--config)."
             )
     recent = steps[-RECENT:]
-    if recent and sum(line["judged_right"] for line in recent) / len(recent) > SURE:
+    if recent and sum(line["d_accuracy"] for line in recent) / len(recent) > SURE:
         told.append(
             "The Discriminator judges nearly all pairs right, so the Generator learns little from it: usual in the "
             "first minutes, or with very few recordings."
         )
-    if recent and recent[-1].get("augment", 0) >= MOST:
-        told.append("Paintings are changed as often as can be: there are few recordings for networks of this size.")
+    if recent and recent[-1].get("augment_p", 0) >= MOST:
+        told.append("Spectrograms are changed as often as can be: there are few recordings for networks of this size.")
     return told
 
 
@@ -103,9 +105,12 @@ def _steps(lines: Lines) -> Lines:
     return [line for line in lines if "loss_D" in line]
 
 
-def _checks(lines: Lines) -> list[Check]:
+def _checks(lines: Lines) -> list[ValidationResult]:
     found = [line for line in lines if "frechet" in line]
-    return [Check(int(line["seen"]), *(line[name] for name in Check._fields[1:])) for line in found]
+    return [
+        ValidationResult(int(line["samples_seen"]), *(line[name] for name in ValidationResult._fields[1:]))
+        for line in found
+    ]
 
 
 def _name(folder: Path) -> str:
@@ -113,32 +118,34 @@ def _name(folder: Path) -> str:
 
 
 def _head(folder: Path, lines: Lines) -> str:
-    last = lines[-1] if lines else {"seen": 0, "seconds": 0.0}
-    told = f"{last['seen']:,} sounds seen in {last['seconds'] / 60:.1f} min. Load this page again to see the latest."
+    last = lines[-1] if lines else {"samples_seen": 0, "seconds": 0.0}
+    told = f"{last['samples_seen']:,} samples seen in {last['seconds'] / 60:.1f} min. Load this page again to see the latest."
     return f'<p class="eyebrow">SoundGAN · training</p>\n<h1>{escape(_name(folder))}</h1>\n<p>{told}</p>'
 
 
-def _tiles(lines: Lines, checks: Sequence[Check]) -> str:
+def _tiles(lines: Lines, checks: Sequence[ValidationResult]) -> str:
     speed = next((line["sounds_per_second"] for line in reversed(lines) if "sounds_per_second" in line), None)
-    shown = [("Sounds seen", f"{lines[-1]['seen']:,}", f"{speed:.0f} a second" if speed else "")] if lines else []
+    shown = (
+        [("Sounds seen", f"{lines[-1]['samples_seen']:,}", f"{speed:.0f} a second" if speed else "")] if lines else []
+    )
     if checks:
         best, last = min(checks, key=lambda check: check.score), checks[-1]
         shown += [
-            ("Fréchet distance", f"{best.frechet:.1f}", f"of what is kept, after {best.seen:,} sounds"),
+            ("Fréchet distance", f"{best.frechet:.1f}", f"of what is kept, after {best.samples_seen:,} sounds"),
             ("Coverage", f"{best.coverage:.0%}", f"of the recordings; last check: {last.coverage:.0%}"),
-            ("Copies", f"{last.copies:.0%}", "of the sounds; 5% would be usual"),
+            ("Copies", f"{last.near_duplicate_rate:.0%}", "of the sounds; 5% would be usual"),
         ]
     return tiles(shown)
 
 
-def _curves(steps: Lines, checks: Sequence[Check]) -> str:
+def _curves(steps: Lines, checks: Sequence[ValidationResult]) -> str:
     def of_steps(name: str) -> Points:
-        return [(line["seen"], line[name]) for line in steps if name in line]
+        return [(line["samples_seen"], line[name]) for line in steps if name in line]
 
     def of_checks(name: str) -> Points:
-        return [(check.seen, getattr(check, name)) for check in checks]
+        return [(check.samples_seen, getattr(check, name)) for check in checks]
 
-    best = min(checks, key=lambda check: check.score).seen if checks else None
+    best = min(checks, key=lambda check: check.score).samples_seen if checks else None
     charts = [
         chart(
             "Fréchet distance",
@@ -149,7 +156,7 @@ def _curves(steps: Lines, checks: Sequence[Check]) -> str:
         chart(
             "Coverage, recall, copies",
             "Recordings with a sound nearby, recordings within reach of the sounds, and sounds next to a recording.",
-            {name.capitalize(): of_checks(name) for name in ("coverage", "recall", "copies")},
+            {name.capitalize(): of_checks(name) for name in ("coverage", "recall", "near_duplicate_rate")},
             share=True,
             mark=best,
         ),
@@ -160,34 +167,34 @@ def _curves(steps: Lines, checks: Sequence[Check]) -> str:
         ),
         chart(
             "Pairs judged right",
-            f"By the Discriminator: 50% is guessing, {TARGET:.0%} is aimed at, and near 100% it knows too much.",
-            {"Judged right": of_steps("judged_right")},
+            f"By the Discriminator: 50% is guessing, {TARGET_D_ACCURACY:.0%} is aimed at, and near 100% it knows too much.",
+            {"Judged right": of_steps("d_accuracy")},
             share=True,
         ),
         chart(
-            "Changes of paintings",
+            "Changes of spectrograms",
             "How often each change comes to what the Discriminator sees, so that it does not learn by heart.",
-            {"Probability": of_steps("augment")},
+            {"Probability": of_steps("augment_p")},
             share=True,
         ),
         chart(
             "Variety",
             "How far apart two sounds of a label are, in units of two recordings; it is raised while below 1.",
-            {"Variety": of_steps("variety")},
+            {"Variety": of_steps("diversity")},
         ),
         chart(
             "Beside the nearest recordings",
             "How much too far from them the sounds are, and how far off in texture (1 is usual) and pitch (octaves).",
-            {"Too far": of_steps("missed"), "Texture": of_steps("texture_error"), "Pitch": of_steps("pitch_error")},
+            {"Too far": of_steps("imle_loss"), "Texture": of_steps("texture_loss"), "Pitch": of_steps("pitch_loss")},
         ),
         chart(
             "Gradient penalty",
             "How steep the Discriminator's judgement is; a rise without end comes before a divergence.",
-            {"Penalty": of_steps("penalty")},
+            {"Penalty": of_steps("gradient_penalty")},
         ),
     ]
     told = "".join(charts)
-    return f'<h2>Curves</h2>\n<p>Over the sounds seen.</p>\n<div class="two">{told}</div>' if told else ""
+    return f'<h2>Curves</h2>\n<p>Over the samples seen.</p>\n<div class="two">{told}</div>' if told else ""
 
 
 def _snapshots(folder: Path) -> str:
@@ -200,7 +207,7 @@ def _snapshots(folder: Path) -> str:
     folds = [f"<summary>After {int(picture.stem):,} sounds</summary>{_snapshot(picture)}" for picture in shown[::-1]]
     folded = "".join(f"<details>{fold}</details>\n" for fold in folds)
     return (
-        f"<h2>After {int(newest.stem):,} sounds seen</h2>\n"
+        f"<h2>After {int(newest.stem):,} samples seen</h2>\n"
         "<p>A row a label: the first four are recordings, the others are made, always from the same noise. Time goes "
         "to the right, pitch upwards. Below, the first made sound of every row.</p>\n"
         f"{_snapshot(newest)}\n" + (f"<h2>Earlier</h2>\n{folded}" if folded else "")
@@ -210,13 +217,13 @@ def _snapshots(folder: Path) -> str:
 def _snapshot(picture: Path) -> str:
     """A grid and its sounds."""
     sounds = sorted(picture.with_suffix("").glob("*.wav"))
-    players = "".join(
+    figures = "".join(
         f'<figure class="sound"><figcaption>{escape(sound.stem)}</figcaption>'
         f'<audio controls preload="none" src="{_relative(sound)}"></audio></figure>'
         for sound in sounds
     )
     grid = f'<img class="grid" loading="lazy" alt="Spectrograms" src="{_relative(picture)}">'
-    return f'{grid}<div class="sounds wide">{players}</div>'
+    return f'{grid}<div class="sounds wide">{figures}</div>'
 
 
 def _relative(file: Path) -> str:
@@ -226,7 +233,8 @@ def _relative(file: Path) -> str:
 
 
 def _conditions(dataset: Dataset, settings: Settings) -> str:
-    chosen = settings.model_dump(exclude_defaults=True)
+    defaults = Settings().flat()
+    chosen = {name: value for name, value in settings.flat().items() if value != defaults[name]}
     return (
         f'<h2>Recordings</h2>\n<div class="scroll"><pre>{escape(dataset.report)}</pre></div>\n'
         f"<h2>Settings</h2>\n<p>All others have their defaults.</p>\n{conditions(chosen.items())}"

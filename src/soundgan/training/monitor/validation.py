@@ -20,11 +20,11 @@ from soundgan.evaluation.features.embedding import LogMelStatistics
 from soundgan.evaluation.metrics.frechet import frechet_distance
 from soundgan.evaluation.metrics.prdc import compare
 from soundgan.settings import Settings
-from soundgan.spectral.representation import Painting, synthesise
-from soundgan.training.runtime.rng import Chance
-from soundgan.training.state.state import Painter
+from soundgan.spectral.representation import Spectrogram, synthesize
+from soundgan.training.runtime.rng import StepRNG
+from soundgan.training.state.state import GeneratorInputs
 
-FIRST, GROWTH = 2_000, 1.4  # sounds seen at the first check, and how many times more at every following one
+FIRST, GROWTH = 2_000, 1.4  # samples seen at the first check, and how many times more at every following one
 MOST = 384  # sounds compared in a check
 NEIGHBOURS = 5
 COPYING = 0.3  # share of copies that is told; of recordings themselves, a twentieth counts as a copy of another
@@ -32,22 +32,22 @@ LEAST_REACHED = 1e-4  # product of recall and coverage below which the distance 
 AT_ONCE = 32  # sounds made in one go: more would need much memory where they are long
 
 
-class Check(NamedTuple):
+class ValidationResult(NamedTuple):
     """What a check found.
 
     Attributes:
-        seen: sounds seen by then.
+        seen: samples seen by then.
         frechet: Fréchet distance of the log-mel statistics; the lower the better.
         precision, recall, coverage: see `soundgan.evaluation.metrics.prdc`.
         copies: share of made sounds that are nearer to a recording than 19 of 20 recordings are to another one.
     """
 
-    seen: int
+    samples_seen: int
     frechet: float
     precision: float
     recall: float
     coverage: float
-    copies: float
+    near_duplicate_rate: float
 
     @property
     def score(self) -> float:
@@ -58,49 +58,53 @@ class Check(NamedTuple):
         return self.frechet / max(self.recall * self.coverage, LEAST_REACHED) ** 0.5
 
     @property
-    def copying(self) -> bool:
+    def overfitting(self) -> bool:
         """Whether the Generator begins to repeat recordings."""
-        return self.copies > COPYING
+        return self.near_duplicate_rate > COPYING
 
 
-class Examiner:
+class Validator:
     """Compares what a Generator makes with the recordings it learns from."""
 
-    def __init__(self, dataset: Dataset, settings: Settings, painter: Painter) -> None:
-        rng = np.random.default_rng(settings.seed)
+    def __init__(self, dataset: Dataset, settings: Settings, generator_inputs: GeneratorInputs) -> None:
+        rng = np.random.default_rng(settings.run.seed)
         chosen = np.sort(rng.permutation(len(dataset))[:MOST])
         self._representation = dataset.representation
         self._embedding = LogMelStatistics(seconds=dataset.representation.duration)
         self._labels = torch.from_numpy(np.array(dataset.labels)[chosen])
-        self._seed, self._painter = settings.seed, painter
+        self._seed, self._generator_inputs = settings.run.seed, generator_inputs
         parts = np.split(chosen, range(AT_ONCE, len(chosen), AT_ONCE))
-        self._real = np.concatenate([self._points(np.asarray(dataset.paintings)[part]) for part in parts])
+        self._real = np.concatenate([self._points(np.asarray(dataset.spectrograms)[part]) for part in parts])
         self._neighbours = min(NEIGHBOURS, len(chosen) - 1)
         apart = cdist(self._real, self._real)
         np.fill_diagonal(apart, np.inf)
         self._near = float(np.quantile(apart.min(axis=1), 0.05))
 
     @torch.no_grad()
-    def check(self, generator: nn.Module, seen: int) -> Check:
+    def check(self, generator: nn.Module, samples_seen: int) -> ValidationResult:
         """Judge a Generator; the same one is always judged the same."""
         device = next(generator.parameters()).device
-        chance = Chance(self._seed, 0, device)
-        made = (self._painter.paint(generator, labels.to(device), chance) for labels in self._labels.split(AT_ONCE))
-        points = np.concatenate([self._points(paintings[:, :1].cpu().numpy()) for paintings in made])
+        rng = StepRNG(self._seed, 0, device)
+        made = (
+            self._generator_inputs.generate(generator, labels.to(device), rng) for labels in self._labels.split(AT_ONCE)
+        )
+        points = np.concatenate([self._points(spectrograms[:, :1].cpu().numpy()) for spectrograms in made])
         manifold = compare(self._real, points, self._neighbours)
-        copies = float((cdist(points, self._real).min(axis=1) < self._near).mean())
+        near_duplicate_rate = float((cdist(points, self._real).min(axis=1) < self._near).mean())
         distance = frechet_distance(self._real, points)
-        return Check(seen, distance, manifold.precision, manifold.recall, manifold.coverage, copies)
+        return ValidationResult(
+            samples_seen, distance, manifold.precision, manifold.recall, manifold.coverage, near_duplicate_rate
+        )
 
-    def _points(self, paintings: Painting) -> NDArray[np.float64]:
-        waves = synthesise(paintings, self._representation, quality="fast")
+    def _points(self, spectrograms: Spectrogram) -> NDArray[np.float64]:
+        waves = synthesize(spectrograms, self._representation, quality="fast")
         return self._embedding.embed(list(waves), self._representation.sample_rate)
 
 
-def due(before: int, now: int) -> bool:
-    """Whether a check falls between two numbers of sounds seen: the later, the farther they are apart."""
+def is_validation_due(before: int, now: int) -> bool:
+    """Whether a check falls between two numbers of samples seen: the later, the farther they are apart."""
     return _checks(now) > _checks(before)
 
 
-def _checks(seen: int) -> int:
-    return 0 if seen < FIRST else 1 + math.floor(math.log(seen / FIRST) / math.log(GROWTH))
+def _checks(samples_seen: int) -> int:
+    return 0 if samples_seen < FIRST else 1 + math.floor(math.log(samples_seen / FIRST) / math.log(GROWTH))

@@ -17,25 +17,25 @@ from soundgan.errors import SettingsError
 
 
 class DCGANGenerator(nn.Module):
-    """Latent z and label → painting: a small grid made from the latent, doubled by transposed convolutions.
+    """Latent z and label → spectrogram: a small grid made from the latent, doubled by transposed convolutions.
 
     Args:
         nz: numbers in z.
         ngf: channels before the last layer; each layer towards the latent has twice as many.
-        nc: channels of a painting.
+        nc: channels of a spectrogram.
         grid_rows, grid_cols: size of the first feature map.
-        stages: doublings; paintings are `grid_rows * 2**stages` × `grid_cols * 2**stages`. The original has a 4×4 grid
+        stages: doublings; spectrograms are `grid_rows * 2**stages` × `grid_cols * 2**stages`. The original has a 4×4 grid
             and 6 stages, seven layers in all, for 256×256.
         labels: number of labels; 0 for an unlabelled network, which ignores the labels that it is given.
 
-    `w_dim` is the number of values in the mapped latent w, `painting_shape` is (rows, columns).
+    `w_dim` is the number of values in the mapped latent w, `spectrogram_shape` is (rows, columns).
 
     Raises:
         SettingsError: a size is below 1, or `stages` below 2.
     """
 
-    grainy = False
-    harmonic = False
+    uses_noise = False
+    has_pitch = False
 
     def __init__(
         self, nz: int, ngf: int, nc: int, grid_rows: int, grid_cols: int, stages: int, labels: int = 0
@@ -44,12 +44,12 @@ class DCGANGenerator(nn.Module):
         _check_sizes(stages, nz=nz, ngf=ngf, nc=nc, grid_rows=grid_rows, grid_cols=grid_cols)
         self.labels = labels
         self.w_dim = nz + labels
-        self.painting_shape = grid_rows * 2**stages, grid_cols * 2**stages
-        widths = [ngf * 2**doublings for doublings in reversed(range(stages))] + [nc]
+        self.spectrogram_shape = grid_rows * 2**stages, grid_cols * 2**stages
+        widths = [ngf * 2**upsamples for upsamples in reversed(range(stages))] + [nc]
         self.conv1 = nn.ConvTranspose2d(self.w_dim, widths[0], (grid_rows, grid_cols), bias=False)
         for number, (wide, narrow) in enumerate(pairwise(widths), start=2):
             self.add_module(f"conv{number}", nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False))
-        _draw_weights(self)
+        _reset_parameters(self)
 
     def mapping(self, z: Tensor, labels: Tensor) -> Tensor:
         """z (n, nz), labels (n,) int64 → mapped latent w (n, w_dim).
@@ -61,8 +61,8 @@ class DCGANGenerator(nn.Module):
             return z.clone()  # a value of its own: an exported graph cannot give back its input
         return torch.cat([z, F.one_hot(labels, self.labels).to(z.dtype)], dim=1)
 
-    def paint(self, w: Tensor) -> Tensor:
-        """w (n, w_dim) → paintings (n, nc, rows, columns), float32 in [-1, 1]."""
+    def synthesis(self, w: Tensor) -> Tensor:
+        """w (n, w_dim) → spectrograms (n, nc, rows, columns), float32 in [-1, 1]."""
         x = w[:, :, None, None]
         *hidden, last = self.children()
         for layer in hidden:
@@ -70,12 +70,12 @@ class DCGANGenerator(nn.Module):
         return torch.tanh(last(x).float())
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        """z (n, nz), labels (n,) int64 → paintings (n, nc, rows, columns), float32 in [-1, 1]."""
-        return self.paint(self.mapping(z, labels))
+        """z (n, nz), labels (n,) int64 → spectrograms (n, nc, rows, columns), float32 in [-1, 1]."""
+        return self.synthesis(self.mapping(z, labels))
 
 
 class DCGANDiscriminator(nn.Module):
-    """Painting → a logit for every label, high for a real sound of it.
+    """Spectrogram → a logit for every label, high for a real sound of it.
 
     As in the original there is one halving less than the Generator has doublings (five for 256×256), so the last kernel
     meets a map twice its size and gives a score at each of (grid_rows + 1) × (grid_cols + 1) places (25); the logit is
@@ -84,7 +84,7 @@ class DCGANDiscriminator(nn.Module):
 
     Args:
         ndf: channels after the first layer; each further layer has twice as many.
-        nc: channels of a painting.
+        nc: channels of a spectrogram.
         grid_rows, grid_cols, stages, labels: as for `DCGANGenerator`.
 
     Raises:
@@ -94,16 +94,16 @@ class DCGANDiscriminator(nn.Module):
     def __init__(self, ndf: int, nc: int, grid_rows: int, grid_cols: int, stages: int, labels: int = 0) -> None:
         super().__init__()
         _check_sizes(stages, ndf=ndf, nc=nc, grid_rows=grid_rows, grid_cols=grid_cols)
-        widths = [nc] + [ndf * 2**doublings for doublings in range(stages - 1)]
+        widths = [nc] + [ndf * 2**upsamples for upsamples in range(stages - 1)]
         for number, (narrow, wide) in enumerate(pairwise(widths), start=1):
             self.add_module(f"conv{number}", nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=False))
         self.add_module(f"conv{stages}", nn.Conv2d(widths[-1], 1, (grid_rows, grid_cols), bias=False))
         self.projection = nn.Embedding(labels, widths[-1]) if labels else None
-        _draw_weights(self)
+        _reset_parameters(self)
 
-    def forward(self, paintings: Tensor) -> Tensor:
-        """paintings (n, nc, rows, columns) → logits (n, labels), or (n, 1) without labels."""
-        x = paintings
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """spectrograms (n, nc, rows, columns) → logits (n, labels), or (n, 1) without labels."""
+        x = spectrograms
         *hidden, last = (layer for layer in self.children() if isinstance(layer, nn.Conv2d))
         for layer in hidden:
             x = F.leaky_relu(layer(x), 0.2)
@@ -117,7 +117,7 @@ class DCGANDiscriminator(nn.Module):
 def _check_sizes(stages: int, **sizes: int) -> None:
     if stages < 2:
         raise SettingsError(
-            f"network: dcgan needs paintings that halve at least twice, these halve {max(stages, 0)} times: "
+            f"network: dcgan needs spectrograms that halve at least twice, these halve {max(stages, 0)} times: "
             'choose bands and frames that are multiples of 4, or network "residual"'
         )
     for name, size in sizes.items():
@@ -125,6 +125,6 @@ def _check_sizes(stages: int, **sizes: int) -> None:
             raise SettingsError(f"{name}: {size} is not a size; it must be at least 1")
 
 
-def _draw_weights(network: nn.Module) -> None:
+def _reset_parameters(network: nn.Module) -> None:
     for parameter in network.parameters():
         nn.init.normal_(parameter, 0.0, 0.02)

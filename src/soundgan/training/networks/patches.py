@@ -1,4 +1,4 @@
-"""Patches: the smooth part of a painting, brought from a quarter of the resolution to full size.
+"""Patches: the smooth part of a spectrogram, brought from a quarter of the resolution to full size.
 
 Every position of the finest stage stands for 4 × 4 cells, and paints a patch of 8 × 8 that fades out over those of its
 neighbours.
@@ -12,51 +12,53 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PATCH = 4  # side of the part of a painting that one position stands for
+PATCH = 4  # side of the part of a spectrogram that one position stands for
 
 
 class Patches(nn.Module):
-    """Features (n, size, rows, columns) → smooth paintings (n, nc, 4 · rows, 4 · columns), float32.
+    """Features (n, size, rows, columns) → smooth spectrograms (n, nc, 4 · rows, 4 · columns), float32.
 
-    `rough` are the patches as they are learnt, (size, nc, 8, 8), before they fade and are made `seamless`. They are 0
-    until `draw_weights`.
+    `kernel` are the patches as they are learnt, (size, nc, 8, 8), before they fade and are made `remove_checkerboard`. They are 0
+    until `reset_parameters`.
     """
 
-    finish: Tensor
+    window_projection: Tensor
 
     def __init__(self, size: int, nc: int) -> None:
         super().__init__()
-        self.rough = nn.Parameter(torch.zeros(size, nc, 2 * PATCH, 2 * PATCH))
+        self.kernel = nn.Parameter(torch.zeros(size, nc, 2 * PATCH, 2 * PATCH))
         self.bias = nn.Parameter(torch.zeros(nc, 1, 1))
         ones = torch.eye(4 * PATCH**2).view(-1, 2 * PATCH, 2 * PATCH)
-        finished = seamless(ones * ramp()[:, None] * ramp())
-        self.register_buffer("finish", finished.flatten(1), persistent=False)  # all that is linear: one product does it
+        finished = remove_checkerboard(ones * ramp()[:, None] * ramp())
+        self.register_buffer(
+            "window_projection", finished.flatten(1), persistent=False
+        )  # all that is linear: one product does it
 
     @torch.no_grad()
-    def draw_weights(self) -> None:
-        """Random cosines, the finer the weaker, so that first paintings are smooth.
+    def reset_parameters(self) -> None:
+        """Random cosines, the finer the weaker, so that first spectrograms are smooth.
 
-        They are so strong that most of a first painting lies within [-1, 1].
+        They are so strong that most of a first spectrogram lies within [-1, 1].
         """
         order = torch.arange(2 * PATCH)
         cosines = torch.cos(math.pi / (2 * PATCH) * order[:, None] * (order + 0.5))
-        strengths = torch.randn(self.rough.shape) / (1 + order[:, None] + order)
+        strengths = torch.randn(self.kernel.shape) / (1 + order[:, None] + order)
         patches = torch.einsum("cnij,ix,jy->cnxy", strengths, cosines, cosines)
-        self.rough.copy_(patches)
-        self.rough *= 0.11 / len(patches) ** 0.5 / self.patches().std()
+        self.kernel.copy_(patches)
+        self.kernel *= 0.11 / len(patches) ** 0.5 / self.patches().std()
         self.bias.zero_()
 
     def patches(self) -> Tensor:
         """(size, nc, 8, 8), fading towards their ends, and seamless."""
-        with torch.autocast(self.rough.device.type, enabled=False):
-            return (self.rough.flatten(2) @ self.finish).view_as(self.rough)
+        with torch.autocast(self.kernel.device.type, enabled=False):
+            return (self.kernel.flatten(2) @ self.window_projection).view_as(self.kernel)
 
     def forward(self, x: Tensor) -> Tensor:
         """What overlaps is added up by a convolution over the four positions that reach into a square of 4 × 4.
 
         PyTorch's transposed convolution does the same, and takes a processor nearly three times as long.
         """
-        size, nc, *_ = self.rough.shape
+        size, nc, *_ = self.kernel.shape
         # Of each square: channel, band, frame. Then the position, of which the later one paints with its earlier half.
         weight = self.patches().view(size, nc, 2, PATCH, 2, PATCH).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
         weight = weight.reshape(nc * PATCH**2, size, 2, 2)
@@ -74,7 +76,7 @@ def ramp() -> Tensor:
     return torch.minimum(rising, 2 - rising)
 
 
-def seamless(patches: Tensor) -> Tensor:
+def remove_checkerboard(patches: Tensor) -> Tensor:
     """Patches (…, 8, 8) less what neighbours of the same features would repeat at every fourth frame.
 
     Away from the edges, features that are the same in all frames are then painted the same in all frames, and those

@@ -1,10 +1,10 @@
 """The residual Generator and Discriminator, and the choice between them and the classic DCGAN.
 
-A painting of (bands, frames) starts as a grid of (bands / 16, frames / 16). Three stages of residual blocks double it
+A spectrogram of (bands, frames) starts as a grid of (bands / 16, frames / 16). Three stages of residual blocks double it
 twice, and patches bring it to full size, so that all the work is done at a quarter of the resolution. On that lie grain
 and harmonics, which are not painted but laid on. Every Generator has `mapping(z, labels) -> w`, and `paint(w) ->
-paintings`, or `paint(w, grain)` if it is `grainy`, and `pitch(w)` if it is `harmonic`; every Discriminator is
-called with paintings and answers, for each, one logit a label.
+spectrograms`, or `paint(w, grain)` if it is `grainy`, and `pitch(w)` if it is `harmonic`; every Discriminator is
+called with spectrograms and answers, for each, one logit a label.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from soundgan.spectral.representation import Representation
 from soundgan.training.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from soundgan.training.networks.harmonics import Harmonics
 from soundgan.training.networks.patches import PATCH, Patches
-from soundgan.training.networks.upsample import Enlarged
+from soundgan.training.networks.upsample import BilinearUpsample
 
-STYLE = 128  # numbers in the mapped latent w
-MOST_GRAIN = 1.5  # times the speckle of white noise
-MOST_HARMONIC = 0.8  # of half the range of levels: 28 dB of 70
+W_DIM = 128  # numbers in the mapped latent w
+MAX_NOISE_GAIN = 1.5  # times the speckle of white noise
+MAX_HARMONIC_GAIN = 0.8  # of half the range of levels: 28 dB of 70
 
 
 class Generator(nn.Module):
-    """Latent z, label and grain → painting: a smooth picture, and where grain and harmonics lie on it how strongly.
+    """Latent z, label and grain → spectrogram: a smooth picture, and where grain and harmonics lie on it how strongly.
 
     Args:
-        representation: of the painting, whose bands and frames are multiples of 16.
+        representation: of the spectrogram, whose bands and frames are multiples of 16.
         size: channels of the finest stage; the coarser ones have two and three times as many.
-        nz: numbers in z.   nc: channels of a painting.   labels: number of labels, 0 for none.
+        nz: numbers in z.   nc: channels of a spectrogram.   labels: number of labels, 0 for none.
     """
 
-    grainy = True
-    harmonic = True
+    uses_noise = True
+    has_pitch = True
     strongest: Tensor
 
     def __init__(self, representation: Representation, size: int, nz: int, nc: int, labels: int) -> None:
@@ -47,23 +47,23 @@ class Generator(nn.Module):
         widths = (3 * size, 2 * size, size)
         self.grid = (widths[0], rows // 16, columns // 16)
         self.embedding = nn.Embedding(max(labels, 1), nz)
-        self.to_style = nn.Sequential(nn.Linear(2 * nz, STYLE), nn.LeakyReLU(0.2), nn.Linear(STYLE, STYLE))
-        self.dense = nn.Linear(STYLE, self.grid[0] * self.grid[1] * self.grid[2])
+        self.to_style = nn.Sequential(nn.Linear(2 * nz, W_DIM), nn.LeakyReLU(0.2), nn.Linear(W_DIM, W_DIM))
+        self.dense = nn.Linear(W_DIM, self.grid[0] * self.grid[1] * self.grid[2])
         self.stages = nn.ModuleList(StyledBlock(width) for width in widths)
-        self.widenings = nn.ModuleList(nn.Conv2d(wide, narrow, 1) for wide, narrow in pairwise(widths))
-        self.doublings = nn.ModuleList(Enlarged(rows // side, columns // side, factor=2) for side in (16, 8))
-        self.to_full_size = Enlarged(rows // PATCH, columns // PATCH, factor=PATCH)
+        self.channel_convs = nn.ModuleList(nn.Conv2d(wide, narrow, 1) for wide, narrow in pairwise(widths))
+        self.upsamples = nn.ModuleList(BilinearUpsample(rows // side, columns // side, factor=2) for side in (16, 8))
+        self.to_full_size = BilinearUpsample(rows // PATCH, columns // PATCH, factor=PATCH)
         self.to_patches = Patches(size, nc)
         self.to_strengths = nn.Conv2d(size, 2 * nc, 1)  # of grain in each channel, then of harmonics
-        strongest = torch.tensor([MOST_GRAIN, MOST_HARMONIC]).repeat_interleave(nc)
+        strongest = torch.tensor([MAX_NOISE_GAIN, MAX_HARMONIC_GAIN]).repeat_interleave(nc)
         self.register_buffer("strongest", strongest[:, None, None], persistent=False)
-        self.harmonics = Harmonics(representation, STYLE)
-        _draw_weights(self)
+        self.harmonics = Harmonics(representation, W_DIM)
+        _reset_parameters(self)
         with torch.no_grad():
-            self.to_patches.draw_weights()
+            self.to_patches.reset_parameters()
             self.to_strengths.weight *= 0.2
             self.to_strengths.bias.copy_(torch.tensor([-2.0, -1.0]).repeat_interleave(nc))  # type: ignore[union-attr]
-            self.harmonics.draw_weights()
+            self.harmonics.reset_parameters()
 
     def mapping(self, z: Tensor, labels: Tensor) -> Tensor:
         """z (n, nz), labels (n,) → mapped latent w (n, 128)."""
@@ -75,25 +75,27 @@ class Generator(nn.Module):
         """w (n, 128) → pitch of every frame, in octaves above the lowest: (n, frames)."""
         return self.harmonics.pitch(w)
 
-    def paint(self, w: Tensor, grain: Tensor) -> Tensor:
-        """w (n, 128) and grain (n, 1, rows, columns), see `soundgan.spectral.noise_texture` → paintings (n, nc, rows, columns).
+    def synthesis(self, w: Tensor, noise: Tensor) -> Tensor:
+        """w (n, 128) and grain (n, 1, rows, columns), see `soundgan.spectral.noise_texture` → spectrograms (n, nc, rows, columns).
 
-        The output is clamped to [-1, 1], not squashed: quiet parts of real paintings lie exactly on the floor of -1,
+        The output is clamped to [-1, 1], not squashed: quiet parts of real spectrograms lie exactly on the floor of -1,
         and a smooth output that never reaches it shows its patches there.
         """
         x = self.dense(w).view(-1, *self.grid)
         for index, stage in enumerate(self.stages):
             if index:
-                x = self.doublings[index - 1](self.widenings[index - 1](x))  # the same as the other way round, and less
+                x = self.upsamples[index - 1](
+                    self.channel_convs[index - 1](x)
+                )  # the same as the other way round, and less
             x = stage(x, w)
         x = F.leaky_relu(x, 0.2)
-        graininess, harmonicity = self._strengths(x).chunk(2, dim=1)
-        # Recordings teach the pitch: what would make one painting pass for real moves every stripe elsewhere.
-        stripes = self.harmonics.stripes(self.pitch(w).detach())
-        return bounded(self.to_patches(x) + graininess * grain + harmonicity * stripes)
+        noise_gain, harmonic_gain = self._strengths(x).chunk(2, dim=1)
+        # Recordings teach the pitch: what would make one spectrogram pass for real moves every stripe elsewhere.
+        harmonic_comb = self.harmonics.harmonic_comb(self.pitch(w).detach())
+        return clamp_with_inward_gradient(self.to_patches(x) + noise_gain * noise + harmonic_gain * harmonic_comb)
 
-    def forward(self, z: Tensor, labels: Tensor, grain: Tensor) -> Tensor:
-        return self.paint(self.mapping(z, labels), grain)
+    def forward(self, z: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
+        return self.synthesis(self.mapping(z, labels), noise)
 
     def _strengths(self, x: Tensor) -> Tensor:
         """How strong grain is in each channel, then harmonics: (n, size, rows / 4, …) → (n, 2 · nc, rows, …)."""
@@ -103,7 +105,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Painting → a logit for every label, high for a real sound of it; the Generator's mirror.
+    """Spectrogram → a logit for every label, high for a real sound of it; the Generator's mirror.
 
     The logits differ by a projection on a vector of each label (Miyato and Koyama 2018).
     """
@@ -113,29 +115,29 @@ class Discriminator(nn.Module):
         widths = (size, 2 * size, 3 * size)
         self.from_patch = nn.Conv2d(nc * PATCH**2, size, 3, padding=1)
         self.stages = nn.ModuleList(Block(width) for width in widths)
-        self.widenings = nn.ModuleList(nn.Conv2d(narrow, wide, 1) for narrow, wide in pairwise(widths))
-        self.dense = nn.Linear(widths[-1] * (rows // 16) * (columns // 16), STYLE)
-        self.judge = nn.Linear(STYLE, 1)
-        self.projection = nn.Embedding(labels, STYLE) if labels else None
-        _draw_weights(self)
+        self.channel_convs = nn.ModuleList(nn.Conv2d(narrow, wide, 1) for narrow, wide in pairwise(widths))
+        self.dense = nn.Linear(widths[-1] * (rows // 16) * (columns // 16), W_DIM)
+        self.fc_out = nn.Linear(W_DIM, 1)
+        self.projection = nn.Embedding(labels, W_DIM) if labels else None
+        _reset_parameters(self)
 
-    def forward(self, paintings: Tensor) -> Tensor:
-        """paintings (n, nc, rows, columns) → logits (n, labels), or (n, 1) without labels."""
-        n, nc, rows, columns = paintings.shape
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """spectrograms (n, nc, rows, columns) → logits (n, labels), or (n, 1) without labels."""
+        n, nc, rows, columns = spectrograms.shape
         # What F.pixel_unshuffle does, channels last.
-        squares = paintings.reshape(n, nc, rows // PATCH, PATCH, columns // PATCH, PATCH).permute(0, 2, 4, 1, 3, 5)
+        squares = spectrograms.reshape(n, nc, rows // PATCH, PATCH, columns // PATCH, PATCH).permute(0, 2, 4, 1, 3, 5)
         x = self.from_patch(squares.flatten(3).permute(0, 3, 1, 2))
         for index, stage in enumerate(self.stages):
             if index:
-                x = self.widenings[index - 1](F.avg_pool2d(x, 2))
+                x = self.channel_convs[index - 1](F.avg_pool2d(x, 2))
             x = stage(x)
         features = F.leaky_relu(self.dense(F.leaky_relu(x, 0.2).flatten(1)), 0.2)
         # The last sums are float32: the gradient penalty is a small difference of two logits.
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
-            logits = self.judge(features)
+            logits = self.fc_out(features)
             if self.projection is not None:
-                logits = logits + features @ self.projection.weight.t() / STYLE**0.5
+                logits = logits + features @ self.projection.weight.t() / W_DIM**0.5
         return logits
 
 
@@ -165,7 +167,7 @@ class StyledBlock(Block):
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
-        self.style = nn.Linear(STYLE, width)
+        self.style = nn.Linear(W_DIM, width)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:  # type: ignore[override]
         scale = 1 + self.style(w)[:, :, None, None]
@@ -173,22 +175,24 @@ class StyledBlock(Block):
 
 
 def build_generator(settings: Settings, representation: Representation, labels: int) -> Generator | DCGANGenerator:
-    """The Generator that `settings.network` names, for paintings of this representation."""
-    if settings.network == "dcgan":
+    """The Generator that `settings.model.network` names, for spectrograms of this representation."""
+    if settings.model.network == "dcgan":
         grid_rows, grid_columns, stages = _dcgan_grid(*representation.shape)
-        return DCGANGenerator(settings.nz, settings.ngf, settings.nc, grid_rows, grid_columns, stages, labels)
-    return Generator(representation, settings.size, settings.nz, settings.nc, labels)
+        return DCGANGenerator(
+            settings.model.nz, settings.model.ngf, settings.model.nc, grid_rows, grid_columns, stages, labels
+        )
+    return Generator(representation, settings.model.size, settings.model.nz, settings.model.nc, labels)
 
 
 def build_discriminator(
     settings: Settings, representation: Representation, labels: int
 ) -> Discriminator | DCGANDiscriminator:
-    """The Discriminator that `settings.network` names, for paintings of this representation."""
+    """The Discriminator that `settings.model.network` names, for spectrograms of this representation."""
     rows, columns = representation.shape
-    if settings.network == "dcgan":
+    if settings.model.network == "dcgan":
         grid_rows, grid_columns, stages = _dcgan_grid(rows, columns)
-        return DCGANDiscriminator(settings.ndf, settings.nc, grid_rows, grid_columns, stages, labels)
-    return Discriminator(rows, columns, settings.size, settings.nc, labels)
+        return DCGANDiscriminator(settings.model.ndf, settings.model.nc, grid_rows, grid_columns, stages, labels)
+    return Discriminator(rows, columns, settings.model.size, settings.model.nc, labels)
 
 
 def _dcgan_grid(rows: int, columns: int) -> tuple[int, int, int]:
@@ -214,12 +218,12 @@ class _Bounded(torch.autograd.Function):
         return gradient.masked_fill(outwards, 0)
 
 
-def bounded(x: Tensor) -> Tensor:
+def clamp_with_inward_gradient(x: Tensor) -> Tensor:
     """Clamp to [-1, 1]; a gradient that would bring a value back passes."""
     return _Bounded.apply(x) if x.requires_grad else x.clamp(-1, 1)  # type: ignore[no-any-return]
 
 
-def _draw_weights(network: nn.Module) -> None:
+def _reset_parameters(network: nn.Module) -> None:
     """He et al. 2015: keep the variance from layer to layer, so that the latent is heard from the first step on."""
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear) and not name.endswith("style"):

@@ -14,7 +14,7 @@ FEW = 4  # channels up to which a processor multiplies faster than it interpolat
 SHORT = 128  # sides up to which ONNX Runtime does so, too
 
 
-class Enlarged(nn.Module):
+class BilinearUpsample(nn.Module):
     """(n, nc, columns) or (n, nc, rows, columns) → the same, with every side `factor` times as long.
 
     Args:
@@ -27,7 +27,7 @@ class Enlarged(nn.Module):
     def __init__(self, *sides: int, factor: int) -> None:
         super().__init__()
         self.factor, self.mode = float(factor), "linear" if len(sides) == 1 else "bilinear"
-        *rows, columns = (spreading(side, factor) for side in sides)
+        *rows, columns = (interpolation_matrix(side, factor) for side in sides)
         self.register_buffer("rows", rows[0].T.contiguous() if rows else None, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
 
@@ -43,6 +43,6 @@ class Enlarged(nn.Module):
         return x if self.rows is None else self.rows @ x
 
 
-def spreading(count: int, factor: int) -> Tensor:
+def interpolation_matrix(count: int, factor: int) -> Tensor:
     """The matrix that interpolates linearly between so many numbers, and keeps the ends: (count, factor · count)."""
     return F.interpolate(torch.eye(count)[None], scale_factor=float(factor), mode="linear", align_corners=False)[0]

@@ -12,7 +12,7 @@ FIRST = 3  # calls that are made as usual: they make what is made once, and choo
 Answer = TypeVar("Answer")
 
 
-class Recorded(Generic[Answer]):
+class CudaGraphCallable(Generic[Answer]):
     """Calls a function; its kernels are recorded after a few calls, and from then on replayed by every call.
 
     Launching the hundreds of small kernels of a step takes longer than their work (CUDA graphs). The function is always

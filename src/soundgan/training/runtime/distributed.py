@@ -17,18 +17,19 @@ from datetime import timedelta
 from typing import cast
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
+from torch import distributed as dist
 
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
-from soundgan.training.runtime.device import pick_device
+from soundgan.training.runtime.device import select_device
 
-MEETING = timedelta(minutes=5)  # for all to come, and later for the slowest to finish its share of a step
-READING = timedelta(days=1)  # for the first to read a large folder of sounds, while the others wait
+RENDEZVOUS_TIMEOUT = timedelta(minutes=5)  # for all to come, and later for the slowest to finish its share of a step
+DATA_TIMEOUT = timedelta(days=1)  # for the first to read a large folder of sounds, while the others wait
 
 
 @dataclass(frozen=True)
-class World:
+class Distributed:
     """The processes of one training, as one of them sees it; a world of one does nothing, and costs nothing.
 
     Attributes:
@@ -39,10 +40,10 @@ class World:
 
     rank: int = 0
     size: int = 1
-    talk: distributed.ProcessGroup | None = None
+    cpu_group: dist.ProcessGroup | None = None
 
     @property
-    def first(self) -> bool:
+    def is_rank_zero(self) -> bool:
         return self.rank == 0
 
     def shard(self, batch: Tensor) -> Tensor:
@@ -72,42 +73,42 @@ class World:
         """The mean over all processes of every value."""
         if self.size == 1:
             return values
-        sums = self._sum(torch.tensor(list(values.values()), dtype=torch.float64), self.talk)
+        sums = self._sum(torch.tensor(list(values.values()), dtype=torch.float64), self.cpu_group)
         return dict(zip(values, (sums / self.size).tolist(), strict=True))
 
     def average(self, values: Tensor) -> Tensor:
         """The mean over all processes, on the device of the values."""
         return values if self.size == 1 else (self._sum(values.double(), None) / self.size).to(values)
 
-    def agree(self, wish: bool) -> bool:
+    def any_rank(self, wish: bool) -> bool:
         """Whether any process wishes it: all get the same answer, so that all do the same next."""
-        return wish if self.size == 1 else self._sum(torch.tensor(int(wish)), self.talk).item() > 0
+        return wish if self.size == 1 else self._sum(torch.tensor(int(wish)), self.cpu_group).item() > 0
 
     def wait(self) -> None:
         """Go on when every process has come here."""
-        self.agree(False)
+        self.any_rank(False)
 
-    def alike(self, text: str) -> bool:
+    def all_ranks_equal(self, text: str) -> bool:
         """Whether all processes say the same."""
         if self.size == 1:
             return True
         # Where not all digests are equal, one differs from their mean. They are short, so that no sum overflows.
         digest = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=5).digest(), "big")
-        total = self._sum(torch.tensor(digest), self.talk).item()
-        return not self.agree(total != digest * self.size)
+        total = self._sum(torch.tensor(digest), self.cpu_group).item()
+        return not self.any_rank(total != digest * self.size)
 
     @contextmanager
-    def after_the_first(self) -> Iterator[None]:
+    def rank_zero_first(self) -> Iterator[None]:
         """The first process goes through the block alone, and then the others do."""
-        if not self.first:
+        if not self.is_rank_zero:
             self.wait()
         yield
-        if self.first:
+        if self.is_rank_zero:
             self.wait()
 
-    def _sum(self, values: Tensor, group: distributed.ProcessGroup | None) -> Tensor:
+    def _sum(self, values: Tensor, group: dist.ProcessGroup | None) -> Tensor:
         try:
-            distributed.all_reduce(values, group=group)
+            dist.all_reduce(values, group=group)
         except RuntimeError as error:
             raise TrainingError(
                 f"process {self.rank} of {self.size} ends because another one did, whose own message says why; "
@@ -116,7 +117,7 @@ class World:
         return values
 
 
-ALONE = World()
+SINGLE_PROCESS = Distributed()
 
 
 def rank() -> int:
@@ -125,7 +126,7 @@ def rank() -> int:
 
 
 @contextmanager
-def join(settings: Settings) -> Iterator[World]:
+def join(settings: Settings) -> Iterator[Distributed]:
     """Meet the processes that were started with this one, until the end of the block.
 
     When this process ends in it, by an error or in any other way, the others end with a `TrainingError`.
@@ -135,9 +136,9 @@ def join(settings: Settings) -> Iterator[World]:
     """
     size = _size()
     if size == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
-    device, local_rank = pick_device(settings), int(os.environ["LOCAL_RANK"])
+    device, local_rank = select_device(settings), int(os.environ["LOCAL_RANK"])
     if device.type == "mps":
         raise TrainingError("several processes train on CUDA or on CPUs: start one, or set ngpu to 0")
     if device.type == "cuda":
@@ -145,19 +146,19 @@ def join(settings: Settings) -> Iterator[World]:
             raise TrainingError(f"process {local_rank} of this machine has no GPU, there are {gpus}: start {gpus}")
         torch.cuda.set_device(local_rank)
     try:
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=MEETING)
-        talk = cast("distributed.ProcessGroup", distributed.new_group(backend="gloo", timeout=READING))
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=RENDEZVOUS_TIMEOUT)
+        cpu_group = cast("dist.ProcessGroup", dist.new_group(backend="gloo", timeout=DATA_TIMEOUT))
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise TrainingError(f"cannot meet the other processes at {where}: {error}") from error
     try:
-        yield World(rank(), size, talk)
+        yield Distributed(rank(), size, cpu_group)
     except BaseException:
         # Connections between GPUs stay: they may wait for one another, which only the end of the process ends. Those
         # between CPUs would abort the process if they were left to its end.
-        distributed.destroy_process_group(talk if device.type == "cuda" else None)
+        dist.destroy_process_group(cpu_group if device.type == "cuda" else None)
         raise
-    distributed.destroy_process_group()
+    dist.destroy_process_group()
 
 
 def _size() -> int:

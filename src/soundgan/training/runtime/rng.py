@@ -1,4 +1,4 @@
-"""All chance in training, drawn anew from (seed, sounds seen), so that no random state needs to be kept."""
+"""All chance in training, drawn anew from (seed, samples seen), so that no random state needs to be kept."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soundgan.training.runtime.distributed import ALONE, World
+from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
 
 
-class Chance:
+class StepRNG:
     """Random numbers of one step, of the whole batch on every process, which keeps those of its share.
 
     So their number changes nothing. They are drawn where they are needed: drawing those of a step on a CPU takes longer
     than a GPU takes for all the rest of it. Apple's draws on the CPU.
     """
 
-    def __init__(self, seed: int, seen: int, device: torch.device, world: World = ALONE) -> None:
+    def __init__(
+        self, seed: int, samples_seen: int, device: torch.device, distributed: Distributed = SINGLE_PROCESS
+    ) -> None:
         self.generator = torch.Generator(device if device.type == "cuda" else "cpu")
-        self.device, self.world, self._seed = device, world, seed
-        self.move_to(seen)
+        self.device, self.world, self._seed = device, distributed, seed
+        self.seed_at(samples_seen)
 
-    def move_to(self, seen: int) -> None:
-        """Begin anew, with the numbers of the step after `seen` sounds seen."""
-        mixed = np.random.SeedSequence((self._seed, seen)).generate_state(2, np.uint32)
+    def seed_at(self, samples_seen: int) -> None:
+        """Begin anew, with the numbers of the step after `samples_seen` samples seen."""
+        mixed = np.random.SeedSequence((self._seed, samples_seen)).generate_state(2, np.uint32)
         self.generator.manual_seed(int(mixed[0]) << 31 | int(mixed[1]) >> 1)
-        self.seen = seen
+        self.samples_seen = samples_seen
 
     def normal(self, rows: int, *shape: int) -> Tensor:
         """Standard normal numbers for the rows of this process: (rows, *shape)."""
@@ -40,7 +42,7 @@ class Chance:
         drawn = torch.rand(rows * self.world.size, *shape, generator=self.generator, device=self.generator.device)
         return self._own(drawn)
 
-    def pieces(self, tape: Tensor, frames: int, rows: int) -> Tensor:
+    def random_crops(self, tape: Tensor, frames: int, rows: int) -> Tensor:
         """Pieces of a tape of grain (bands, …) for the rows of this process: (rows, 1, bands, frames)."""
         every = tape.unfold(1, frames, 1).movedim(1, 0)
         size = (rows * self.world.size,)
@@ -51,7 +53,7 @@ class Chance:
         return self.world.shard(drawn).to(self.device, non_blocking=True)
 
 
-class Pairs:
+class PairedSampler:
     """The batches of a training: recordings two by two of one label.
 
     In every pass over the data each recording is in one pair; where those of a label are odd in number, one is in two,
@@ -62,18 +64,18 @@ class Pairs:
     """
 
     def __init__(self, seed: int, labels: np.ndarray) -> None:
-        self._length = sounds_in_a_pass(labels) // 2  # pairs
+        self._length = samples_per_epoch(labels) // 2  # pairs
         self._pass = lru_cache(2)(partial(_paired, seed, labels))  # a batch may end one and begin another
 
-    def __call__(self, seen: int, size: int) -> Tensor:
-        """Indices of the batch after `seen` sounds seen, both even: (size,), rows 2k and 2k + 1 a pair."""
-        numbers, places = np.divmod(np.arange(seen // 2, (seen + size) // 2), self._length)
+    def __call__(self, samples_seen: int, size: int) -> Tensor:
+        """Indices of the batch after `samples_seen` samples seen, both even: (size,), rows 2k and 2k + 1 a pair."""
+        numbers, places = np.divmod(np.arange(samples_seen // 2, (samples_seen + size) // 2), self._length)
         pairs = [self._pass(number)[place] for number, place in zip(numbers.tolist(), places, strict=True)]
         return torch.from_numpy(np.concatenate(pairs))
 
 
-def sounds_in_a_pass(labels: np.ndarray) -> int:
-    """How many sounds are seen in a pass of `Pairs`: one more than there are for every label whose number is odd."""
+def samples_per_epoch(labels: np.ndarray) -> int:
+    """How many sounds are seen in a pass of `PairedSampler`: one more than there are for every label whose number is odd."""
     return int((2 * ((np.bincount(labels) + 1) // 2)).sum())
 
 

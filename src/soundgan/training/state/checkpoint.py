@@ -1,6 +1,6 @@
 """Checkpoints: everything that training needs to go on as if it had never stopped, in one safetensors file.
 
-No random state is kept: all chance in training is drawn anew from (seed, sounds seen).
+No random state is kept: all chance in training is drawn anew from (seed, samples seen).
 """
 
 from __future__ import annotations
@@ -16,66 +16,66 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from soundgan.errors import TrainingError
-from soundgan.files import replacing
-from soundgan.training.state.state import Players
+from soundgan.files import atomic_write
+from soundgan.training.state.state import TrainState
 
 
 @dataclass
-class Clock:
-    """How far training has come: real sounds seen, steps made, seconds spent.
+class Progress:
+    """How far training has come: real samples seen, steps made, seconds spent.
 
-    And what adapts as it goes: how often paintings are changed, and how varied those of one label lately were.
+    And what adapts as it goes: how often spectrograms are changed, and how varied those of one label lately were.
     """
 
-    seen: int = 0
+    samples_seen: int = 0
     steps: int = 0
     seconds: float = 0.0
-    augment: float = 0.0
-    variety: float = 1.0
+    augment_p: float = 0.0
+    diversity: float = 1.0
 
 
 CHECKPOINT = "checkpoint.safetensors"
 Stored = TypeVar("Stored")
 
 
-def save_checkpoint(path: Path, players: Players, clock: Clock, made_with: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, train_state: TrainState, progress: Progress, run_config: dict[str, Any]) -> None:
     """Write a checkpoint; the older one stays until the new one is whole and on disk.
 
-    `made_with` (JSON values) says what the run depends on; `read_made_with` gives it back.
+    `run_config` (JSON values) says what the run depends on; `read_run_config` gives it back.
     """
     tensors: dict[str, Tensor] = {}
-    for name, module in players.modules().items():
+    for name, module in train_state.modules().items():
         tensors |= {f"{name}/{key}": value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-    for name, optimizer in players.optimizers().items():
+    for name, optimizer in train_state.optimizers().items():
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}/{index}/{key}": value.detach().cpu().contiguous() for key, value in state.items()}
-    metadata = {"clock": json.dumps(asdict(clock)), "made_with": json.dumps(made_with)}
-    with replacing(path) as temporary:
+    metadata = {"progress": json.dumps(asdict(progress)), "run_config": json.dumps(run_config)}
+    with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, metadata))
 
 
-def read_made_with(path: Path) -> dict[str, Any]:
+def read_run_config(path: Path) -> dict[str, Any]:
     """What the run of this checkpoint depends on, as it was given to `save_checkpoint`."""
-    with opened(path, "clock", "made_with") as file:
-        made_with = json.loads(file.metadata()["made_with"])
-    if not {"settings", "data", "representation", "labels"} <= made_with.keys():
+    with open_audio(path, "progress", "run_config") as file:
+        run_config = json.loads(file.metadata()["run_config"])
+    if not {"settings", "data", "representation", "labels"} <= run_config.keys():
         raise TrainingError(f"{path}: was written by an older SoundGAN; delete it to start anew")
-    return made_with
+    return run_config
 
 
-def load_checkpoint(path: Path, players: Players) -> Clock:
+def load_checkpoint(path: Path, train_state: TrainState) -> Progress:
     """Bring networks and optimizers to the state of a checkpoint, and return its clock.
 
     Raises:
         TrainingError: the file is damaged or belongs to networks of another shape.
     """
-    with opened(path, "clock", "made_with") as file:
+    with open_audio(path, "progress", "run_config") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-        clock = stored(path, file, "clock", Clock)
+        progress = stored(path, file, "progress", Progress)
     try:
-        for name, module in players.modules().items():
+        for name, module in train_state.modules().items():
             module.load_state_dict(_below(tensors, name))
-        for name, optimizer in players.optimizers().items():
+        for name, optimizer in train_state.optimizers().items():
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             state: dict[int, dict[str, Tensor]] = {}
             for key, value in _below(tensors, name).items():
@@ -87,15 +87,15 @@ def load_checkpoint(path: Path, players: Players) -> Clock:
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, ValueError, IndexError) as error:
         raise _misfit(path, error) from error
-    return clock
+    return progress
 
 
-def load_average(path: Path, generator: nn.Module) -> Clock:
+def load_ema(path: Path, generator: nn.Module) -> Progress:
     """Bring a Generator to the averaged weights of a checkpoint, and return its clock."""
-    with opened(path, "clock", "made_with") as file:
-        keys = [key for key in file.keys() if key.startswith("average/")]  # noqa: SIM118 - not a mapping
+    with open_audio(path, "progress", "run_config") as file:
+        keys = [key for key in file.keys() if key.startswith("generator_ema/")]  # noqa: SIM118 - not a mapping
         load_weights(path, generator, {key.partition("/")[2]: file.get_tensor(key) for key in keys})
-        return stored(path, file, "clock", Clock)
+        return stored(path, file, "progress", Progress)
 
 
 def load_weights(path: Path, network: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -122,7 +122,7 @@ def _misfit(path: Path, error: Exception) -> TrainingError:
     )
 
 
-def opened(path: Path, *needed: str) -> Any:
+def open_audio(path: Path, *needed: str) -> Any:
     """A file of tensors to read from, whose metadata holds all that is needed. Raises `TrainingError` for others."""
     try:
         file: Any = safe_open(path, framework="pt")

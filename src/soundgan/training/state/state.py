@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from soundgan.data.dataset import Dataset
 from soundgan.settings import Settings
-from soundgan.spectral.noise_texture import Grain
+from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.spectral.representation import Representation
-from soundgan.training.losses.diversity import CELL, Candidates
+from soundgan.training.losses.diversity import CELL, LatentBank
 from soundgan.training.networks.residual import build_discriminator, build_generator
-from soundgan.training.runtime.rng import Chance
+from soundgan.training.runtime.rng import StepRNG
 
-NEW_TAPE = 8192  # sounds seen after which there is another tape of grain, so that no network learns it by heart
+NEW_TAPE = 8192  # samples seen after which there is another tape of grain, so that no network learns it by heart
 CONSTANT_RATES = 1_000  # steps until which learning rates stay as they are set
 
 
 @dataclass
-class Players:
+class TrainState:
     """The two networks, their optimizers, the averaged Generator (EMA) that is kept in the end, and candidates.
 
     These are latents that the present Generator painted lately, see `soundgan.training.losses.diversity`.
@@ -30,13 +30,13 @@ class Players:
 
     generator: nn.Module
     discriminator: nn.Module
-    average: nn.Module
+    generator_ema: nn.Module
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
-    candidates: Candidates
+    candidates: LatentBank
 
     def modules(self) -> dict[str, nn.Module]:
-        names = "generator", "discriminator", "average", "candidates"
+        names = "generator", "discriminator", "generator_ema", "candidates"
         return {name: getattr(self, name) for name in names}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -45,13 +45,13 @@ class Players:
             "discriminator_optimizer": self.discriminator_optimizer,
         }
 
-    def set_rates(self, settings: Settings, seen: int) -> None:
-        """Set the learning rates for the next step: constant at first, then falling with the square root of `seen`.
+    def set_learning_rates(self, settings: Settings, samples_seen: int) -> None:
+        """Set the learning rates for the next step: constant at first, then falling with the square root of `samples_seen`.
 
         (Karras et al. 2024, EDM2.) It needs no end to be known, and so stays the same for a longer budget.
         """
-        share = min(1.0, (CONSTANT_RATES * settings.batch_size / max(seen, 1)) ** 0.5)
-        rates = (self.generator_optimizer, settings.lr_G), (self.discriminator_optimizer, settings.lr_D)
+        share = min(1.0, (CONSTANT_RATES * settings.optim.batch_size / max(samples_seen, 1)) ** 0.5)
+        rates = (self.generator_optimizer, settings.optim.lr_G), (self.discriminator_optimizer, settings.optim.lr_D)
         for optimizer, rate in rates:
             for group in optimizer.param_groups:
                 if isinstance(group["lr"], Tensor):
@@ -60,76 +60,76 @@ class Players:
                     group["lr"] = rate * share
 
     @torch.no_grad()
-    def take_average(self, decay: float) -> None:
+    def update_ema(self, decay: float) -> None:
         """Move the averaged Generator towards the present one, by 1 - `decay` of the way."""
-        mine, theirs = (list[Tensor](network.parameters()) for network in (self.average, self.generator))
+        mine, theirs = (list[Tensor](network.parameters()) for network in (self.generator_ema, self.generator))
         torch._foreach_lerp_(mine, theirs, 1 - decay)  # pyright: ignore[reportPrivateImportUsage] - one kernel on a GPU
 
 
-def new_players(dataset: Dataset, settings: Settings, device: torch.device) -> Players:
-    """Untrained networks for the paintings of a dataset, the same ones for the same seed."""
-    torch.manual_seed(settings.seed)
+def init_state(dataset: Dataset, settings: Settings, device: torch.device) -> TrainState:
+    """Untrained networks for the spectrograms of a dataset, the same ones for the same seed."""
+    torch.manual_seed(settings.run.seed)
     count = len(dataset.label_names)
     networks = [build(settings, dataset.representation, count) for build in (build_generator, build_discriminator)]
     generator, discriminator = (net.to(device, memory_format=torch.channels_last) for net in networks)  # type: ignore[call-overload]
 
     def adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
         """On CUDA one whose steps can be recorded, see `soundgan.training.runtime.cuda_graph`."""
-        cuda, betas = device.type == "cuda", (settings.beta1, settings.beta2)
+        cuda, betas = device.type == "cuda", (settings.optim.beta1, settings.optim.beta2)
         given = torch.tensor(rate, device=device) if cuda else rate
         fused = device.type in ("cpu", "cuda")
         return torch.optim.Adam(network.parameters(), given, betas, fused=fused, capturable=cuda)
 
-    return Players(
+    return TrainState(
         generator,
         discriminator,
         copy.deepcopy(generator).eval().requires_grad_(False),
-        adam(generator, settings.lr_G),
-        adam(discriminator, settings.lr_D),
+        adam(generator, settings.optim.lr_G),
+        adam(discriminator, settings.optim.lr_D),
         new_candidates(settings, dataset.representation, count).to(device),
     )
 
 
-def new_candidates(settings: Settings, representation: Representation, labels: int) -> Candidates:
-    """Room for the latents of paintings of so many labels, or none (0)."""
+def new_candidates(settings: Settings, representation: Representation, labels: int) -> LatentBank:
+    """Room for the latents of spectrograms of so many labels, or none (0)."""
     bands, frames = representation.shape
-    return Candidates(max(labels, 1), settings.nz, settings.nc * (bands // CELL) * (frames // CELL))
+    return LatentBank(max(labels, 1), settings.model.nz, settings.model.nc * (bands // CELL) * (frames // CELL))
 
 
-class Painter:
+class GeneratorInputs:
     """Hands a Generator what it paints from: new latents, and grain if it takes some."""
 
     def __init__(self, settings: Settings, representation: Representation) -> None:
-        self._nz, self._frames = settings.nz, representation.frames
-        # The tape of the step and that of the checks, which draw their chance from 0 sounds seen.
-        self._grain = lru_cache(2)(partial(Grain, representation))
+        self._nz, self._frames = settings.model.nz, representation.frames
+        # The tape of the step and that of the checks, which draw their chance from 0 samples seen.
+        self._noise_texture = lru_cache(2)(partial(NoiseTexture, representation))
         self._tape, self._number = torch.empty(0), -1
 
-    def latents(self, count: int, chance: Chance) -> Tensor:
+    def latents(self, count: int, rng: StepRNG) -> Tensor:
         """So many latents z (count, nz)."""
-        return chance.normal(count, self._nz)
+        return rng.normal(count, self._nz)
 
-    def paint(self, generator: nn.Module, labels: Tensor, chance: Chance, *, one_grain: bool = False) -> Tensor:
-        """Paintings (n, nc, bands, frames) of labels (n,), from new latents.
+    def generate(self, generator: nn.Module, labels: Tensor, rng: StepRNG, *, shared_noise: bool = False) -> Tensor:
+        """Spectrograms (n, nc, bands, frames) of labels (n,), from new latents.
 
-        With `one_grain`, the same grain lies on all.
+        With `shared_noise`, the same grain lies on all.
         """
-        w = generator.mapping(self.latents(len(labels), chance), labels)  # type: ignore[operator]
-        return self.paint_mapped(generator, w, chance, one_grain=one_grain)
+        w = generator.mapping(self.latents(len(labels), rng), labels)  # type: ignore[operator]
+        return self.synthesize_from_w(generator, w, rng, shared_noise=shared_noise)
 
-    def paint_mapped(self, generator: nn.Module, w: Tensor, chance: Chance, *, one_grain: bool = False) -> Tensor:
+    def synthesize_from_w(self, generator: nn.Module, w: Tensor, rng: StepRNG, *, shared_noise: bool = False) -> Tensor:
         """The same from mapped latents w (n, …)."""
-        if not generator.grainy:
-            return generator.paint(w)  # type: ignore[operator]
-        self.lay_out(chance)
-        grain = chance.pieces(self._tape, self._frames, 1 if one_grain else len(w))
-        return generator.paint(w, grain.expand(len(w), -1, -1, -1))  # type: ignore[operator]
+        if not generator.uses_noise:
+            return generator.synthesis(w)  # type: ignore[operator]
+        self.refresh_noise(rng)
+        noise = rng.random_crops(self._tape, self._frames, 1 if shared_noise else len(w))
+        return generator.synthesis(w, noise.expand(len(w), -1, -1, -1))  # type: ignore[operator]
 
-    def lay_out(self, chance: Chance) -> None:
-        """Bring the tape of grain that belongs to the sounds seen to the device, always to the same place in memory."""
-        if self._number != (number := chance.seen // NEW_TAPE):
-            tape = torch.from_numpy(self._grain(seed=number).tape)
+    def refresh_noise(self, rng: StepRNG) -> None:
+        """Bring the tape of grain that belongs to the samples seen to the device, always to the same place in memory."""
+        if self._number != (number := rng.samples_seen // NEW_TAPE):
+            tape = torch.from_numpy(self._noise_texture(seed=number).tape)
             if self._number < 0:
-                self._tape = torch.empty_like(tape, device=chance.device)
+                self._tape = torch.empty_like(tape, device=rng.device)
             self._tape.copy_(tape)
             self._number = number
