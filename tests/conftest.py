@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import hypothesis
 import numpy as np
 import pytest
 import soundfile
+from fixture_types import TinySettings
 
 from soundgan.data.dataset import Dataset, prepare
 from soundgan.model import SoundGAN
@@ -18,8 +18,6 @@ from soundgan.settings import Settings
 
 RATE = 8000  # Hz
 EACH = 8  # sounds of a label
-
-TinySettings = Callable[..., Settings]
 
 # A busy machine is not a failing test. In CI the examples are the same every time; at a desk new ones are searched for.
 hypothesis.settings.register_profile("desk", deadline=None)
@@ -69,7 +67,7 @@ def model_folder(tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathF
     """A whole run with labels: residual network, 64 samples seen. Tests that damage it work on a copy."""
     from soundgan.training.run import run
 
-    settings = tiny_settings(saveroot=str(tmp_path_factory.mktemp("runs") / "tiny"), licence="CC0-1.0")
+    settings = tiny_settings(saveroot=str(tmp_path_factory.mktemp("runs") / "tiny"), license="CC0-1.0")
     return run(settings).folder
 
 

@@ -50,7 +50,7 @@ class ModelConfig(BaseModel):
     training: dict[str, Any] = Field(
         default_factory=dict, description="Sounds seen, steps, minutes, machine, parameters."
     )
-    licence: str = Field(default="", description="Licence of the data that it was trained on.")
+    license: str = Field(default="", description="License of the data that it was trained on.")
     attribution: str = Field(default="", description="Whom to name for the data.")
     onnx_difference: float = Field(
         default=0.0,

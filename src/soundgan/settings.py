@@ -47,7 +47,7 @@ class DataSettings(Section):
         default=False,
         description="Cut long recordings into slices of `duration`; otherwise only their beginning is used.",
     )
-    licence: str = Field(default="", description="Licence of the sounds in dataroot, for the model card.")
+    license: str = Field(default="", description="License of the sounds in dataroot, for the model card.")
     attribution: str = Field(default="", description="Authors of the sounds in dataroot, for the model card.")
 
 

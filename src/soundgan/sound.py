@@ -28,7 +28,7 @@ class Sound:
         seed: makes the same sound again with the same model, label, truncation and quality.
         spectrogram: (bands, frames), float32 in [-1, 1].
         tags: what `save` writes into the file: software, comment (model, label, seed, truncation, quality), and
-            copyright for a model that states the licence of its data.
+            copyright for a model that states the license of its data.
     """
 
     samples: NDArray[np.float32] = field(repr=False)

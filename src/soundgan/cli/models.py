@@ -13,7 +13,7 @@ from soundgan.cli.errors_per_item import show_each
 def models(
     folder: Annotated[Path | None, typer.Argument(help="A model folder, or one that holds some.")] = None,
 ) -> None:
-    """List models with their labels, sample rate, duration and licence; exit status 2 if one of them is damaged."""
+    """List models with their labels, sample rate, duration and license; exit status 2 if one of them is damaged."""
     from soundgan.model_folder import bundled, models_in
 
     found = bundled() if folder is None else models_in(folder)
@@ -30,5 +30,5 @@ def _show(model: tuple[str, Path]) -> None:
     representation = config.representation
     typer.echo(f"{name}: {representation.duration:.2f} s at {representation.sample_rate} Hz")
     typer.echo(f"    labels: {', '.join(config.labels) or 'none'}")
-    if config.licence:
-        typer.echo(f"    trained on data under {config.licence}: {config.attribution}")
+    if config.license:
+        typer.echo(f"    trained on data under {config.license}: {config.attribution}")

@@ -128,7 +128,7 @@ def _about(model: SoundGAN) -> dict[str, Any]:
     return {
         "name": config.name, "labels": list(config.labels), "sample_rate": representation.sample_rate,
         "duration": representation.duration, "bands": representation.bands, "frames": representation.frames,
-        "licence": config.licence, "attribution": config.attribution,
+        "license": config.license, "attribution": config.attribution,
     }  # fmt: skip
 
 

@@ -124,7 +124,7 @@ class ModelSummary(BaseModel):
     duration: float = Field(description="Of a sound, in s.", examples=[1.024])
     bands: int = Field(description="Rows of a spectrogram.", examples=[128])
     frames: int = Field(description="Columns of a spectrogram.", examples=[64])
-    licence: str = Field(description="Of the data that it was trained on.", examples=["CC-BY-SA-4.0"])
+    license: str = Field(description="Of the data that it was trained on.", examples=["CC-BY-SA-4.0"])
     attribution: str = Field(description="Whose data it was trained on.", examples=["Free Spoken Digit Dataset"])
 
 

@@ -216,7 +216,7 @@ def _describe(
         training["kept"] = {name: round(value, 4) for name, value in best._asdict().items()}
     # Where the data lay on the machine that trained is nobody's business.
     kept = settings.model_dump(
-        mode="json", exclude={"data": {"dataroot", "licence", "attribution"}, "run": {"saveroot"}}
+        mode="json", exclude={"data": {"dataroot", "license", "attribution"}, "run": {"saveroot"}}
     )
     return ModelConfig(
         name=folder.resolve().name,
@@ -225,6 +225,6 @@ def _describe(
         labels=tuple(labels),
         settings=kept,
         training=training,
-        licence=settings.data.licence,
+        license=settings.data.license,
         attribution=settings.data.attribution,
     )

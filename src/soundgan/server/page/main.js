@@ -193,11 +193,11 @@ function showControls() {
   showTruncation();
   $("about").textContent = `New sounds of ${model.duration.toFixed(2)} s at ${model.sample_rate / 1000} kHz, never recorded.`;
   const heard = new Set([model.name, ...state.pads.map((pad) => pad.model)]);
-  $("licence").textContent = models.filter(({ name }) => heard.has(name)).map(credit).filter(Boolean).join(". ");
+  $("license").textContent = models.filter(({ name }) => heard.has(name)).map(credit).filter(Boolean).join(". ");
 }
 
-function credit({ name, licence, attribution }) {
-  return [licence && `${name}: trained on data under ${licence}`, attribution].filter(Boolean).join(", ");
+function credit({ name, license, attribution }) {
+  return [license && `${name}: trained on data under ${license}`, attribution].filter(Boolean).join(", ");
 }
 
 function showTruncation() {

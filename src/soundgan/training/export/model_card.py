@@ -51,7 +51,7 @@ def _card(config: ModelConfig, *, with_real: bool) -> str:
     if kept := training.get("kept"):
         trained += f"; kept from {kept['samples_seen']:,} sounds, where the quick check was best"
     label = f" --label {shlex.quote(config.labels[0])}" if config.labels else ""
-    licence = config.licence or "not stated: set `licence` in the settings before sharing this model"
+    license = config.license or "not stated: set `license` in the settings before sharing this model"
     return f"""# {config.name}
 
 A SoundGAN model: {representation.duration:.2f} s sounds at {representation.sample_rate} Hz,
@@ -71,6 +71,6 @@ Spectrograms, low frequencies at the bottom; {beside}. `samples/` has a sound of
 {representation.floor_db:g} to {representation.ceiling_db:g} dBFS, {representation.window} window of \
 {representation.n_fft} samples every {representation.hop_length} |
 | ONNX against PyTorch | differs by at most {config.onnx_difference:.1g} (spectrograms range from -1 to 1) |
-| licence of the data | {licence} |
+| license of the data | {license} |
 | attribution | {config.attribution or "not stated"} |
 """

@@ -12,7 +12,7 @@ from soundgan.training.state.checkpoint import read_run_config
 
 # What a resumed run may change; everything else must be as it was. The last line is for getting over a divergence.
 CHANGEABLE = {
-    "dataroot", "saveroot", "exclude", "licence", "attribution", "original_image_size",
+    "dataroot", "saveroot", "exclude", "license", "attribution", "original_image_size",
     "minutes", "max_samples", "num_epochs", "snapshot_minutes", "threads", "precision", "ngpu",
     "lr_G", "lr_D", "gradient_penalty",
 }  # fmt: skip

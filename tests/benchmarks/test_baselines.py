@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import Namespace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pace
 import pytest
 import torch
+import training
+import training_page
+from baselines import NAMES, dcgan, specgan, wavegan
+from baselines.game import Budget, Game, Trained, fitted, gradient_penalty, play, samples_of
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -24,14 +28,6 @@ from waves import sine
 from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-
-import pace
-import training
-import training_page
-from baselines import NAMES, dcgan, specgan, wavegan
-from baselines.game import Budget, Game, Trained, fitted, gradient_penalty, play, samples_of
 
 Floats = NDArray[np.float32]
 RATE = 8000  # Hz; sounds are 8,192 samples

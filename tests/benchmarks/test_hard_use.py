@@ -14,12 +14,10 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 
-from soundgan.model import SoundGAN
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-
 import hard_use
 from clients import serving
+
+from soundgan.model import SoundGAN
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 

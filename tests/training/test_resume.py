@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TinySettings
+from fixture_types import TinySettings
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -346,7 +346,7 @@ def test_another_representation_is_told_by_its_setting(
     "changes",
     [
         {"minutes": 5.0},
-        {"snapshot_minutes": 7.0, "licence": "CC0-1.0"},
+        {"snapshot_minutes": 7.0, "license": "CC0-1.0"},
         {"lr_G": 1e-4, "lr_D": 1e-4, "gradient_penalty": 0.2},
         {"ngf": 9, "ndf": 9},
     ],

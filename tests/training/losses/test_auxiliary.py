@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import TinySettings
+from fixture_types import TinySettings
 from torch import Tensor, nn
 
 from soundgan.data.dataset import Dataset

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from conftest import TinySettings
+from fixture_types import TinySettings
 from pages import Balance, parsed
 
 from soundgan.data.dataset import Dataset

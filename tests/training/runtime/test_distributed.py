@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TinySettings
+from fixture_types import TinySettings
 from training_folder import clock_of, log_of, tensors
 
 from soundgan.data.dataset import Dataset
@@ -91,7 +91,7 @@ def together():
         train("two then one", max_samples=12)
         train("one then two")
         told["indivisible"] = error_of(lambda: train("indivisible", batch_size=6))
-        told["unlike"] = error_of(lambda: train("unlike", licence=str(world.rank)))
+        told["unlike"] = error_of(lambda: train("unlike", license=str(world.rank)))
         if world.rank == 1:
             at(8, lambda: signal.raise_signal(signal.SIGINT))
         outcome = train("stopped")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TinySettings
 from filelock import FileLock
+from fixture_types import TinySettings
 
 from soundgan.data.dataset import prepare
 from soundgan.errors import DataError, ModelError, TrainingError, one_line
@@ -64,7 +64,7 @@ def test_a_finished_run_is_not_written_again_unless_something_changed(
     run(settings, announce=told.append)
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "model").glob("*.*")}
     assert told[-1].endswith("all that was asked for")
-    run(settings.with_values(licence="CC0-1.0"), announce=told.append)
+    run(settings.with_values(license="CC0-1.0"), announce=told.append)
     assert told[-1] == "Writing the model" and "CC0-1.0" in (tmp_path / "model" / "README.md").read_text()
 
 
@@ -88,7 +88,7 @@ def test_a_saveroot_that_is_a_file_is_told(tiny_settings: TinySettings, tmp_path
 
 
 def test_notes_are_part_of_the_card_and_outlive_another_run(tiny_settings: TinySettings, tmp_path: Path) -> None:
-    settings = tiny_settings(saveroot=str(tmp_path / "model"), licence="CC0-1.0", attribution="the garden")
+    settings = tiny_settings(saveroot=str(tmp_path / "model"), license="CC0-1.0", attribution="the garden")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "NOTES.md").write_text("Heard: all of them ring.\n")
     run(settings)

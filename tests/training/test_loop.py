@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TinySettings
+from fixture_types import TinySettings
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TinySettings
+from fixture_types import TinySettings
 from training_folder import assert_same_bits, log_of, tensors
 
 from soundgan.data.dataset import Dataset

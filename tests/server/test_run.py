@@ -10,16 +10,15 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from served import PATIENCE, served
 
 pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 
@@ -27,34 +26,7 @@ from soundgan import audio
 from soundgan.model import SoundGAN
 from soundgan.server.run import page_of
 
-ROOT = Path(__file__).parents[1]
-PATIENCE = 60.0  # s for a server to start on a busy machine
-
-
-@contextmanager
-def served(command: list[str], folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Its address and process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryFile() as log:  # not a pipe: nobody would empty it, and a full one stops the server
-        process = subprocess.Popen([sys.executable, *command, "--port", str(port)], cwd=folder, stderr=log)
-        try:
-            until = time.monotonic() + PATIENCE
-            while True:
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10):
-                        break
-                except OSError:
-                    if process.poll() is not None or time.monotonic() > until:
-                        log.seek(0)
-                        pytest.fail(f"it did not start: {log.read().decode()}")
-                    time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}", process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait(PATIENCE)
+ROOT = Path(__file__).parents[2]
 
 
 def post(url: str, body: object) -> bytes:

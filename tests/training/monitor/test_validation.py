@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TinySettings
+from fixture_types import TinySettings
 from hypothesis import given
 from hypothesis import strategies as st
 from sets import LABELS, RATE, SECONDS, Floats, fresh, noisy, one_class

@@ -213,7 +213,9 @@ def test_only_recordings_teach_their_labels() -> None:
     made = torch.randn(3, *SHAPE, dtype=torch.float64, requires_grad=True)
     game = {**PLAIN, "gamma": 0.0}
     plain, judged = (
-        discriminator_loss(discriminator, real, made, labels, torch.zeros(6, *SHAPE), **{**game, "label_weight": weight})
+        discriminator_loss(
+            discriminator, real, made, labels, torch.zeros(6, *SHAPE), **{**game, "label_weight": weight}
+        )
         for weight in (0.0, 1.0)
     )
     of_real, of_made = torch.autograd.grad(judged.loss - plain.loss, (real, made), allow_unused=True)

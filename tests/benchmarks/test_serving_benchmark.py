@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-
 import serving_page
 
 PROGRAM = Path(str(serving_page.__file__)).with_name("serving.py")

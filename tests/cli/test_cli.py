@@ -24,7 +24,7 @@ from soundgan.settings import SECTIONS, Settings, check_settings, load_settings
 from soundgan.spectral.phase_retrieval import QUALITIES
 from soundgan.version import __version__
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def shell(*arguments: str | Path, cwd: Path, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -201,7 +201,7 @@ def test_every_command_fails_with_one_line_and_status_2(tmp_path: Path, argument
     assert done.stderr.startswith("soundgan: ") and done.stderr.count("\n") == 1
 
 
-def test_models_lists_labels_and_licence() -> None:
+def test_models_lists_labels_and_license() -> None:
     told = CliRunner().invoke(app, ["models"]).stdout
     assert "digits" in told and "0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in told and "CC BY-SA 4.0" in told
 

@@ -19,7 +19,7 @@ pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 pytest.importorskip("playwright", reason="the tests of the page need playwright, of the extra `dev`")
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from test_serving import served
+from served import served
 
 from soundgan.model import SoundGAN
 from soundgan.server.page import FOLDER

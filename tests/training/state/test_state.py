@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import TinySettings
+from fixture_types import TinySettings
 
 from soundgan.data.dataset import Dataset
 from soundgan.training.runtime.rng import StepRNG
