@@ -110,7 +110,7 @@ class Representation(BaseModel):
 
 
 PRESETS: dict[int, tuple[int, int, Scale, float]] = {
-    # sample rate (Hz): n_fft, hop, scale, range (dB). Measured in docs/decisions.md.
+    # sample rate (Hz): n_fft, hop, scale, range (dB). Measured in docs/decisions/representation.md.
     8000: (256, 128, "linear", 70.0),
     16000: (512, 256, "mel", 80.0),
     22050: (1024, 256, "mel", 80.0),
