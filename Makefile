@@ -1,6 +1,6 @@
 # make run    a new sound in output.wav, from nothing, without PyTorch
-# make test   lint and all tests
-# make lint   ruff and pyright
+# make test   lint and all tests, a process per core
+# make lint   ruff, pyright and the rules of the imports
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,12 +12,13 @@ run: .venv/player
 	$(BIN)/soundgan about output.wav
 
 test: .venv/everything lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/everything
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/lint-imports
 
 # Each stamp is remade when what it depends on changes; a second `make` finds both and installs nothing.
 .venv/player: pyproject.toml constraints.txt
