@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from serving_page import WAYS
 
-from soundgan.model_folder import find, read_config
+from soundgan.model_folder import read_config, resolve_model
 from soundgan.settings import Settings
 from soundgan.spectral.representation import Representation
 from soundgan.training.networks.residual import build_generator
@@ -76,7 +76,7 @@ def sounded(levels: Floats, representation: Representation, *, nnls: bool) -> Fl
 
 
 def create_app(model: str, way: str) -> FastAPI:
-    config = read_config(find(model))
+    config = read_config(resolve_model(model))
     settings, representation = Settings.model_validate(config.settings), config.representation
     generated = generator_inputs("residual" if way == "ours" else "dcgan", settings, representation, len(config.labels))
     app = FastAPI()

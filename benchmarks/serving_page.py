@@ -8,7 +8,7 @@ from typing import Any
 from page import number, table
 
 from soundgan.files import write_text
-from soundgan.model_folder import find, read_config
+from soundgan.model_folder import read_config, resolve_model
 
 # Ours, and the quality that is asked for.
 OURS = {"soundgan serve": "balanced", "soundgan serve, fast": "fast"}
@@ -93,7 +93,7 @@ For sounds of about a second ({sounds}).
 
 def told(model: str) -> str:
     """What the sounds of a bundled model are."""
-    representation = read_config(find(model)).representation
+    representation = read_config(resolve_model(model)).representation
     return f"{model}: {representation.duration:.2f} s at {representation.sample_rate / 1000:g} kHz"
 
 

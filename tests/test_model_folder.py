@@ -15,7 +15,7 @@ import pytest
 from soundgan import model_folder
 from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
-from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, SCHEMA, WEIGHTS, bundled, find, models_in
+from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, SCHEMA, WEIGHTS, bundled, models_in, resolve_model
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ def test_a_path_goes_before_a_bundled_name(copied: Path, tmp_path: Path, monkeyp
     ours = Path(shutil.copytree(copied, tmp_path / "package" / "drums"))
     monkeypatch.setattr(model_folder, "bundled", lambda: {"drums": ours})
     monkeypatch.chdir(copied.parent)
-    assert find("drums") == ours
+    assert resolve_model("drums") == ours
     (copied.parent / "drums").mkdir()
-    assert find("drums") == ours  # an empty folder is no model
+    assert resolve_model("drums") == ours  # an empty folder is no model
     shutil.copytree(copied, copied.parent / "drums", dirs_exist_ok=True)
-    assert find("drums") == Path("drums")
-    assert find(Path("drums")) == Path("drums")
+    assert resolve_model("drums") == Path("drums")
+    assert resolve_model(Path("drums")) == Path("drums")
 
 
 def test_what_is_neither_a_folder_nor_a_name_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

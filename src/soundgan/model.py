@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from soundgan.cpu import cores
 from soundgan.errors import ModelError
-from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, find, read_config
+from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, read_config, resolve_model
 from soundgan.sound import Sound, finalize
 from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.spectral.phase_retrieval import QUALITIES, Quality
@@ -95,7 +95,7 @@ class SoundGAN:
             ModelError: there is no such model or device, or the model is damaged.
         """
         providers, threads = _providers(str(device)), threads or min(cores(), 16)
-        folder = find(path_or_name)
+        folder = resolve_model(path_or_name)
         config = read_config(folder)
         for name in (MAPPING, GENERATOR, WEIGHTS):
             if not (folder / name).is_file():
@@ -144,48 +144,50 @@ class SoundGAN:
         """
         n = _whole("n", n, range(1, SEEDS + 1))
         first = secrets.randbelow(SEEDS) if seed is None else _whole("seed", seed, range(SEEDS))
-        return self.make([GenerationRequest((first + i) % SEEDS, label, truncation, quality) for i in range(n)])
+        return self.generate_batch(
+            [GenerationRequest((first + i) % SEEDS, label, truncation, quality) for i in range(n)]
+        )
 
-    def make(self, orders: Sequence[GenerationRequest]) -> list[Sound]:
-        """Make the sounds of any orders; each is the same whatever it is made together with.
+    def generate_batch(self, requests: Sequence[GenerationRequest]) -> list[Sound]:
+        """Make the sounds of any requests; each is the same whatever it is made together with.
 
         Raises:
             ModelError: as `check` does; no sound is made then.
         """
-        for order in orders:
-            self.check(order)
-        drawn = self._drawn(order.seed for order in orders)
+        for request in requests:
+            self.check(request)
+        drawn = self._drawn(request.seed for request in requests)
         indices = [
-            one.label if order.label is None else self.labels.index(str(order.label))
-            for one, order in zip(drawn, orders, strict=True)
+            one.label if request.label is None else self.labels.index(str(request.label))
+            for one, request in zip(drawn, requests, strict=True)
         ]
-        truncations = [order.truncation for order in orders]
-        if len(orders) < 2 or self._threads == 1:
+        truncations = [request.truncation for request in requests]
+        if len(requests) < 2 or self._threads == 1:
             spectrograms = list(map(self._spectrogram, drawn, indices, truncations))
         else:
             with ThreadPoolExecutor(self._threads) as pool:
                 spectrograms = list(pool.map(self._spectrogram, drawn, indices, truncations))
         waves: dict[int, NDArray[np.float32]] = {}
-        qualities: set[Quality] = {order.quality for order in orders}
+        qualities: set[Quality] = {request.quality for request in requests}
         for quality in qualities:
-            places = [place for place, order in enumerate(orders) if order.quality == quality]
+            places = [place for place, request in enumerate(requests) if request.quality == quality]
             chosen = np.stack([spectrograms[i] for i in places])
             made = synthesize(chosen, self.representation, quality=quality, threads=self._threads)
             waves |= zip(places, made, strict=True)
         return [
-            self._sound(waves[place], spectrograms[place], self.labels[index] if self.labels else None, order)
-            for place, (order, index) in enumerate(zip(orders, indices, strict=True))
+            self._sound(waves[place], spectrograms[place], self.labels[index] if self.labels else None, request)
+            for place, (request, index) in enumerate(zip(requests, indices, strict=True))
         ]
 
-    def check(self, order: GenerationRequest) -> None:
-        """Raise `ModelError` if the model does not know the label, or another part of an order is out of range."""
-        _whole("seed", order.seed, range(SEEDS))
-        if order.label is not None and str(order.label) not in self.labels:
+    def check(self, request: GenerationRequest) -> None:
+        """Raise `ModelError` if the model does not know the label, or another part of a request is out of range."""
+        _whole("seed", request.seed, range(SEEDS))
+        if request.label is not None and str(request.label) not in self.labels:
             known = f"it knows {', '.join(self.labels)}" if self.labels else "it has no labels"
-            raise ModelError(f"label = {order.label!r}: not a label of the model {self.config.name}; {known}")
-        _check_truncation(order.truncation)
-        if order.quality not in QUALITIES:
-            raise ModelError(f"quality = {order.quality!r}: must be one of {', '.join(QUALITIES)}")
+            raise ModelError(f"label = {request.label!r}: not a label of the model {self.config.name}; {known}")
+        _check_truncation(request.truncation)
+        if request.quality not in QUALITIES:
+            raise ModelError(f"quality = {request.quality!r}: must be one of {', '.join(QUALITIES)}")
 
     def spectrogram(self, seed: int, label_index: int = 0, truncation: float = 1.0) -> NDArray[np.float32]:
         """The spectrogram of a seed: (bands, frames), float32 in [-1, 1].

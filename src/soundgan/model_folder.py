@@ -109,7 +109,7 @@ def models_in(folder: Path) -> dict[str, Path]:
     return {folder.resolve().name: folder, **found} if (folder / CONFIG).is_file() else found
 
 
-def find(path_or_name: str | Path) -> Path:
+def resolve_model(path_or_name: str | Path) -> Path:
     """The model folder of a path or of a bundled name; a folder that exists goes before a name.
 
     Raises:

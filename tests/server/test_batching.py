@@ -33,7 +33,7 @@ class Studio:
         if order.label is not None:
             raise ModelError("label = : none here")
 
-    def make(self, orders: Sequence[GenerationRequest]) -> list[Sound]:
+    def generate_batch(self, orders: Sequence[GenerationRequest]) -> list[Sound]:
         self.batches.append([order.seed for order in orders])
         if self.failing:
             raise MemoryError
@@ -42,7 +42,7 @@ class Studio:
 
     def makes(self, name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
         assert name == "studio"
-        return self.make(orders)
+        return self.generate_batch(orders)
 
 
 def queue(studio: Studio | SoundGAN, waiting: int = 64, at_once: int = 4, **more: Any) -> BatchQueue:
@@ -93,7 +93,7 @@ def test_a_sound_is_the_same_in_any_company(model: SoundGAN) -> None:
         return [sound for answer in answers for sound in answer]
 
     for order, sound in zip(mixed, run(work()), strict=True):
-        alone = model.make([order])[0]
+        alone = model.generate_batch([order])[0]
         np.testing.assert_array_equal(sound.samples, alone.samples)
         assert (sound.label, sound.seed, sound.tags) == (alone.label, alone.seed, alone.tags)
 
@@ -155,7 +155,7 @@ def test_so_is_what_is_being_made_then() -> None:
 
     def held(name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
         assert let_go.wait(30)
-        return Studio().make(orders)
+        return Studio().generate_batch(orders)
 
     async def work() -> None:
         house = queue(Studio(), makers=WorkerPool([held]))
@@ -194,7 +194,7 @@ def test_a_model_that_holds_a_maker_does_not_hold_up_another_model() -> None:
 
     def maker(name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
         assert name != "held" or let_go.wait(30)
-        return Studio().make(orders)
+        return Studio().generate_batch(orders)
 
     async def work() -> None:
         makers = WorkerPool([maker, maker])
@@ -232,7 +232,7 @@ def test_models_that_share_a_maker_take_turns() -> None:
 
     def maker(name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
         made.append(name)
-        return Studio().make(orders)
+        return Studio().generate_batch(orders)
 
     async def work() -> None:
         makers, models = WorkerPool([maker]), (Studio(), Studio())

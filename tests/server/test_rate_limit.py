@@ -156,7 +156,7 @@ def test_who_goes_away_pays_for_what_was_begun_only(model: SoundGAN) -> None:
 
     def held(name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
         assert let_go.wait(60)
-        return model.make(orders)
+        return model.generate_batch(orders)
 
     async def work() -> None:
         queue = BatchQueue(model, max_queue=8, max_batch=2, makers=WorkerPool([held]))

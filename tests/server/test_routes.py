@@ -36,9 +36,9 @@ class Slow:
     """A model that takes its time."""
 
     def __init__(self, model: SoundGAN) -> None:
-        self.config, self.check, self._make = model.config, model.check, model.make
+        self.config, self.check, self._make = model.config, model.check, model.generate_batch
 
-    def make(self, orders: Any) -> Any:
+    def generate_batch(self, orders: Any) -> Any:
         time.sleep(0.5)
         return self._make(orders)
 
@@ -47,11 +47,11 @@ class Held:
     """A model that makes nothing until it is let go, once for a batch."""
 
     def __init__(self, model: SoundGAN) -> None:
-        self.config, self.check, self._make = model.config, model.check, model.make
+        self.config, self.check, self._make = model.config, model.check, model.generate_batch
         self._free = threading.Semaphore(0)
         self.let_go = self._free.release
 
-    def make(self, orders: Any) -> Any:
+    def generate_batch(self, orders: Any) -> Any:
         assert self._free.acquire(timeout=60)
         return self._make(orders)
 
@@ -276,7 +276,7 @@ def test_a_model_that_fails_is_not_ready(
         raise RuntimeError("no room")
 
     with TestClient(create_app([model_folder])) as client:
-        monkeypatch.setattr(SoundGAN, "make", broken)
+        monkeypatch.setattr(SoundGAN, "generate_batch", broken)
         assert "no room" not in problem(client.get("/readyz"), 503)["detail"], "anybody may ask that"
         assert "no room" in caplog.text
         answer = client.post(SOUNDS, json={})

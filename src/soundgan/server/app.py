@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from soundgan.cpu import cores
 from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
-from soundgan.model_folder import find
+from soundgan.model_folder import resolve_model
 from soundgan.server import openapi, page, problems
 from soundgan.server import routes_health as health
 from soundgan.server import routes_infer as classic
@@ -43,7 +43,7 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
     limits = house.settings
     if limits.most_per_minute is not None:
         house.rate = RateLimiter(limits.most_per_minute)
-    folders = [find(one) for one in models]
+    folders = [resolve_model(one) for one in models]
     if not folders:
         raise ModelError("no model to serve: name a model folder or a bundled model")
     processes = limits.processes or min(cores(), MOST_PROCESSES)

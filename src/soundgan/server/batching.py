@@ -33,7 +33,7 @@ class _PendingSound:
 class BatchQueue:
     """Makes the sounds of one model in batches, as many at a time as it gets makers.
 
-    A sound is the same whatever it is made together with, see `SoundGAN.make`; so nobody can tell that it was.
+    A sound is the same whatever it is made together with, see `SoundGAN.generate_batch`; so nobody can tell that it was.
 
     Args:
         most_waiting: sounds that may wait; beyond, `make` raises `Busy` at once.
@@ -52,7 +52,7 @@ class BatchQueue:
         made: Callable[[int], None] = lambda count: None,
     ) -> None:
         self.model = model
-        self._makers = makers or WorkerPool([lambda name, orders: self.model.make(orders)])
+        self._makers = makers or WorkerPool([lambda name, orders: self.model.generate_batch(orders)])
         self._threads = ThreadPoolExecutor(len(self._makers))  # its own: makers that wait must not keep others waiting
         self._most_waiting, self._most_at_once, self._made = max_queue, max_batch, made
         self._waiting: deque[_PendingSound] = deque()

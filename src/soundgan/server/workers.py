@@ -68,7 +68,7 @@ class Worker:
         """The sounds of some orders to a model, by its name. Others who ask meanwhile wait for their turn.
 
         Raises:
-            ModelError: as `SoundGAN.make`.
+            ModelError: as `SoundGAN.generate_batch`.
             RuntimeError: another error, in its words; or the process died over it, and so did the next one.
             OSError: no process could be started; the next call tries again.
         """
@@ -146,7 +146,7 @@ def _work(connection: Connection, folders: Sequence[Path]) -> None:
             except EOFError:
                 return
             try:
-                connection.send(models[model].make(orders))
+                connection.send(models[model].generate_batch(orders))
             except ModelError as error:
                 connection.send(error)
             except Exception as error:  # of any class, which need not be one that can be sent
