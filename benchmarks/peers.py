@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from soundgan.spectral.phase_retrieval import QUALITIES, Search, retrieve
+from soundgan.spectral.phase_retrieval import QUALITIES, PhaseRetrievalConfig, retrieve
 from soundgan.spectral.stft import STFT
 
 Floats = NDArray[np.float32]
@@ -51,14 +51,18 @@ def methods(n_fft: int, hop_length: int, samples: int) -> list[Method]:
     def centred(waves: Floats) -> Floats:
         return np.stack([centred_magnitudes(wave, n_fft, hop_length).T for wave in waves])
 
-    def search(name: str, family: str, how: Search, *, slow: bool = False) -> Method:
-        return Method(name, family, ours, lambda magnitudes: retrieve(magnitudes, stft, how), slow)
+    def search(name: str, family: str, config: PhaseRetrievalConfig, *, slow: bool = False) -> Method:
+        return Method(name, family, ours, lambda magnitudes: retrieve(magnitudes, stft, config), slow)
 
-    found = [search(quality, "ours", how) for quality, how in QUALITIES.items()]
+    found = [search(quality, "ours", config) for quality, config in QUALITIES.items()]
     found += [
-        search("derivative start alone", "variants", Search(start="derivative")),
-        search("derivative start + 16 fast Griffin-Lim", "variants", Search(start="derivative", griffin_lim=16)),
-        search("random start + 32 fast Griffin-Lim", "variants", Search(start="random", griffin_lim=32)),
+        search("derivative start alone", "variants", PhaseRetrievalConfig()),
+        search("derivative start + 16 fast Griffin-Lim", "variants", PhaseRetrievalConfig(griffin_lim_iterations=16)),
+        search(
+            "random start + 32 fast Griffin-Lim",
+            "variants",
+            PhaseRetrievalConfig(init="random", griffin_lim_iterations=32),
+        ),
         Method("PGHI (heap, numba)", "PGHI", ours, functools.partial(pghi, stft=stft)),
     ]
     for library, griffin_lim in {"librosa": librosa_griffin_lim, "torch": torch_griffin_lim}.items():

@@ -37,9 +37,10 @@ MEMORY_COUNTS = (1, 250, 500, 1000)
 MEMORY_PROGRAM = """
 import resource, sys
 import numpy as np
-from soundgan.spectral.representation import preset, synthesise
+from soundgan.spectral.presets import preset
+from soundgan.spectral.representation import synthesize
 shape = int(sys.argv[1]), 1, 128, 63
-synthesise(np.random.default_rng(0).random(shape, np.float32) * 2 - 1, preset(16000, 1.0, frames=63))
+synthesize(np.random.default_rng(0).random(shape, np.float32) * 2 - 1, preset(16000, 1.0, frames=63))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
 """
 Row = dict[str, Any]

@@ -37,7 +37,7 @@ def smooth_model(model_folder: Path) -> SoundGAN:
     """The model without the grain on its spectrograms."""
     model = SoundGAN.load(model_folder)
     model._noise_texture = NoiseTexture(model.representation)
-    model._noise_texture.tape[:] = 0
+    model._noise_texture.levels[:] = 0
     return model
 
 

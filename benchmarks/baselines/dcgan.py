@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from soundgan.settings import Settings
-from soundgan.spectral.representation import Representation, levels_db, normalize, preset, synthesize
+from soundgan.spectral.presets import preset
+from soundgan.spectral.representation import Representation, levels_db, normalize, synthesize
 from soundgan.training.networks.residual import build_discriminator, build_generator
 from soundgan.training.state.checkpoint import Progress
 

@@ -21,7 +21,8 @@ from soundgan.data import dataset, survey
 from soundgan.data.scan import SkippedFile, scan
 from soundgan.errors import DataError
 from soundgan.settings import Settings
-from soundgan.spectral.representation import analyze, preset
+from soundgan.spectral.presets import preset
+from soundgan.spectral.representation import analyze
 
 RATE = 8000
 

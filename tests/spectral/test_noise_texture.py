@@ -8,19 +8,20 @@ from numpy.typing import NDArray
 from waves import noise
 
 from soundgan.spectral.noise_texture import FRAMES, NoiseTexture
-from soundgan.spectral.representation import PRESETS, Representation, levels_db, preset
+from soundgan.spectral.presets import PRESETS, preset
+from soundgan.spectral.representation import Representation, levels_db
 
 LINEAR = preset(8000, 1.0)  # a band for every bin
 NEPER = 10 / np.log(10)  # dB of a power e times as high
 
 
 def tape_db(noise: NoiseTexture, rep: Representation) -> NDArray[np.float64]:
-    return noise.tape.astype(np.float64) * (rep.ceiling_db - rep.floor_db) / 2
+    return noise.levels.astype(np.float64) * (rep.ceiling_db - rep.floor_db) / 2
 
 
 @pytest.mark.parametrize("rate", PRESETS)
 def test_every_band_is_0_on_average_so_that_grain_changes_no_level(rate: int) -> None:
-    tape = NoiseTexture(preset(rate, 1.0)).tape
+    tape = NoiseTexture(preset(rate, 1.0)).levels
     assert tape.dtype == np.float32 and np.isfinite(tape).all()
     assert np.abs(tape.mean(axis=1, dtype=np.float64)).max() < 1e-6
     assert tape.std() > 0.02
@@ -62,23 +63,23 @@ def test_neighbouring_cells_are_as_alike_as_in_other_noise(rate: int) -> None:
 
 def test_it_is_as_strong_in_db_whatever_range_a_spectrogram_spans() -> None:
     narrow, wide = (LINEAR.with_changes(floor_db=floor) for floor in (-40.0, -80.0))
-    np.testing.assert_allclose(NoiseTexture(narrow).tape, 2 * NoiseTexture(wide).tape, atol=1e-6)
+    np.testing.assert_allclose(NoiseTexture(narrow).levels, 2 * NoiseTexture(wide).levels, atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_tape_and_another_one_another() -> None:
     one, again, other = NoiseTexture(LINEAR, 3), NoiseTexture(LINEAR, 3), NoiseTexture(LINEAR, 4)
-    np.testing.assert_array_equal(one.tape, again.tape)
-    assert abs(np.corrcoef(one.tape.ravel(), other.tape.ravel())[0, 1]) < 0.02
+    np.testing.assert_array_equal(one.levels, again.levels)
+    assert abs(np.corrcoef(one.levels.ravel(), other.levels.ravel())[0, 1]) < 0.02
 
 
 @pytest.mark.parametrize("duration", [0.25, 1.0, 10.0])
 def test_pieces_are_cut_out_of_the_tape_up_to_its_end(duration: float) -> None:
     rep = preset(8000, duration)
     noise = NoiseTexture(rep)
-    assert noise.tape.shape[1] == max(FRAMES, 4 * rep.frames)
+    assert noise.levels.shape[1] == max(FRAMES, 4 * rep.frames)
     for place in (0, 1, noise.num_offsets // 2, noise.num_offsets - 1):
         piece = noise.crop(place)
         assert piece.shape == (1, 1, *rep.shape) and piece.flags.c_contiguous
-        np.testing.assert_array_equal(piece[0, 0], noise.tape[:, place : place + rep.frames])
+        np.testing.assert_array_equal(piece[0, 0], noise.levels[:, place : place + rep.frames])
     assert noise.crop(noise.num_offsets).shape != (1, 1, *rep.shape), "there is one more place than is told"
     assert noise.num_offsets > 3 * rep.frames, "long sounds find more than one grain, too"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from waves import click, db, fit_db, hat, sine, sounds
 
-from soundgan.spectral.phase_retrieval import QUALITIES, Quality, Search, retrieve
+from soundgan.spectral.phase_retrieval import QUALITIES, PhaseRetrievalConfig, Quality, retrieve
 from soundgan.spectral.stft import STFT, Window
 
 Floats = NDArray[np.float32]
@@ -25,7 +25,12 @@ SMALL = [
     for n_fft, hop_length in [(256, 128), (64, 16), (48, 16), (64, 8)]
     for window in WINDOWS
 ]
-SEARCHES = [Search(), Search("random", griffin_lim=2), Search(difference_map=2), QUALITIES["fast"]]
+SEARCHES = [
+    PhaseRetrievalConfig(),
+    PhaseRetrievalConfig("random", griffin_lim_iterations=2),
+    PhaseRetrievalConfig(difference_map_iterations=2),
+    QUALITIES["fast"],
+]
 
 transforms, searches = st.sampled_from(SMALL), st.sampled_from(SEARCHES)
 seeds = st.integers(0, 2**32 - 1)
@@ -44,7 +49,7 @@ def any_magnitudes(random: np.random.Generator, frames: int, stft: STFT) -> Floa
 
 
 @given(transforms, searches, st.integers(1, 9), seeds)
-def test_a_wave_comes_for_every_sound(stft: STFT, search: Search, frames: int, seed: int) -> None:
+def test_a_wave_comes_for_every_sound(stft: STFT, search: PhaseRetrievalConfig, frames: int, seed: int) -> None:
     magnitudes = any_magnitudes(np.random.default_rng(seed), frames, stft)
     before = magnitudes.copy()
     wave = retrieve(magnitudes, stft, search)
@@ -58,7 +63,7 @@ def test_a_wave_comes_for_every_sound(stft: STFT, search: Search, frames: int, s
 @given(transforms, searches, st.integers(1, 8), st.integers(1, 14), st.sampled_from([1, 2, 3, 8, None]), seeds)
 @settings(max_examples=200)
 def test_nothing_around_a_sound_changes_a_bit_of_it(
-    stft: STFT, search: Search, count: int, frames: int, threads: int | None, seed: int
+    stft: STFT, search: PhaseRetrievalConfig, count: int, frames: int, threads: int | None, seed: int
 ) -> None:
     """Neither the other sounds, nor their order, nor the number of threads."""
     random = np.random.default_rng(seed)
@@ -81,7 +86,9 @@ def test_nor_does_it_in_a_large_batch(window: Window, monkeypatch: pytest.Monkey
 
 
 @given(transforms, searches, st.integers(1, 24), seeds)
-def test_where_no_frame_sounds_is_exact_silence(stft: STFT, search: Search, frames: int, seed: int) -> None:
+def test_where_no_frame_sounds_is_exact_silence(
+    stft: STFT, search: PhaseRetrievalConfig, frames: int, seed: int
+) -> None:
     magnitudes = any_magnitudes(np.random.default_rng(seed), frames, stft)
     heard = np.zeros(frames * stft.hop_length + 2 * stft.padding, bool)
     for frame in np.flatnonzero(magnitudes.any(axis=1)):
@@ -93,7 +100,9 @@ def test_where_no_frame_sounds_is_exact_silence(stft: STFT, search: Search, fram
 
 
 @given(transforms, searches, st.integers(1, 8), st.floats(0, 12), seeds)
-def test_no_energy_comes_out_of_nothing(stft: STFT, search: Search, frames: int, span: float, seed: int) -> None:
+def test_no_energy_comes_out_of_nothing(
+    stft: STFT, search: PhaseRetrievalConfig, frames: int, span: float, seed: int
+) -> None:
     random = np.random.default_rng(seed)
     magnitudes = 10 ** random.uniform(-span, span / 3, (frames, stft.bins)).astype(np.float32)
     magnitudes *= random.random(magnitudes.shape) < 0.7
@@ -157,7 +166,7 @@ GAUSSIAN_FITS = {
 
 
 @cache
-def fits(size: tuple[int, int], window: Window, search: Search) -> dict[str, float]:
+def fits(size: tuple[int, int], window: Window, search: PhaseRetrievalConfig) -> dict[str, float]:
     """Spectral convergence of every sound, in dB."""
     stft = STFT(*size, window)
     waves = sounds(48 * stft.hop_length, RATES[size])
@@ -166,7 +175,7 @@ def fits(size: tuple[int, int], window: Window, search: Search) -> dict[str, flo
     return {name: fit_db(found[k], magnitudes[k], stft) for k, name in enumerate(waves)}
 
 
-def mean_fit(size: tuple[int, int], window: Window, search: Search) -> float:
+def mean_fit(size: tuple[int, int], window: Window, search: PhaseRetrievalConfig) -> float:
     return float(np.mean(list(fits(size, window, search).values())))
 
 
@@ -187,18 +196,18 @@ def test_so_they_do_those_of_a_gaussian_window(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", RATES, ids=str)
 @pytest.mark.parametrize("window", WINDOWS)
 def test_more_time_finds_a_better_fit_and_so_does_a_better_start(size: tuple[int, int], window: Window) -> None:
-    searches = [Search(), *QUALITIES.values()]
+    searches = [PhaseRetrievalConfig(), *QUALITIES.values()]
     start, fast, balanced, best = (mean_fit(size, window, search) for search in searches)
     assert fast > start + 4 and balanced > fast + 1.5 and best > balanced + 2
     for better, search in zip((start, fast, balanced), searches[:3], strict=True):
-        assert better > mean_fit(size, window, search._replace(start="random")) + 8
+        assert better > mean_fit(size, window, search._replace(init="random")) + 8
 
 
 @pytest.mark.parametrize("size", [(256, 128), (1024, 256)], ids=str)
 @pytest.mark.parametrize("window", WINDOWS)
 def test_griffin_lim_is_the_fast_one(size: tuple[int, int], window: Window) -> None:
     """Without momentum, four times the iterations would gain 4 dB at most."""
-    few, many = (Search("random", griffin_lim=iterations) for iterations in (8, 32))
+    few, many = (PhaseRetrievalConfig("random", griffin_lim_iterations=iterations) for iterations in (8, 32))
     assert mean_fit(size, window, many) > mean_fit(size, window, few) + 5
 
 

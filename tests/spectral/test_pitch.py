@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from soundgan.spectral.pitch import HIGHEST, LOWEST, Pitch, track
-from soundgan.spectral.representation import Representation, preset
+from soundgan.spectral.pitch import MAX_PITCH, MIN_PITCH, Pitch, track
+from soundgan.spectral.presets import preset
+from soundgan.spectral.representation import Representation
 
 RATES = (8000, 16000, 44100)
 
@@ -31,12 +32,12 @@ def pulses(hz: NDArray[np.float64] | float, representation: Representation) -> N
 
 def inner(values: NDArray[Any], representation: Representation) -> NDArray[Any]:
     """Those of frames whose neighbourhood lies within the sound."""
-    margin = int(np.ceil(1.25 / LOWEST * representation.sample_rate / representation.hop_length)) + 1
+    margin = int(np.ceil(1.25 / MIN_PITCH * representation.sample_rate / representation.hop_length)) + 1
     return values[..., margin:-margin]
 
 
 @pytest.mark.parametrize("rate", RATES)
-@given(hz=st.floats(LOWEST + 5, HIGHEST - 20))
+@given(hz=st.floats(MIN_PITCH + 5, MAX_PITCH - 20))
 def test_a_harmonic_sound_has_its_pitch(rate: int, hz: float) -> None:
     representation = preset(rate, 0.5)
     pitch = tracked(pulses(hz, representation), representation)

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from waves import chirp, click, db, denormalise, kick, sine
+from waves import chirp, click, db, denormalize, kick, sine
 
-from soundgan.spectral.representation import PRESETS, Representation, Scale, analyze, preset, synthesize
+from soundgan.spectral.presets import PRESETS, preset
+from soundgan.spectral.representation import Representation, Scale, analyze, synthesize
 from soundgan.spectral.stft import Window
 
 Floats = NDArray[np.float32]
@@ -54,7 +55,7 @@ def test_a_sound_comes_back(rate: int) -> None:
         spectrogram = analyze(wave, rep)
         back = synthesize(spectrogram, rep)
         assert back.shape == (1, rep.samples) and back.dtype == np.float32
-        change = denormalise(analyze(back, rep), rep) - denormalise(spectrogram, rep)
+        change = denormalize(analyze(back, rep), rep) - denormalize(spectrogram, rep)
         assert np.sqrt((change**2).mean()) < CHANGES[rate][name], name
         assert abs(db((back**2).sum()) - db((wave**2).sum())) < 0.4, name
 
@@ -64,7 +65,7 @@ def test_a_sound_comes_back(rate: int) -> None:
 @pytest.mark.parametrize("scale, bands", [("mel", 40), ("mel", 128), ("linear", 128), ("linear", 512)])
 def test_so_it_does_from_every_kind_of_spectrogram(scale: Scale, bands: int, overlap: int, window: Window) -> None:
     """The spectrum, in third octaves, from 100 Hz up: bands of 2.6 bins and more, a few of them wide ones."""
-    rep = preset(16000, 0.5, bands=bands, scale=scale, overlap=overlap, window=window)
+    rep = preset(16000, 0.5, bands=bands, scale=scale, overlap=overlap).with_changes(window=window)
     wave = burst(rep)
     back = synthesize(analyze(wave, rep), rep)[0]
     edges = np.geomspace(100, 7000, 19)
@@ -77,13 +78,13 @@ def test_so_it_does_from_every_kind_of_spectrogram(scale: Scale, bands: int, ove
 @pytest.mark.parametrize("rate", RATES)
 def test_the_best_quality_comes_closer_than_the_fastest(rate: int) -> None:
     """From every bin; what mel bands blur is no wave's spectrum, and has no phase that fits it better."""
-    rep = preset(rate, 0.5, scale="linear", bands=PRESETS[rate][0] // 2)
+    rep = preset(rate, 0.5, scale="linear", bands=PRESETS[rate].n_fft // 2)
     spectrograms = analyze(
         np.stack([kick(rep.samples, rep.sample_rate), chirp(rep.samples, rep.sample_rate), burst(rep)]), rep
     )
-    there = 10 ** (denormalise(spectrograms, rep) / 20)
+    there = 10 ** (denormalize(spectrograms, rep) / 20)
     fast, best = (
-        10 ** (denormalise(analyze(synthesize(spectrograms, rep, quality=quality), rep), rep) / 20) - there
+        10 ** (denormalize(analyze(synthesize(spectrograms, rep, quality=quality), rep), rep) / 20) - there
         for quality in ("fast", "best")
     )
     assert (best**2).mean() < 0.5 * (fast**2).mean()
@@ -200,7 +201,8 @@ def test_neither_does_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_nor_the_threads_of_the_matrix_library() -> None:
     script = (
-        "import hashlib, numpy as np; from soundgan.spectral.representation import preset, synthesize; rep = preset(44100, 0.5);"
+        "import hashlib, numpy as np; from soundgan.spectral.presets import preset;"
+        "from soundgan.spectral.representation import synthesize; rep = preset(44100, 0.5);"
         "spectrograms = np.random.default_rng(0).uniform(-1, 1, (2, *rep.shape)).astype('f4');"
         "print(hashlib.sha256(synthesize(spectrograms, rep).tobytes()).hexdigest())"
     )

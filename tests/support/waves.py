@@ -78,7 +78,7 @@ def fit_db(wave: Floats, magnitudes: Floats, stft: STFT) -> float:
     return float(20 * np.log10(np.linalg.norm(magnitudes) / np.linalg.norm(misfit)))
 
 
-def denormalise(spectrograms: Floats, rep: Representation) -> Floats:
+def denormalize(spectrograms: Floats, rep: Representation) -> Floats:
     """Levels in dBFS of spectrograms."""
     return (spectrograms + 1) * np.float32((rep.ceiling_db - rep.floor_db) / 2) + np.float32(rep.floor_db)
 

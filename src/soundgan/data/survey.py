@@ -29,7 +29,8 @@ from soundgan.data.scan import SkippedFile, relative_name, scan
 from soundgan.errors import AudioError, DataError
 from soundgan.files import printable
 from soundgan.settings import Settings
-from soundgan.spectral.representation import BANDS, PRESETS, Representation, preset
+from soundgan.spectral.presets import DEFAULT_BANDS, PRESETS, preset
+from soundgan.spectral.representation import Representation
 
 FEWEST_SOUNDS = 8
 SILENCE_DB = -60.0  # dBFS; a recording whose peak is below holds nothing to learn
@@ -213,11 +214,11 @@ def _choose(infos: list[audio.AudioInfo], settings: Settings) -> Representation:
     # "lower": in a small folder, too, a single long recording must not decide.
     typical = np.percentile([info.seconds for info in infos], 50 if settings.data.slice else 95, method="lower")
     duration = settings.spectrogram.duration or float(np.clip(typical, *DURATIONS))
-    bands, frames = settings.spectrogram.image_size or (BANDS, None)
+    bands, frames = settings.spectrogram.image_size or (DEFAULT_BANDS, None)
     return preset(
         rate, duration, bands=bands, frames=frames, range_db=settings.spectrogram.range_db,
-        scale=settings.spectrogram.scale, window=settings.spectrogram.window, overlap=settings.spectrogram.overlap,
-    )  # fmt: skip
+        scale=settings.spectrogram.scale, overlap=settings.spectrogram.overlap,
+    ).with_changes(window=settings.spectrogram.window)  # fmt: skip
 
 
 def _examine(

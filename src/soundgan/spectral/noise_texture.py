@@ -32,10 +32,10 @@ class NoiseTexture:
         noise = np.random.RandomState(seed).standard_normal(whole.samples).astype(np.float32)
         levels = levels_db(noise, whole)[0]
         levels -= levels.mean(axis=1, keepdims=True)
-        self.tape: NDArray[np.float32] = levels * np.float32(2 / (whole.ceiling_db - whole.floor_db))
+        self.levels: NDArray[np.float32] = levels * np.float32(2 / (whole.ceiling_db - whole.floor_db))
         self.num_offsets = frames - representation.frames + 1
         self._columns = representation.frames
 
     def crop(self, place: int) -> Spectrogram:
         """The piece at a place, from 0 to `num_offsets` - 1. Shape: (1, 1, bands, frames)."""
-        return np.ascontiguousarray(self.tape[None, None, :, place : place + self._columns])
+        return np.ascontiguousarray(self.levels[None, None, :, place : place + self._columns])

@@ -21,20 +21,20 @@ Magnitudes = NDArray[np.float32]
 Quality = Literal["fast", "balanced", "best"]
 
 
-class Search(NamedTuple):
+class PhaseRetrievalConfig(NamedTuple):
     """How phases are searched for; see `docs/benchmarks/synthesis.md` for what each choice costs and brings."""
 
-    start: Literal["derivative", "random"] = "derivative"
-    difference_map: int = 0
+    init: Literal["integrated", "random"] = "integrated"
+    difference_map_iterations: int = 0
     """Iterations of the difference map (Elser 2003; for spectrograms: Peer et al. 2022): they leave wrong phases."""
-    griffin_lim: int = 0
+    griffin_lim_iterations: int = 0
     """Iterations of fast Griffin-Lim (Perraudin et al. 2013) after them: they settle."""
 
 
-QUALITIES: dict[Quality, Search] = {
-    "fast": Search(difference_map=2, griffin_lim=2),
-    "balanced": Search(difference_map=6, griffin_lim=4),
-    "best": Search(difference_map=60, griffin_lim=60),
+QUALITIES: dict[Quality, PhaseRetrievalConfig] = {
+    "fast": PhaseRetrievalConfig(difference_map_iterations=2, griffin_lim_iterations=2),
+    "balanced": PhaseRetrievalConfig(difference_map_iterations=6, griffin_lim_iterations=4),
+    "best": PhaseRetrievalConfig(difference_map_iterations=60, griffin_lim_iterations=60),
 }
 _RELAXATION = np.float32(1.2)  # of the difference map
 _MOMENTUM = np.float32(0.99)  # of fast Griffin-Lim
@@ -42,7 +42,11 @@ _TAPE = 3 << 16  # numbers in the spectrum of a tape: few enough for the cache, 
 
 
 def retrieve(
-    magnitudes: Magnitudes, stft: STFT, search: Search = QUALITIES["balanced"], *, threads: int | None = None
+    magnitudes: Magnitudes,
+    stft: STFT,
+    config: PhaseRetrievalConfig = QUALITIES["balanced"],
+    *,
+    threads: int | None = None,
 ) -> NDArray[np.float32]:
     """Find waves whose STFTs have the given magnitudes.
 
@@ -50,7 +54,7 @@ def retrieve(
     threads change a sound. A thread needs about 25 MiB, and more for sounds of more than 200,000 magnitudes.
 
     Args:
-        search: start and iterations; `QUALITIES` has those called "fast", "balanced" and "best".
+        config: initial phases and iterations; `QUALITIES` has those called "fast", "balanced" and "best".
         threads: how many work at a time; one for each of `cores`, but no more than 16, if left out.
 
     Shape:
@@ -74,7 +78,7 @@ def retrieve(
 
     def work(group: Sequence[int]) -> None:
         tape = _PackedBatch([sounds[i, spans[i]] for i in group], stft)
-        wave = _search(tape, search)
+        wave = _search(tape, config)
         for i, piece in zip(group, tape.cut(wave), strict=True):
             waves[i, spans[i].start * stft.hop_length : spans[i].stop * stft.hop_length] = piece
 
@@ -130,9 +134,9 @@ class _PackedBatch:
         return slice(span.start * self.stft.hop_length, span.stop * self.stft.hop_length)
 
 
-def _search(tape: _PackedBatch, search: Search) -> NDArray[np.float32]:
+def _search(tape: _PackedBatch, config: PhaseRetrievalConfig) -> NDArray[np.float32]:
     magnitudes = tape.magnitudes
-    if search.start == "derivative":
+    if config.init == "integrated":
         phase = integrated_phase(magnitudes, tape.spans, tape.stft)
     else:
         phase = np.zeros_like(magnitudes)
@@ -140,8 +144,8 @@ def _search(tape: _PackedBatch, search: Search) -> NDArray[np.float32]:
             shape = phase[span].shape
             phase[span] = np.random.default_rng(0).uniform(-np.pi, np.pi, shape)
     spectrum = _polar(magnitudes, phase)
-    spectrum = _difference_map(tape, spectrum, search.difference_map)
-    return _fast_griffin_lim(tape, spectrum, search.griffin_lim)
+    spectrum = _difference_map(tape, spectrum, config.difference_map_iterations)
+    return _fast_griffin_lim(tape, spectrum, config.griffin_lim_iterations)
 
 
 def _difference_map(tape: _PackedBatch, spectrum: NDArray[np.complex64], iterations: int) -> NDArray[np.complex64]:

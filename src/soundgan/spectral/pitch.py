@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-LOWEST, HIGHEST = 60.0, 500.0  # Hz: voices, and the low half of most instruments
+MIN_PITCH, MAX_PITCH = 60.0, 500.0  # Hz: voices, and the low half of most instruments
 PERIODS = 2.5  # of the lowest pitch, looked at for every frame
 PER_OCTAVE = 0.04  # of similarity that a period twice as long must bring: two periods repeat as well as one
 FINE = 32_000  # lags a second at least: between coarse ones, a high pitch looks less alike than its octave below
@@ -36,10 +36,10 @@ def track(waves: ArrayLike, sample_rate: int, hop_length: int) -> Pitch:
     """
     rate, waves = sample_rate, np.atleast_2d(np.asarray(waves, np.float64))
     frames = waves.shape[1] // hop_length
-    length = int(PERIODS * rate / LOWEST) // 2 * 2
+    length = int(PERIODS * rate / MIN_PITCH) // 2 * 2
     padded = np.pad(waves, ((0, 0), (length // 2, length + hop_length)))
     finer = -(-FINE // rate)
-    steps = np.arange(int(finer * rate / HIGHEST) - 1, int(finer * rate / LOWEST) + 2)  # 1 / finer samples each
+    steps = np.arange(int(finer * rate / MAX_PITCH) - 1, int(finer * rate / MIN_PITCH) + 2)  # 1 / finer samples each
     found = Pitch(np.empty((len(waves), frames), np.float32), np.empty((len(waves), frames), np.float32))
     for row, wave in enumerate(padded):
         pieces = np.lib.stride_tricks.sliding_window_view(wave, length)[hop_length // 2 :: hop_length][:frames]
@@ -55,6 +55,6 @@ def track(waves: ArrayLike, sample_rate: int, hop_length: int) -> Pitch:
         before, there, after = (np.take_along_axis(alike, best[:, None] + step, 1)[:, 0] for step in (-1, 0, 1))
         curve = before - 2 * there + after
         shift = np.divide(before - after, 2 * curve, out=np.zeros_like(curve), where=curve < 0)
-        found.hz[row] = np.clip(finer * rate / (steps[best] + np.clip(shift, -0.5, 0.5)), LOWEST, HIGHEST)
+        found.hz[row] = np.clip(finer * rate / (steps[best] + np.clip(shift, -0.5, 0.5)), MIN_PITCH, MAX_PITCH)
         found.periodicity[row] = np.clip(there, 0, 1) * (whole[:, 0] > SILENT * whole.max())
     return found

@@ -70,7 +70,7 @@ class Representation(BaseModel):
         return STFT(self.n_fft, self.hop_length, self.window)
 
     @cached_property
-    def centres(self) -> NDArray[np.float64]:
+    def band_centers(self) -> NDArray[np.float64]:
         """Centre frequency of every band, in Hz: from the first bin above 0 Hz up to half the sample rate."""
         lowest, highest = self.sample_rate / self.n_fft, self.sample_rate / 2
         if self.scale == "linear":
@@ -81,10 +81,10 @@ class Representation(BaseModel):
     def band_weights(self) -> sparse.csr_array:
         """(bands, bins) averaging weights: triangles between neighbouring centres, never narrower than one bin."""
         bin_width = self.sample_rate / self.n_fft
-        gaps = np.diff(self.centres)
+        gaps = np.diff(self.band_centers)
         below = np.maximum(np.concatenate([gaps[:1], gaps]), bin_width)[:, None]
         above = np.maximum(np.concatenate([gaps, gaps[-1:]]), bin_width)[:, None]
-        distance = self._bin_frequencies[None, :] - self.centres[:, None]
+        distance = self._bin_frequencies[None, :] - self.band_centers[:, None]
         weights = np.clip(1 - np.where(distance < 0, -distance / below, distance / above), 0, None)
         weights[:, 0] = 0  # 0 Hz is not painted
         return sparse.csr_array((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
@@ -92,7 +92,7 @@ class Representation(BaseModel):
     @cached_property
     def bin_weights(self) -> sparse.csr_array:
         """(bins, bands) weights that interpolate between the two bands around every bin."""
-        centres, frequencies = self.centres, self._bin_frequencies
+        centres, frequencies = self.band_centers, self._bin_frequencies
         upper = np.clip(np.searchsorted(centres, frequencies), 1, len(centres) - 1)
         share = np.clip((frequencies - centres[upper - 1]) / (centres[upper] - centres[upper - 1]), 0, 1)
         weights = np.zeros((len(frequencies), self.bands), np.float32)
@@ -109,71 +109,12 @@ class Representation(BaseModel):
         return Representation.model_validate({**self.model_dump(), **changes})
 
 
-PRESETS: dict[int, tuple[int, int, Scale, float]] = {
-    # sample rate (Hz): n_fft, hop, scale, range (dB). Measured in docs/decisions/representation.md.
-    8000: (256, 128, "linear", 70.0),
-    16000: (512, 256, "mel", 80.0),
-    22050: (1024, 256, "mel", 80.0),
-    44100: (2048, 512, "mel", 80.0),
-}
 _CORRECTIONS = 2  # of the bins' levels, after their interpolation; more bring little
 _SILENT = np.float32(0.1)  # painted levels this close to the floor (0.4 dB) are silence
 _GATE_THRESHOLD = (
     0.04  # of the range of levels (3 dB of 80), above the floor: a frame that is nowhere louder is silence
 )
 _AT_A_TIME = 1 << 24  # magnitudes that are searched for phases together: 64 MiB of them
-BANDS = 128  # of a spectrogram, unless told otherwise
-_MOST_FRAMES = 432  # beyond this, presets with 75 % overlap go down to 50 %
-
-
-def preset(
-    sample_rate: int,
-    duration: float,
-    *,
-    bands: int = BANDS,
-    frames: int | None = None,
-    range_db: float | None = None,
-    scale: Scale | None = None,
-    window: Window = "hann",
-    overlap: int | None = None,
-) -> Representation:
-    """The representation that fits a sample rate (8000, 16000, 22050 or 44100 Hz) and a duration (0.25–10 s).
-
-    The frames are rounded up to a multiple of 16, which the networks need; the ceiling is 0 dBFS until it is measured
-    on data.
-
-    Args:
-        bands, frames: size of a spectrogram; frames from the duration if left out.
-        range_db, scale: levels that a spectrogram spans, and spacing of its bands; from the sample rate if left out.
-        redundancy: windows over every sample, 2, 4 or 8; from sample rate and duration if left out.
-
-    Raises:
-        ValueError: there is no preset for the sample rate, or the duration or redundancy is out of range.
-    """
-    if overlap not in (None, 2, 4, 8):
-        raise ValueError(f"redundancy = {overlap}: must be 2, 4 or 8")
-    if sample_rate not in PRESETS:
-        raise ValueError(f"sample_rate = {sample_rate}: presets are there for {', '.join(map(str, PRESETS))} Hz")
-    if not 0.25 <= duration <= 10:
-        raise ValueError(f"duration = {duration}: must be between 0.25 and 10 s")
-    n_fft, hop_length, preset_scale, preset_range = PRESETS[sample_rate]
-    if overlap is not None:
-        hop_length = n_fft // overlap
-    if frames is None:
-        if overlap is None and duration * sample_rate > _MOST_FRAMES * hop_length and n_fft // hop_length > 2:
-            hop_length *= 2
-        frames = 16 * int(np.ceil(round(duration * sample_rate) / hop_length / 16))
-    return Representation(
-        sample_rate=sample_rate,
-        n_fft=n_fft,
-        hop_length=hop_length,
-        bands=bands,
-        frames=frames,
-        scale=scale or preset_scale,
-        window=window,
-        floor_db=-(range_db or preset_range),
-        ceiling_db=0.0,
-    )
 
 
 def analyze(waves: Wave, representation: Representation) -> Spectrogram:

@@ -22,7 +22,7 @@ from soundgan.model import SoundGAN
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, read_config
 from soundgan.settings import Settings
 from soundgan.spectral.noise_texture import NoiseTexture
-from soundgan.spectral.representation import preset
+from soundgan.spectral.presets import preset
 from soundgan.training.export import onnx as room
 from soundgan.training.networks.residual import Generator, build_generator
 from soundgan.training.run import export_checkpoint

@@ -9,7 +9,7 @@ from fixture_types import TinySettings
 from torch import Tensor, nn
 
 from soundgan.data.dataset import Dataset
-from soundgan.spectral.pitch import LOWEST
+from soundgan.spectral.pitch import MIN_PITCH
 from soundgan.training.losses.auxiliary import AuxiliaryLosses
 from soundgan.training.losses.diversity import CELL, LatentBank, cells
 from soundgan.training.networks.harmonics import pitch_weights
@@ -100,7 +100,7 @@ def test_a_perfect_pupil_has_nothing_to_learn_but_pitch(
     assert taught.imle_loss == taught.texture_loss == taught.variety == 0
     weights = pitch_weights(torch.from_numpy(np.array(tiny_dataset.pitch.periodicity)))[index]
     assert weights.sum() > 0
-    off = (OCTAVES - torch.from_numpy(np.log2(tiny_dataset.pitch.hz / LOWEST))[index]).abs()
+    off = (OCTAVES - torch.from_numpy(np.log2(tiny_dataset.pitch.hz / MIN_PITCH))[index]).abs()
     assert taught.pitch_loss.item() == pytest.approx((weights * off).mean().item(), rel=1e-5)
     mute = auxiliary.compare(Mute(), made, torch.randn(4, NZ), index, torch.tensor(1.0))
     assert mute.pitch_loss == mute.loss == 0

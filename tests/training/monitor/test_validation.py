@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from soundgan.data.dataset import Dataset
 from soundgan.settings import Settings
 from soundgan.spectral.pitch import track
-from soundgan.spectral.representation import analyze, preset
+from soundgan.spectral.presets import preset
+from soundgan.spectral.representation import analyze
 from soundgan.training.monitor import validation as quality
 from soundgan.training.monitor.validation import FIRST, GROWTH, ValidationResult, Validator, is_validation_due
 from soundgan.training.networks.residual import build_generator

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundgan.spectral.pitch import HIGHEST, LOWEST
-from soundgan.spectral.representation import analyze, preset
+from soundgan.spectral.pitch import MAX_PITCH, MIN_PITCH
+from soundgan.spectral.presets import preset
+from soundgan.spectral.representation import analyze
 from soundgan.training.networks.harmonics import VOICED_THRESHOLD, Harmonics, pitch_loss, pitch_weights
 from soundgan.training.networks.residual import Generator
 
@@ -31,10 +32,10 @@ def test_stripes_lie_where_the_spectrogram_of_a_sound_has_them(rate: int, hz: fl
     count = int(min(0.45 * rate, 3000) / hz)
     wave = 0.8 * np.mean([np.cos(2 * np.pi * k * hz * t) for k in range(1, count + 1)], axis=0)
     spectrogram = analyze(wave.astype(np.float32), representation)[0, 0]
-    octaves = torch.full((1, representation.frames), float(np.log2(hz / LOWEST)))
+    octaves = torch.full((1, representation.frames), float(np.log2(hz / MIN_PITCH)))
     harmonic_comb = harmonics(rate).harmonic_comb(octaves)[0, 0].numpy()
     middle = representation.frames // 2
-    samples_seen = (np.abs(harmonic_comb[:, middle]) > 0.05) & (representation.centres < (count + 0.3) * hz)
+    samples_seen = (np.abs(harmonic_comb[:, middle]) > 0.05) & (representation.band_centers < (count + 0.3) * hz)
     assert samples_seen.sum() > 10
     assert np.corrcoef(harmonic_comb[samples_seen, middle], spectrogram[samples_seen, middle])[0, 1] > 0.8
     # The stripes of a sound a fourth higher lie elsewhere.
@@ -42,13 +43,13 @@ def test_stripes_lie_where_the_spectrogram_of_a_sound_has_them(rate: int, hz: fl
     assert np.corrcoef(other[samples_seen, middle], spectrogram[samples_seen, middle])[0, 1] < 0.4
 
 
-@given(octaves=st.floats(0, np.log2(HIGHEST / LOWEST)), rate=st.sampled_from([8000, 16000, 22050, 44100]))
+@given(octaves=st.floats(0, np.log2(MAX_PITCH / MIN_PITCH)), rate=st.sampled_from([8000, 16000, 22050, 44100]))
 def test_stripes_are_bounded_and_none_are_drawn_where_bands_are_wider(octaves: float, rate: int) -> None:
     drawer = harmonics(rate, 0.25)
     harmonic_comb = drawer.harmonic_comb(torch.full((2, preset(rate, 0.25).frames), octaves))
     assert harmonic_comb.shape == (2, 1, *preset(rate, 0.25).shape)
     assert harmonic_comb.abs().max() <= 1
-    wide = drawer.bandwidths >= LOWEST * 2**octaves
+    wide = drawer.bandwidths >= MIN_PITCH * 2**octaves
     if wide.any():
         assert harmonic_comb[:, :, wide].abs().max() < 1e-6
 
@@ -59,7 +60,7 @@ def test_pitch_stays_in_its_range_at_first_in_the_middle(strength: float) -> Non
     w = strength * torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(1))
     pitch = singer.pitch(w).detach()
     assert pitch.shape == (5, preset(8000, 0.5).frames)
-    highest = np.log2(HIGHEST / LOWEST)
+    highest = np.log2(MAX_PITCH / MIN_PITCH)
     assert pitch.min() >= 0
     assert pitch.max() <= highest + 1e-5
     middle = highest / 2
@@ -80,7 +81,7 @@ def test_a_generator_keeps_its_pitch_in_half_precision_arithmetic() -> None:
 
 def test_below_the_pitch_nothing_is_raised() -> None:
     drawer = harmonics(44100)
-    octaves = torch.full((1, preset(44100, 0.5).frames), float(np.log2(400 / LOWEST)))
+    octaves = torch.full((1, preset(44100, 0.5).frames), float(np.log2(400 / MIN_PITCH)))
     below = drawer.centres < 200
     assert below.sum() > 3
     assert (drawer.harmonic_comb(octaves)[0, 0, below] <= 0).all()

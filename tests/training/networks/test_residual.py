@@ -14,7 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from soundgan.settings import Settings
-from soundgan.spectral.representation import PRESETS, Representation, preset
+from soundgan.spectral.presets import PRESETS, preset
+from soundgan.spectral.representation import Representation
 from soundgan.training.networks.residual import (
     W_DIM,
     Discriminator,

@@ -25,7 +25,7 @@ from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.model import SoundGAN
 from soundgan.spectral.noise_texture import NoiseTexture
-from soundgan.spectral.representation import preset
+from soundgan.spectral.presets import preset
 from soundgan.training import loop
 from soundgan.training.loop import train
 from soundgan.training.losses import augment
@@ -261,7 +261,7 @@ def test_alone_nothing_is_gathered() -> None:
 
 @pytest.mark.parametrize("shape", [(64,), (1, 16, 32)])
 def test_chance_is_shared_without_changing_it(shape: tuple[int, ...]) -> None:
-    cpu, tape = torch.device("cpu"), torch.from_numpy(NoiseTexture(preset(8000, 0.25)).tape)
+    cpu, tape = torch.device("cpu"), torch.from_numpy(NoiseTexture(preset(8000, 0.25)).levels)
     whole, shares = StepRNG(3, 40, cpu), [StepRNG(3, 40, cpu, Distributed(k, 4)) for k in range(4)]
     for _ in range(2):
         assert torch.equal(torch.cat([share.normal(2, *shape) for share in shares]), whole.normal(8, *shape))

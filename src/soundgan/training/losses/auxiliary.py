@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from soundgan.data.dataset import Dataset
 from soundgan.settings import Settings
-from soundgan.spectral.pitch import LOWEST
+from soundgan.spectral.pitch import MIN_PITCH
 from soundgan.training.losses.diversity import LatentBank, cells, imle, recorded_distances, variety
 from soundgan.training.losses.texture import texture, texture_loss, usual_difference
 from soundgan.training.networks.harmonics import pitch_loss, pitch_weights
@@ -60,7 +60,7 @@ class AuxiliaryLosses:
         self._usual_texture = usual_difference(self._textures)
         labels = len(dataset.label_names)
         self._distances = recorded_distances(self._cells, self._labels, labels, candidates.each)
-        self._pitch = torch.from_numpy(np.log2(dataset.pitch.hz / np.float32(LOWEST))).to(device)
+        self._pitch = torch.from_numpy(np.log2(dataset.pitch.hz / np.float32(MIN_PITCH))).to(device)
         self._weights = pitch_weights(torch.from_numpy(np.array(dataset.pitch.periodicity))).to(device)
 
     def keep(self, z: Tensor, made: Tensor, labels: Tensor) -> None:

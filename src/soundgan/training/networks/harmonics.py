@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from soundgan.spectral.pitch import HIGHEST, LOWEST
+from soundgan.spectral.pitch import MAX_PITCH, MIN_PITCH
 from soundgan.spectral.representation import Representation
 from soundgan.training.networks.upsample import BilinearUpsample
 
@@ -39,9 +39,11 @@ class Harmonics(nn.Module):
         super().__init__()
         self.to_pitch = nn.Linear(width, 1 + representation.frames // STEP)
         bin_width = representation.sample_rate / representation.n_fft
-        bandwidths = 2 * np.maximum(np.gradient(representation.centres), bin_width)
+        bandwidths = 2 * np.maximum(np.gradient(representation.band_centers), bin_width)
         self.to_frames = BilinearUpsample(representation.frames // STEP, factor=STEP)
-        self.register_buffer("centres", torch.tensor(representation.centres, dtype=torch.float32), persistent=False)
+        self.register_buffer(
+            "centres", torch.tensor(representation.band_centers, dtype=torch.float32), persistent=False
+        )
         self.register_buffer("bandwidths", torch.tensor(bandwidths, dtype=torch.float32), persistent=False)
 
     def reset_parameters(self) -> None:
@@ -54,14 +56,14 @@ class Harmonics(nn.Module):
         with torch.autocast(w.device.type, enabled=False):
             numbers = PITCH_LR_SCALE * self.to_pitch(w.float())
             moved = self.to_frames(numbers[:, None, 1:])[:, 0]
-            return math.log2(HIGHEST / LOWEST) * torch.sigmoid(numbers[:, :1] + moved)
+            return math.log2(MAX_PITCH / MIN_PITCH) * torch.sigmoid(numbers[:, :1] + moved)
 
     def harmonic_comb(self, pitch: Tensor) -> Tensor:
         """Stripes from -1 to 1, high at every harmonic and low between and below: (n, frames) → (n, 1, bands, frames).
 
         A band as wide as what lies between two harmonics has none: the mean of the cosine over the band is drawn.
         """
-        hz = LOWEST * torch.exp2(pitch)[:, None, None, :]
+        hz = MIN_PITCH * torch.exp2(pitch)[:, None, None, :]
         share = math.pi * (self.bandwidths[:, None] / hz).clamp_max(1.0)
         cycles = (self.centres[:, None] / hz).clamp_min(0.5)
         return torch.cos(2 * math.pi * cycles) * torch.sin(share) / share

@@ -128,7 +128,7 @@ class GeneratorInputs:
     def refresh_noise(self, rng: StepRNG) -> None:
         """Bring the tape of grain that belongs to the samples seen to the device, always to the same place in memory."""
         if self._number != (number := rng.samples_seen // NEW_TAPE):
-            tape = torch.from_numpy(self._noise_texture(seed=number).tape)
+            tape = torch.from_numpy(self._noise_texture(seed=number).levels)
             if self._number < 0:
                 self._tape = torch.empty_like(tape, device=rng.device)
             self._tape.copy_(tape)

@@ -1,0 +1,90 @@
+"""Presets of the spectrogram for each sample rate. To change the hop length of 16 kHz sounds, change it here."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from soundgan.spectral.representation import Representation, Scale
+
+DEFAULT_BANDS = 128
+_MAX_FRAMES = 432  # longer sounds get 50 % overlap where their preset has 75 %
+_FRAMES_MULTIPLE = 16  # the networks need it
+
+
+class Preset(NamedTuple):
+    """STFT, spacing of the bands, and range of levels."""
+
+    n_fft: int
+    """Window length, in samples."""
+    hop_length: int
+    """Step between frames, in samples."""
+    scale: Scale
+    range_db: float
+    """Ceiling minus floor, in dB."""
+
+
+PRESETS = {  # by sample rate, in Hz; measured in docs/decisions/representation.md
+    8000: Preset(n_fft=256, hop_length=128, scale="linear", range_db=70.0),
+    16000: Preset(n_fft=512, hop_length=256, scale="mel", range_db=80.0),
+    22050: Preset(n_fft=1024, hop_length=256, scale="mel", range_db=80.0),
+    44100: Preset(n_fft=2048, hop_length=512, scale="mel", range_db=80.0),
+}
+
+
+def preset(
+    sample_rate: int,
+    duration: float,
+    *,
+    bands: int = DEFAULT_BANDS,
+    frames: int | None = None,
+    range_db: float | None = None,
+    scale: Scale | None = None,
+    overlap: int | None = None,
+) -> Representation:
+    """Return the representation for a sample rate and a duration; arguments left out are chosen from these two.
+
+    The ceiling is 0 dBFS, until it is measured on data.
+
+    Args:
+        sample_rate: 8000, 16000, 22050 or 44100 Hz.
+        duration: 0.25 to 10 s.
+        bands: rows of a spectrogram.
+        frames: columns of a spectrogram; by default the duration, rounded up to a multiple of 16 frames.
+        range_db: range of levels of a spectrogram, in dB.
+        scale: spacing of the bands over frequency.
+        overlap: n_fft / hop_length, 2, 4 or 8.
+
+    Raises:
+        ValueError: the sample rate has no preset, or the duration or the overlap is out of range.
+
+    >>> representation = preset(16000, 1.0)
+    >>> representation.shape, representation.hop_length, representation.duration
+    ((128, 64), 256, 1.024)
+    >>> preset(16000, 1.0, overlap=4).hop_length
+    128
+    """
+    if overlap not in (None, 2, 4, 8):
+        raise ValueError(f"overlap = {overlap}: must be 2, 4 or 8")
+    if sample_rate not in PRESETS:
+        raise ValueError(f"sample_rate = {sample_rate}: must be one of {', '.join(map(str, PRESETS))} Hz")
+    if not 0.25 <= duration <= 10:
+        raise ValueError(f"duration = {duration}: must be between 0.25 and 10 s")
+    n_fft, hop_length, preset_scale, preset_range = PRESETS[sample_rate]
+    samples = duration * sample_rate
+    if overlap is not None:
+        hop_length = n_fft // overlap
+    elif frames is None and samples > _MAX_FRAMES * hop_length and n_fft // hop_length > 2:
+        hop_length *= 2
+    if frames is None:
+        frames = _FRAMES_MULTIPLE * math.ceil(round(samples) / hop_length / _FRAMES_MULTIPLE)
+    return Representation(
+        sample_rate=sample_rate,
+        n_fft=n_fft,
+        hop_length=hop_length,
+        bands=bands,
+        frames=frames,
+        scale=scale or preset_scale,
+        floor_db=-(range_db or preset_range),
+        ceiling_db=0.0,
+    )
