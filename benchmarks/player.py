@@ -1,4 +1,4 @@
-"""How quickly the player starts and plays: `python benchmarks/player.py [MODEL]`.
+"""How quickly the player starts and plays: `python -m benchmarks.player [MODEL]`.
 
 Cold starts of the classic door and of `import torch` take turns in one run, so that a busy moment of the machine hits
 both; medians are printed. Needs the training extra for its comparison, and otherwise only the player.
@@ -16,9 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import ROOT
 from soundgan import SoundGAN
-
-ROOT = Path(__file__).parents[1]
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -23,7 +23,7 @@ from soundgan.spectral.representation import Representation, levels_db, normaliz
 from soundgan.training.networks.residual import build_discriminator, build_generator
 from soundgan.training.state.checkpoint import Progress
 
-from .game import Budget, Floats, Game, Trained, fitted, play, samples_of
+from .wgan_gp import Budget, Floats, Game, Trained, fitted, play, samples_of
 
 RULES = Game(batch=16, rate=2e-4, betas=(0.5, 0.999), latent="normal", noise=0.1, noise_decay=0.997)
 

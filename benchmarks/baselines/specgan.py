@@ -25,7 +25,7 @@ from soundgan.spectral.phase_retrieval import QUALITIES, retrieve
 from soundgan.spectral.stft import STFT
 from soundgan.training.state.checkpoint import Progress
 
-from .game import Budget, Floats, Game, Trained, fitted, play, reset_parameters, samples_of
+from .wgan_gp import Budget, Floats, Game, Trained, fitted, play, reset_parameters, samples_of
 
 KERNEL, STRIDE = 5, 2
 STAGES = 5

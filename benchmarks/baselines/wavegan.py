@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from soundgan.training.state.checkpoint import Progress
 
-from .game import Budget, Floats, Game, Trained, fitted, play, reset_parameters, samples_of
+from .wgan_gp import Budget, Floats, Game, Trained, fitted, play, reset_parameters, samples_of
 
 KERNEL, STRIDE = 25, 4
 STAGES = 5

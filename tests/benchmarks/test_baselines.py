@@ -1,8 +1,5 @@
 """The baselines do what their papers say, learn, and are the same again; their benchmark tells what it measured."""
 
-# pyright: reportMissingImports=false
-# The benchmarks are scripts of their own folder, not a package.
-
 from __future__ import annotations
 
 import json
@@ -12,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pace
 import pytest
 import torch
-import training
-import training_page
-from baselines import NAMES, dcgan, specgan, wavegan
-from baselines.game import Budget, Game, Trained, fitted, gradient_penalty, play, samples_of
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from waves import sine
 
+from benchmarks.baselines import NAMES, dcgan, specgan, wavegan
+from benchmarks.baselines.wgan_gp import Budget, Game, Trained, fitted, gradient_penalty, play, samples_of
+from benchmarks.training import __main__ as training
+from benchmarks.training import pace
+from benchmarks.training import page as training_page
 from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings

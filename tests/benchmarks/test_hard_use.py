@@ -1,7 +1,4 @@
-"""A small version of `benchmarks/hard_use.py`: many clients, spoilt requests, clients that leave, an end under load."""
-
-# pyright: reportMissingImports=false
-# The benchmarks are scripts of their own folder, not a package.
+"""A small version of `benchmarks.serving.hard_use`: many clients, spoilt requests, clients that leave, an end under load."""
 
 from __future__ import annotations
 
@@ -14,9 +11,8 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 
-import hard_use
-from clients import serving
-
+from benchmarks.serving import hard_use
+from benchmarks.serving.clients import serving
 from soundgan.model import SoundGAN
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")

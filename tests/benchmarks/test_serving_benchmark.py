@@ -1,7 +1,4 @@
-"""`benchmarks/serving.py`: it runs, and its page tells what was measured, losses included."""
-
-# pyright: reportMissingImports=false
-# The benchmarks are scripts of their own folder, not a package.
+"""`benchmarks.serving`: it runs, and its page tells what was measured, losses included."""
 
 from __future__ import annotations
 
@@ -12,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import serving_page
 
-PROGRAM = Path(str(serving_page.__file__)).with_name("serving.py")
+from benchmarks.serving import page as serving_page
+
+ROOT = Path(__file__).parents[2]
 
 
 BALANCED, FAST = serving_page.OURS
@@ -43,8 +41,16 @@ def test_goals_are_met_or_said_not_to_be(tmp_path: Path) -> None:
 def test_it_runs(tmp_path: Path) -> None:
     pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
     alone = find_spec("librosa") is None  # the rivals need the extra `bench`
-    command = [sys.executable, str(PROGRAM), "--quick", "--out", str(tmp_path), *(["--alone"] if alone else [])]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.serving",
+        "--quick",
+        "--out",
+        str(tmp_path),
+        *(["--alone"] if alone else []),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "serving.md").read_text(encoding="utf-8")
     assert f"| **{BALANCED}** | 8 |" in page and f"| **{FAST}** | 8 |" in page

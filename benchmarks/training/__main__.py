@@ -1,8 +1,8 @@
 """What comes out of equal time: ours and the baselines trained alike and judged by one harness. And our pace.
 
-    python benchmarks/training.py --data ../shared/data/digits --test-pattern '*_0[0-4].*' --minutes 10
-    python benchmarks/training.py --data ../shared/data/digits --test-pattern '*_0[0-4].*' --speed
-    python benchmarks/training.py --render
+    python -m benchmarks.training --data ../shared/data/digits --test-pattern '*_0[0-4].*' --minutes 10
+    python -m benchmarks.training --data ../shared/data/digits --test-pattern '*_0[0-4].*' --speed
+    python -m benchmarks.training --render
 
 Needs the `train` extra. The first trains all competitors one after another, or those named by --only; the second
 measures sounds a second and the share of the machine's convolution peak. Each adds its rows to `training.json` as it
@@ -23,12 +23,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pace
 import torch
-import training_page
-from baselines import NAMES
-from baselines.game import samples_of
 
+from benchmarks.baselines import NAMES
+from benchmarks.baselines.wgan_gp import samples_of
+from benchmarks.training import pace
+from benchmarks.training import page as training_page
 from soundgan import audio
 from soundgan.data.dataset import prepare
 from soundgan.errors import DataError, SoundGANError, one_line
@@ -102,7 +102,7 @@ def train_baseline(name: str, options: argparse.Namespace, real: Real, folder: P
     """Train a baseline, or take its sounds from the folder if they are there."""
     rate, seconds = real.test.sample_rate, real.test.seconds
     if not (folder / FACTS).is_file():
-        module = importlib.import_module(f"baselines.{name}")
+        module = importlib.import_module(f"benchmarks.baselines.{name}")
         width = {"width": options.width} if options.width else {}
         trained = module.train(
             real.training.waves, rate, minutes=options.minutes, seed=options.seed,

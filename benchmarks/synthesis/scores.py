@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import numpy as np
-import peers
-from peers import Floats
 
+from benchmarks.synthesis import methods as peers
+from benchmarks.synthesis.methods import Floats
 from soundgan.spectral.representation import Representation, levels_db
 
 RANGE_DB = 80.0  # below a sound's loudest bin: what the judges hear

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pace
-from page import number, table
-
+from benchmarks.synthesis.page import number, table
+from benchmarks.training import pace
 from soundgan.evaluation.metrics.catalog import KINDS, Figure, Kind
 from soundgan.files import write_text
 
@@ -34,7 +33,7 @@ def introduction() -> str:
     return """# Training
 
 What comes out of equal time, for SoundGAN and for generators that others have published; and how fast the training
-runs. All of this page is written by `benchmarks/training.py`, and none of it by hand.
+runs. All of this page is written by `benchmarks.training`, and none of it by hand.
 
 All competitors train on the same sounds for the same wall-clock time, make as many sounds as there are in the test
 split, and are judged by the same harness as `soundgan evaluate`: everything is brought to one sample rate, length and

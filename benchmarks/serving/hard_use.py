@@ -1,6 +1,6 @@
 """Hard use of a real server: thousands of requests, some spoilt, some of whose clients leave; and its end under load.
 
-    python benchmarks/hard_use.py
+    python -m benchmarks.serving.hard_use
 
 Prints what happened, writes it to `hard_use.json` and `hard_use.md`, and fails if anything is not as promised: whole
 answers, each sound the same as when it is made alone in another process, no error but 503, memory that does not grow,
@@ -31,9 +31,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import hard_use_page
-from clients import Answer, Connection, Server, request, serving
-
+from benchmarks import ROOT
+from benchmarks.serving import hard_use_page
+from benchmarks.serving.clients import Answer, Connection, Server, request, serving
 from soundgan import SoundGAN
 from soundgan.audio import FORMATS, Format
 from soundgan.files import write_text
@@ -93,7 +93,13 @@ def menu(models: Mapping[str, Sequence[str]], rng: random.Random, size: int) -> 
 def reference(paths: dict[str, str], wishes: Sequence[Wish]) -> dict[str, str]:
     """The digest of every sound of a menu, each made alone: in a process that does nothing else."""
     told = json.dumps([paths, wishes])
-    done = subprocess.run([sys.executable, __file__, "--reference"], input=told, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.serving.hard_use", "--reference"],
+        cwd=ROOT,
+        input=told,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout)

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from peers import ORIGINAL
-
+from benchmarks.synthesis.methods import ORIGINAL
 from soundgan.files import write_text
 
 Row = dict[str, Any]
@@ -65,7 +64,7 @@ Measured on {machine["cores"]} cores ({machine["processor"]}), all of which ever
 {versions}.
 This page is written by
 
-    python benchmarks/synthesis.py --data ../shared/data {chosen}
+    python -m benchmarks.synthesis --data ../shared/data {chosen}
 
 and none of it by hand. The sounds are the loudest part of each file, padded with silence where the file is shorter, at
 a peak of 0.9; the files are drawn with a fixed seed, in turn from all classes. In every round of timing the methods

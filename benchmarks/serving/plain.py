@@ -1,6 +1,6 @@
 """The rival of `serving.py`: a web API as one would first write it, in the original's way.
 
-    python benchmarks/plain.py --model digits --way original --port 5051
+    python -m benchmarks.serving.plain --model digits --way original --port 5051
 
 PyTorch paints eagerly, librosa finds the phases, once a request, in an endpoint that is a plain function and so runs in
 FastAPI's thread pool. Weights are random: they cost as much as trained ones.
@@ -24,8 +24,8 @@ import uvicorn
 from fastapi import FastAPI, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel
-from serving_page import WAYS
 
+from benchmarks.serving.page import WAYS
 from soundgan.model_folder import read_config, resolve_model
 from soundgan.settings import Settings
 from soundgan.spectral.representation import Representation

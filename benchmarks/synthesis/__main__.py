@@ -1,6 +1,6 @@
 """How well and how quickly sounds come back from spectrograms, next to other libraries.
 
-    python benchmarks/synthesis.py --data ../shared/data
+    python -m benchmarks.synthesis --data ../shared/data
 
 Needs the `bench` extra. DATA holds folders `digits`, `drums` and `effects` with a sub-folder a class. Writes
 `synthesis.json`, and from it `synthesis.md` and `synthesis.png`; `--render` makes these two again without measuring.
@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import page
-import peers
-from judges import convergence, heard, judge
-from peers import Floats
 
+from benchmarks.synthesis import methods as peers
+from benchmarks.synthesis import page
+from benchmarks.synthesis.methods import Floats
+from benchmarks.synthesis.scores import convergence, heard, judge
 from soundgan import audio
 from soundgan.files import write_text
 from soundgan.spectral.phase_retrieval import QUALITIES, Quality

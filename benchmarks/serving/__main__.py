@@ -1,6 +1,6 @@
 """How many sounds a second the server makes, beside a plain FastAPI endpoint that goes the original's way.
 
-    python benchmarks/serving.py
+    python -m benchmarks.serving
 
 Needs the extras `serve`, `train` and `bench`. Writes `serving.json`, and from it `serving.md`; `--render` makes that
 again without measuring, `--quick` measures for a moment only, which says nothing but that all of it works.
@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import serving_page
-from clients import TICK, Server, drive, request, serving
 
+from benchmarks import ROOT
+from benchmarks.serving import page as serving_page
+from benchmarks.serving.clients import TICK, Server, drive, request, serving
 from soundgan.files import write_text
 
-PLAIN = str(Path(__file__).with_name("plain.py"))
 SERVE = ("-c", "from soundgan.cli.app import main; main()", "serve")
 CLIENTS = (1, 8, 64)
 MANY = 64  # clients that rivals meet in the first round only, and the slowest not at all: it would need minutes
@@ -49,8 +49,10 @@ def parties(model: str, cores: set[int], ending: ExitStack, *, quick: bool, alon
     server = ending.enter_context(serving((*SERVE, model), "/readyz", cores=cores))
     found = [Party(name, server, path, {"quality": quality}) for name, quality in serving_page.OURS.items()]
     for way in itertools.islice(serving_page.WAYS, 0 if alone else 1 if quick else None):
-        command = (PLAIN, "--model", model, "--way", way)
-        found.append(Party(way, ending.enter_context(serving(command, "/readyz", cores=cores)), "/sounds", {}))
+        command = ("-m", "benchmarks.serving.plain", "--model", model, "--way", way)
+        found.append(
+            Party(way, ending.enter_context(serving(command, "/readyz", cores=cores, folder=ROOT)), "/sounds", {})
+        )
     for party in found:
         asyncio.run(drive(party.server.port, requests(party), 8, 0.1 if quick else 1.0))
     return found

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from page import number, table
-
+from benchmarks.synthesis.page import number, table
 from soundgan.files import write_text
 from soundgan.model_folder import read_config, resolve_model
 
@@ -43,7 +42,7 @@ Measured on {machine["cores"]} cores ({machine["processor"]}) with
 {versions}.
 All of this page is written by
 
-    python benchmarks/serving.py
+    python -m benchmarks.serving
 
 and none of it by hand. All servers are real ones behind Uvicorn, asked over loopback; each sound is another one, as a
 WAV file. Every client has one connection, and asks again as soon as it is answered, for {figures["seconds"]:g} s in a
@@ -51,7 +50,7 @@ round. In every round the servers take turns, so that a busy moment hits them al
 but rivals meet 64 clients in the first one only, and the slowest never. Rates are medians over rounds, times are of all
 answers together, and "ours is faster by" is the median of the ratios within a round, balanced and fast.
 
-The rival is `benchmarks/plain.py`: PyTorch without gradients, eager, a request at a time in each thread of FastAPI's
+The rival is `benchmarks/serving/plain.py`: PyTorch without gradients, eager, a request at a time in each thread of FastAPI's
 pool, then `librosa.griffinlim` with 32 iterations, or `librosa.feature.inverse.mel_to_audio` as the original had it,
 whose first step is a non-negative least squares fit (NNLS). Its DCGAN has the original's width (ngf 128) at the size of
 our spectrograms, smaller than the original's 256 × 256. Its weights are random ones, which cost the same. The clients are

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from page import table
-
+from benchmarks.synthesis.page import table
 from soundgan.files import write_text
 
 
@@ -22,7 +21,7 @@ def render(figures: dict[str, Any], folder: Path) -> None:
 on {figures["cores"]} cores that other work shared (load average {figures["load"]:.1f} at the end), in {seconds:.0f} s:
 {figures["sounds"]:,} sounds. All of this page is written by
 
-    python benchmarks/hard_use.py
+    python -m benchmarks.serving.hard_use
 
 and none of it by hand. Requests mix models, labels, truncations, qualities, formats, and one to five sounds; 1 % of the
 clients go away before they are answered, and 1 % of the requests cannot be answered. What is promised, and looked at:

@@ -1,0 +1,1 @@
+"""Sounds from spectrograms: quality and speed beside other libraries."""
