@@ -23,7 +23,7 @@ from soundgan.training.monitor.best import Best, load_best
 from soundgan.training.monitor.budget import Budget
 from soundgan.training.monitor.health import check_finite, check_health
 from soundgan.training.monitor.log import Log
-from soundgan.training.monitor.report import REPORT, failures_told, write_report
+from soundgan.training.monitor.report import REPORT, report_failures, write_report
 from soundgan.training.monitor.snapshot import save_snapshot
 from soundgan.training.monitor.validation import ValidationResult, Validator, is_validation_due
 from soundgan.training.runtime.device import select_device, select_precision, torch_threads_and_determinism
@@ -165,7 +165,7 @@ def train(
         )
         write_report(folder, dataset, settings)
 
-    failing = failures_told(folder, dataset, settings) if distributed.is_rank_zero else nullcontext()
+    failing = report_failures(folder, dataset, settings) if distributed.is_rank_zero else nullcontext()
     with stop_signal() as stop, log or nullcontext(), torch_threads_and_determinism(settings), failing:
         if best and best.check:
             budget.found_best(best.check.samples_seen)

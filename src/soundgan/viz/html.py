@@ -1,15 +1,33 @@
-"""What the pages of SoundGAN share: their frame and style, tiles of figures, and lists of conditions."""
+"""HTML pages from the Jinja2 templates in `viz/templates`; every value is escaped unless it is markup already."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def render(template: str, /, **context: object) -> str:
+    """Render a template with the given variables; the page needs no other file for its style.
+
+    Args:
+        template: file name in `viz/templates`, such as "training_report.html.j2".
+        context: variables of the template. Strings are escaped, `markupsafe.Markup` is inserted unchanged.
+
+    Raises:
+        jinja2.UndefinedError: a variable of the template is missing.
+    """
+    return _environment().get_template(template).render(context)
 
 
 def page(title: str, parts: Iterable[str], script: str = "") -> str:
     """A whole page of parts, which are HTML already; empty ones are left out. It needs no other file for its look."""
-    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+    style = (Path(__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
     body = "\n".join(part for part in parts if part)
     body += f"\n<script>{script}</script>" if script else ""
     return (
@@ -40,11 +58,28 @@ def conditions(rows: Iterable[tuple[str, object]]) -> str:
     return f"<dl>{told}</dl>"
 
 
+@cache
+def _environment() -> Environment:
+    # Imported here: generating sounds needs no templates, and starts without them.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("soundgan.viz"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["plain"] = _plain
+    return environment
+
+
 def _plain(value: object) -> str:
+    """Text of a value of a setting or condition."""
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {one}" for key, one in value.items())
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
     if isinstance(value, Iterable) and not isinstance(value, str):
         return ", ".join(map(str, value)) or "none"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

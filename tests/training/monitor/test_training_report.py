@@ -18,7 +18,7 @@ from soundgan.data.dataset import Dataset
 from soundgan.training.loop import train
 from soundgan.training.losses.augment import MOST
 from soundgan.training.monitor.budget import NO_BETTER
-from soundgan.training.monitor.report import EARLIER, REPORT, remarks, write_report
+from soundgan.training.monitor.report import MAX_EARLIER_SNAPSHOTS, REPORT, remarks, write_report
 from soundgan.training.monitor.validation import FIRST, GROWTH, ValidationResult
 from soundgan.viz.line_chart import HEIGHT, WIDTH, chart
 from soundgan.viz.line_chart import MOST as MANY
@@ -77,11 +77,11 @@ def test_everything_measured_has_its_curve(tiny_dataset: Dataset, tiny_settings:
     text, page = report(training(tmp_path / "t", lines), tiny_dataset, tiny_settings())
     titles = re.findall(r'role="img" aria-label="([^"]+)"', text)
     assert titles == [
-        "Fréchet distance", "Coverage, recall, copies", "Losses", "Pairs judged right", "Changes of spectrograms",
-        "Variety", "Gradient penalty",
+        "Fréchet distance", "Coverage, recall, near-duplicates", "Losses", "Discriminator accuracy",
+        "Augmentation probability", "Diversity", "Gradient penalty",
     ]  # fmt: skip
     assert page.seen.count("polyline") == 1 + 3 + 2 + 1 + 1 + 1 + 1
-    assert "3,128 sounds" in page.text and "it still gets better" in page.text
+    assert "3,128 samples" in page.text and "training still improves" in page.text
 
 
 def test_logs_of_an_older_soundgan_and_empty_ones_are_read(
@@ -89,7 +89,7 @@ def test_logs_of_an_older_soundgan_and_empty_ones_are_read(
 ) -> None:
     old = [{key: value for key, value in step(seen).items() if key != "augment_p"} for seen in (400, 800)]
     _, page = report(training(tmp_path / "old", old), tiny_dataset, tiny_settings())
-    assert "Losses" in page.text and "Fréchet" not in page.text and "Changes" not in page.text
+    assert "Losses" in page.text and "Fréchet" not in page.text and "Augmentation" not in page.text
     _, page = report(training(tmp_path / "new", []), tiny_dataset, tiny_settings())
     assert "0 samples seen" in page.text and "Curves" not in page.text and f"{FIRST:,}" in page.text
     (tmp_path / "new" / "log.jsonl").unlink()
@@ -101,9 +101,11 @@ def test_snapshots_are_shown_newest_first_and_not_all_of_many(
 ) -> None:
     text, page = report(training(tmp_path / "t", [step(30_000)], snapshots=31), tiny_dataset, tiny_settings())
     shown = [int(seen) for seen in re.findall(r'src="snapshots/(\d+)\.png"', text)]
-    assert shown[0] == 30_000 and shown == sorted(shown, reverse=True) and len(shown) == EARLIER + 1
+    assert shown[0] == 30_000 and shown == sorted(shown, reverse=True) and len(shown) == MAX_EARLIER_SNAPSHOTS + 1
     assert shown[-1] == 0
-    assert text.count("<details>") == EARLIER and page.seen.count("audio") == 2 * (EARLIER + 1)
+    assert text.count("<details>") == MAX_EARLIER_SNAPSHOTS and page.seen.count("audio") == 2 * (
+        MAX_EARLIER_SNAPSHOTS + 1
+    )
 
 
 def test_names_of_labels_are_text_and_links_lead_to_their_files(
@@ -128,36 +130,36 @@ def said(checks: list[ValidationResult], **now: float) -> str:
 def test_a_good_training_is_told_to_go_on() -> None:
     assert (
         said([GOOD, GOOD._replace(samples_seen=25_000, frechet=9)])
-        == "The last check was the best so far: it still gets better."
+        == "The last validation was the best so far: training still improves."
     )
 
 
 def test_what_was_compared_once_is_not_told_to_get_better() -> None:
     early = GOOD._replace(samples_seen=FIRST - 300)  # at the end of a short training
-    assert said([early]) == "Compared with the recordings only once so far: too early to say whether it gets better."
-    assert "for the first time" in " ".join(remarks([step(FIRST - 300)], []))
+    assert said([early]) == "Only one validation so far: too early to tell whether training improves."
+    assert "The first validation comes after" in " ".join(remarks([step(FIRST - 300)], []))
 
 
 def test_a_training_that_gets_no_better_is_told_when_enough_was_tried() -> None:
     later = [GOOD._replace(samples_seen=round(20_000 * GROWTH**k), frechet=11) for k in range(1, 5)]
     assert "better than the last one" in said([GOOD, *later[: NO_BETTER - 1]])
-    assert "No progress since the check after 20,000 sounds" in said([GOOD, *later[:NO_BETTER]])
-    assert "the 4 later checks were worse" in said([GOOD, *later])
+    assert "No improvement since the validation after 20,000 samples" in said([GOOD, *later[:NO_BETTER]])
+    assert "the 4 later validations were worse" in said([GOOD, *later])
     early = [check._replace(samples_seen=check.samples_seen // 10) for check in (GOOD, *later)]
-    assert "No progress" not in said(early)
+    assert "No improvement" not in said(early)
 
 
 def test_copying_and_sameness_are_told() -> None:
-    assert "Copying: 40% of the sounds" in said([GOOD._replace(near_duplicate_rate=0.4)])
-    assert "Copying" not in said([GOOD])
-    assert "Little variety" in said([GOOD._replace(recall=0.02)])
-    assert "Little variety" not in said([GOOD._replace(recall=0.02, precision=0.1)])  # just bad
+    assert "Overfitting: 40% of the generated sounds" in said([GOOD._replace(near_duplicate_rate=0.4)])
+    assert "Overfitting" not in said([GOOD])
+    assert "Low variety" in said([GOOD._replace(recall=0.02)])
+    assert "Low variety" not in said([GOOD._replace(recall=0.02, precision=0.1)])  # just bad
 
 
 def test_a_discriminator_that_knows_too_much_is_told() -> None:
-    assert "nearly all pairs right" in said([GOOD], d_accuracy=1.0)
-    assert "as often as can be" in said([GOOD], augment_p=MOST)
-    assert "pairs" not in said([GOOD]) and "as often" not in said([GOOD])
+    assert "nearly all pairs correctly" in said([GOOD], d_accuracy=1.0)
+    assert "at its maximum of 80%" in said([GOOD], augment_p=MOST)
+    assert "pairs" not in said([GOOD]) and "at its maximum" not in said([GOOD])
 
 
 # Curves
