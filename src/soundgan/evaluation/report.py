@@ -12,8 +12,9 @@ from soundgan.evaluation.audio_figure import player
 from soundgan.evaluation.data import Sounds
 from soundgan.evaluation.features.predictions import Predictions
 from soundgan.evaluation.metrics.catalog import KINDS, Figure, Kind, Row
+from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS
 from soundgan.evaluation.result import Evaluation
-from soundgan.evaluation.score import ALL, CEILING, CEILING_ALL, GENERATED, NEIGHBOURS
+from soundgan.evaluation.score import ALL, CEILING, CEILING_ALL, GENERATED
 from soundgan.files import write_text
 from soundgan.viz.html import conditions, notes, page, tiles
 
@@ -241,7 +242,7 @@ def _made_how(e: Evaluation) -> str:
         ("Date", date.today().isoformat()),
         ("Sounds", f"{len(e.made):,} generated, {len(e.real.training):,} training, {len(e.real.test):,} test"),
         ("Left out", skipped),
-        ("Distances in", f"{e.judgement.embedding}; {NEIGHBOURS} neighbours"),
+        ("Distances in", f"{e.judgement.embedding}; {N_NEIGHBORS} neighbours"),
         *((name.replace("_", " ").capitalize(), value) for name, value in told.items()),
         ("Versions", versions),
     ]

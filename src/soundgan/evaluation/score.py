@@ -15,12 +15,11 @@ from soundgan.evaluation.data import ProgressCallback, Sounds
 from soundgan.evaluation.features.embedding import Embedding, LogMelStatistics
 from soundgan.evaluation.features.predictions import Predictions, classify
 from soundgan.evaluation.metrics.catalog import BY_KEY, Figure, Row
-from soundgan.evaluation.metrics.confidence import interval
-from soundgan.evaluation.metrics.frechet import frechet_distance, kernel_distance
+from soundgan.evaluation.metrics.confidence import confidence_interval
 from soundgan.evaluation.metrics.label_scores import am_score, inception_score, modified_inception_score, ndb_jsd
 from soundgan.evaluation.metrics.memorization import memorized_fraction, nearest
 from soundgan.evaluation.metrics.periodicity import periodicity
-from soundgan.evaluation.metrics.prdc import compare
+from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS, set_metrics
 
 if TYPE_CHECKING:
     from soundgan.evaluation.features.classifier import Classifier
@@ -28,10 +27,9 @@ if TYPE_CHECKING:
 Points = NDArray[np.float64]
 
 GENERATED, CEILING, ALL, CEILING_ALL = "generated", "ceiling", "generated, all", "ceiling, all"
-NEIGHBOURS = 5  # k of precision, recall, density and coverage
 COPY_QUANTILE = 0.05  # of fresh real sounds are as near to a training sound as what counts as memorised
 _ROUNDS = 200  # halves that intervals are made of
-_SLOW, _SLOW_ROUNDS = {"frechet", "kernel", "precision", "recall", "density", "coverage"}, 50
+_SLOW, _SLOW_ROUNDS = ("frechet", "kernel", "precision", "recall", "density", "coverage"), 50
 _CHUNK = 256  # sounds embedded at a time
 
 
@@ -137,7 +135,7 @@ def judge(
             figures |= _heard_figures(heard[ALL], many, training, seed)
         rows.append(Row(ALL, len(many), figures))
         # These two look from each sound at the real ones, so that they may be compared although the test is smaller.
-        overlap = compare(every, embed(test, embedding), min(NEIGHBOURS, len(test) - 1))
+        overlap = set_metrics(every, embed(test, embedding))
         figures = {"precision": Figure(overlap.precision), "density": Figure(overlap.density)}
         rows.append(Row(CEILING_ALL, len(test), figures))
     order = np.argsort(near.distance, kind="stable")
@@ -161,19 +159,14 @@ def _set_figures(
     reference: Points, points: Points, every: Points, seed: int, *, intervals: bool = True
 ) -> dict[str, Figure]:
     """Distances and overlap of a set with the reference, and how it fills the bins of all training sounds."""
-    k = min(NEIGHBOURS, len(reference) - 1, len(points) - 1)
-    overlap = compare(reference, points, k)._asdict()
-    statistics: dict[str, Callable[..., float]] = {"frechet": frechet_distance, "kernel": kernel_distance}
-    for key in overlap:
-        statistics[key] = lambda real, made, key=key: getattr(compare(real, made, k), key)
-    # A half of either must still have k neighbours.
-    if intervals and min(len(reference), len(points)) >= max(4, 2 * k + 2):
-        measured = {key: _measured(key, one, reference, points, seed=seed) for key, one in statistics.items()}
+    metrics = set_metrics(reference, points)
+    if intervals and min(len(reference), len(points)) > 2 * N_NEIGHBORS + 1:  # each half has more than k points
+        low, high = confidence_interval(set_metrics, reference, points, seed=seed, rounds=_SLOW_ROUNDS)
+        measured = [_figure(key, *ends) for key, *ends in zip(_SLOW, metrics, low, high, strict=True)]
     else:
-        distances = {key: Figure(statistics[key](reference, points)) for key in ("frechet", "kernel")}
-        measured = {**distances, **{key: Figure(value) for key, value in overlap.items()}}
+        measured = [Figure(value) for value in metrics]
     bins = ndb_jsd(every, points, seed=seed)
-    return {**measured, "ndb": Figure(bins.ndb), "divergence": Figure(bins.divergence)}
+    return {**dict(zip(_SLOW, measured, strict=True)), "ndb": Figure(bins.ndb), "divergence": Figure(bins.divergence)}
 
 
 def _heard_figures(heard: Predictions, sounds: Sounds, training: Sounds, seed: int) -> dict[str, Figure]:
@@ -191,9 +184,13 @@ def _heard_figures(heard: Predictions, sounds: Sounds, training: Sounds, seed: i
 
 
 def _measured(key: str, statistic: Callable[..., float], *samples: NDArray[Any], seed: int) -> Figure:
-    low, high = interval(statistic, *samples, seed=seed, rounds=_SLOW_ROUNDS if key in _SLOW else _ROUNDS)
+    low, high = confidence_interval(statistic, *samples, seed=seed, rounds=_ROUNDS)
+    return _figure(key, statistic(*samples), low, high)
+
+
+def _figure(key: str, value: float, low: float, high: float) -> Figure:
     kind = BY_KEY[key]
-    return Figure(statistic(*samples), max(low, kind.least), min(high, kind.most))
+    return Figure(value, max(float(low), kind.least), min(float(high), kind.most))
 
 
 def wilson_interval(right: int, n: int) -> Figure:

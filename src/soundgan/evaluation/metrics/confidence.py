@@ -1,4 +1,4 @@
-"""How far a figure would move with other sounds: intervals by resampling."""
+"""Confidence intervals by half-sampling."""
 
 from __future__ import annotations
 
@@ -6,49 +6,51 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from soundgan.errors import DataError
 
 
-def interval(
-    statistic: Callable[..., float],
+def confidence_interval(
+    statistic: Callable[..., ArrayLike],
     *samples: NDArray[Any],
     seed: int = 0,
     rounds: int = 200,
     level: float = 0.95,
-) -> tuple[float, float]:
-    """An interval around `statistic(*samples)` in which it lies for other samples as large, with probability `level`.
+) -> tuple[Any, Any]:
+    """Interval around `statistic(*samples)` that holds it for other samples of the same sizes with probability `level`.
 
-    Each round takes a random half of every sample, without replacement. A bootstrap with replacement would hold every
-    sound more than once, and what looks at nearest neighbours or covariances takes that for a copying model. Halves
-    need no such excuse: a mean over a random half of n strays from the mean over all by as much as the mean over n new
-    sounds strays from the truth, (1 / (n/2) - 1 / n) σ² = σ² / n (half-sampling, McCarthy 1969; Politis & Romano
-    1994). What a figure of half as many sounds is larger or smaller in the mean is taken off.
+    Half-sampling (McCarthy 1969; Politis & Romano 1994): each round evaluates the statistic on a random half of every
+    sample, without replacement. This is not a bootstrap, whose repeated sounds would be their own nearest neighbors and
+    count as memorized. The spread needs no correction: a mean over a random half of n deviates from the mean over all
+    by as much as the mean over n new sounds deviates from the truth, (1 / (n/2) - 1 / n) σ² = σ² / n. The half-sample
+    bias is subtracted.
 
     Args:
-        statistic: a figure of samples.
-        samples: (n, …) each; samples that belong together row by row go in as one sample of row numbers,
+        statistic: number, or several numbers, of samples.
+        samples: (n, …) each; samples that are paired row by row are passed as one sample of row numbers,
             `np.arange(n)`.
-        seed: of the choices.
-        rounds: how many halves. 200 are good to a tenth of the interval, 50 to a fifth.
-        level: share of the rounds that the interval holds.
+        seed: of the random halves.
+        rounds: number of halves. 200 estimate the interval to a tenth of its width, 50 to a fifth.
+        level: share of the rounds inside the interval.
 
     Returns:
-        Its lower and upper end, which hold the figure itself. An end may lie outside of what the figure can be, such as
-        a share above 1.
+        Lower and upper ends, of the shape of the statistic, with the statistic between them. An end may lie outside of
+        the statistic's range, such as a share above 1.
 
     Raises:
-        DataError: a sample is of fewer than two, or `rounds` or `level` cannot be.
+        DataError: a sample has fewer than two rows, or `rounds` or `level` is out of range.
     """
-    if min((len(one) for one in samples), default=0) < 2:
-        raise DataError(f"samples of {[len(one) for one in samples]} cannot be halved; take two sounds or more")
+    if min((len(sample) for sample in samples), default=0) < 2:
+        raise DataError(f"samples of {[len(sample) for sample in samples]} cannot be halved; use two sounds or more")
     if rounds < 2 or not 0 < level < 1:
-        raise DataError(f"rounds = {rounds}, level = {level}: take at least 2 rounds, and a level between 0 and 1")
+        raise DataError(f"rounds = {rounds}, level = {level}: use at least 2 rounds, and a level between 0 and 1")
     rng = np.random.default_rng(seed)
-    figures = [
-        statistic(*(one[rng.permutation(len(one))[: (len(one) + 1) // 2]] for one in samples)) for _ in range(rounds)
-    ]
-    value = statistic(*samples)
-    strays = np.quantile(figures, [(1 - level) / 2, (1 + level) / 2]) - np.mean(figures)
-    return float(value + min(strays[0], 0)), float(value + max(strays[1], 0))
+    values = np.array([
+        statistic(*(sample[rng.permutation(len(sample))[: (len(sample) + 1) // 2]] for sample in samples))
+        for _ in range(rounds)
+    ])  # fmt: skip
+    values = np.ascontiguousarray(values.T)
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=-1) - values.mean(axis=-1)
+    value = np.asarray(statistic(*samples))
+    return value + np.minimum(low, 0), value + np.maximum(high, 0)

@@ -1,4 +1,4 @@
-"""Is what is generated like the real, and is all of the real generated? Counted with nearest neighbours."""
+"""Precision, recall, density and coverage of generated points, counted with nearest neighbors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from soundgan.errors import DataError
 Points = NDArray[np.float64]
 
 
-class Manifold(NamedTuple):
-    """How two sets overlap; a set of real sounds has about 1 - 2⁻ᵏ coverage and a density of 1 in another of its size.
+class PRDC(NamedTuple):
+    """Overlap of two sets; real sounds beside as many others have about 1 - 2⁻ᵏ coverage and a density of 1.
+
+    The radius of a point is the distance to its k-th nearest neighbor in its own set.
 
     Attributes:
-        precision: share of the made that lie within reach of a real sound (quality).
-        recall: share of the real that lie within reach of a made sound (variety).
-        density: within reach of how many real sounds the made lie, in units of k; may exceed 1.
-        coverage: share of the real that have a made sound within their reach; copies do not raise it.
+        precision: share of the generated points within the radius of a real point (quality).
+        recall: share of the real points within the radius of a generated point (variety).
+        density: mean number of real points within whose radius a generated point lies, divided by k; may exceed 1.
+        coverage: share of the real points with a generated point within their radius; copies do not raise it.
     """
 
     precision: float
@@ -29,31 +31,32 @@ class Manifold(NamedTuple):
     coverage: float
 
 
-def compare(real: Points, made: Points, k: int = 5) -> Manifold:
+def prdc(real: Points, generated: Points, k: int = 5) -> PRDC:
     """Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020).
 
-    The reach of a point is the distance to its k-th nearest neighbour in its own set. All four depend on how many
-    points there are; compare figures of equal sizes only.
+    All four depend on the number of points: compare values of sets of equal sizes only.
 
     Shape: (n, d), (m, d). Raises `DataError` unless both have more than `k` points of the same dimension.
     """
-    if real.ndim != 2 or made.ndim != 2 or real.shape[1] != made.shape[1]:
-        raise DataError(f"embeddings of shape {real.shape} and {made.shape} cannot be compared; take one embedding")
-    if not 1 <= k < min(len(real), len(made)):
-        told = "take more sounds or a smaller k, from 1"
-        raise DataError(f"{len(real)} and {len(made)} sounds have no {k} nearest neighbours each; {told}")
-    apart = cdist(real, made)
-    in_real = apart <= _reach(real, k)[:, None]
-    in_made = apart <= _reach(made, k)[None, :]
-    return Manifold(
+    if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
+        raise DataError(f"embeddings of shape {real.shape} and {generated.shape} cannot be compared; use one embedding")
+    if not 1 <= k < min(len(real), len(generated)):
+        raise DataError(
+            f"{len(real)} and {len(generated)} sounds have no {k} nearest neighbors each; use more sounds or a smaller "
+            "k, from 1"
+        )
+    distances = cdist(real, generated)
+    in_real = distances <= _radii(real, k)[:, None]
+    in_generated = distances <= _radii(generated, k)[None, :]
+    return PRDC(
         precision=float(in_real.any(axis=0).mean()),
-        recall=float(in_made.any(axis=1).mean()),
+        recall=float(in_generated.any(axis=1).mean()),
         density=float(in_real.sum(axis=0).mean() / k),
         coverage=float(in_real.any(axis=1).mean()),
     )
 
 
-def _reach(points: Points, k: int) -> NDArray[np.float64]:
-    """Distance of each point to its k-th nearest neighbour. Shape: (n, d) → (n,)."""
-    apart = np.asarray(cdist(points, points), dtype=np.float64)
-    return np.partition(apart, k, axis=1)[:, k]  # the first is the point itself, at distance 0
+def _radii(points: Points, k: int) -> NDArray[np.float64]:
+    """Distance of each point to its k-th nearest neighbor. Shape: (n, d) → (n,)."""
+    distances = np.asarray(cdist(points, points), dtype=np.float64)
+    return np.partition(distances, k, axis=1)[:, k]  # the first is the point itself, at distance 0

@@ -17,8 +17,7 @@ from torch import nn
 
 from soundgan.data.dataset import Dataset
 from soundgan.evaluation.features.embedding import LogMelStatistics
-from soundgan.evaluation.metrics.frechet import frechet_distance
-from soundgan.evaluation.metrics.prdc import compare
+from soundgan.evaluation.metrics.set_metrics import set_metrics
 from soundgan.settings import Settings
 from soundgan.spectral.representation import Spectrogram, synthesize
 from soundgan.training.runtime.rng import StepRNG
@@ -26,7 +25,6 @@ from soundgan.training.state.state import GeneratorInputs
 
 FIRST, GROWTH = 2_000, 1.4  # samples seen at the first check, and how many times more at every following one
 MOST = 384  # sounds compared in a check
-NEIGHBOURS = 5
 COPYING = 0.3  # share of copies that is told; of recordings themselves, a twentieth counts as a copy of another
 LEAST_REACHED = 1e-4  # product of recall and coverage below which the distance alone tells Generators apart
 AT_ONCE = 32  # sounds made in one go: more would need much memory where they are long
@@ -75,7 +73,6 @@ class Validator:
         self._seed, self._generator_inputs = settings.run.seed, generator_inputs
         parts = np.split(chosen, range(AT_ONCE, len(chosen), AT_ONCE))
         self._real = np.concatenate([self._points(np.asarray(dataset.spectrograms)[part]) for part in parts])
-        self._neighbours = min(NEIGHBOURS, len(chosen) - 1)
         apart = cdist(self._real, self._real)
         np.fill_diagonal(apart, np.inf)
         self._near = float(np.quantile(apart.min(axis=1), 0.05))
@@ -89,12 +86,12 @@ class Validator:
             self._generator_inputs.generate(generator, labels.to(device), rng) for labels in self._labels.split(AT_ONCE)
         )
         points = np.concatenate([self._points(spectrograms[:, :1].cpu().numpy()) for spectrograms in made])
-        manifold = compare(self._real, points, self._neighbours)
+        metrics = set_metrics(self._real, points)
         near_duplicate_rate = float((cdist(points, self._real).min(axis=1) < self._near).mean())
-        distance = frechet_distance(self._real, points)
         return ValidationResult(
-            samples_seen, distance, manifold.precision, manifold.recall, manifold.coverage, near_duplicate_rate
-        )
+            samples_seen, metrics.frechet_distance, metrics.precision, metrics.recall, metrics.coverage,
+            near_duplicate_rate,
+        )  # fmt: skip
 
     def _points(self, spectrograms: Spectrogram) -> NDArray[np.float64]:
         waves = synthesize(spectrograms, self._representation, quality="fast")
