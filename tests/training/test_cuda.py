@@ -17,7 +17,7 @@ from soundgan.model import SoundGAN
 from soundgan.training import loop
 from soundgan.training.loop import train
 from soundgan.training.losses import augment
-from soundgan.training.monitor import validation as quality
+from soundgan.training.monitor import schedule
 from soundgan.training.run import run
 from soundgan.training.runtime import cuda_graph as recorded
 from soundgan.training.runtime.cuda_graph import FIRST, CudaGraphCallable
@@ -41,7 +41,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(loop, "save_snapshot", lambda *args: None)
     monkeypatch.setattr(train_state, "NEW_TAPE", 16)
     monkeypatch.setattr(train_state, "CONSTANT_RATES", 2)
-    monkeypatch.setattr(quality, "FIRST", 8)
+    monkeypatch.setattr(schedule, "FIRST_VALIDATION", 8)
     monkeypatch.setattr(augment, "ADA_RAMP_SAMPLES", 80)
     yield
 

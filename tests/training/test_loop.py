@@ -348,10 +348,10 @@ def test_a_collapse_is_told_once_training_is_under_way(
     save_checkpoint(tmp_path / NAME, train_state, Progress(samples_seen, samples_seen // 4, 1.0), run_config)
     good = (tmp_path / NAME).read_bytes()
     if told:
-        with pytest.raises(TrainingError, match=r"collapsed.*20008 sounds.*penalty.*lr_G"):
+        with pytest.raises(TrainingError, match=r"mode collapse.*20008 samples.*penalty.*lr_G"):
             train(tiny_dataset, settings, tmp_path)
         assert (tmp_path / NAME).read_bytes() == good
-        assert "It broke off: training collapsed" in (tmp_path / REPORT).read_text(encoding="utf-8")
+        assert "Training stopped with an error: mode collapse" in (tmp_path / REPORT).read_text(encoding="utf-8")
     else:
         assert train(tiny_dataset, settings, tmp_path).progress.samples_seen == samples_seen + 8
 

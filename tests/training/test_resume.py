@@ -25,7 +25,7 @@ from soundgan.model import SoundGAN
 from soundgan.training import loop, step
 from soundgan.training.loop import train
 from soundgan.training.losses import augment
-from soundgan.training.monitor import validation as quality
+from soundgan.training.monitor import schedule
 from soundgan.training.monitor.best import BEST, read_result
 from soundgan.training.monitor.report import REPORT
 from soundgan.training.monitor.snapshot import save_snapshot
@@ -49,8 +49,8 @@ def hasten(patch: pytest.MonkeyPatch) -> None:
     """
     patch.setattr(loop, "LOG_EVERY", 1)
     patch.setattr(loop, "save_snapshot", lambda *args: None)
-    patch.setattr(quality, "FIRST", 8)
-    patch.setattr(quality, "GROWTH", 1.5)
+    patch.setattr(schedule, "FIRST_VALIDATION", 8)
+    patch.setattr(schedule, "GROWTH", 1.5)
     patch.setattr(augment, "ADA_RAMP_SAMPLES", 80)
 
 
@@ -141,7 +141,7 @@ from soundgan.settings import Settings
 from soundgan.training import loop
 from soundgan.training.losses import augment
 from soundgan.training.state import checkpoint
-from soundgan.training.monitor import validation as quality
+from soundgan.training.monitor import schedule
 
 seconds, saves, whole = count(), count(1), checkpoint.atomic_write
 
@@ -156,7 +156,7 @@ def killed_in_the_middle_of_the_third(path):
 checkpoint.atomic_write = killed_in_the_middle_of_the_third
 loop.time = SimpleNamespace(monotonic=lambda: float(next(seconds)))
 loop.LOG_EVERY, loop.save_snapshot = 1, lambda *args: None
-quality.FIRST, quality.GROWTH, augment.ADA_RAMP_SAMPLES = 8, 1.5, 80
+schedule.FIRST_VALIDATION, schedule.GROWTH, augment.ADA_RAMP_SAMPLES = 8, 1.5, 80
 settings = Settings.model_validate_json(sys.argv[1])
 loop.train(prepare(Path(settings.data.dataroot), settings, Path(sys.argv[2])), settings, Path(sys.argv[3]))
 """

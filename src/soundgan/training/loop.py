@@ -20,12 +20,13 @@ from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
 from soundgan.training.monitor.best import Best, load_best
-from soundgan.training.monitor.budget import Budget
-from soundgan.training.monitor.health import check_finite, check_health
+from soundgan.training.monitor.early_stopping import StoppingCriterion
+from soundgan.training.monitor.health import HealthCheck, check_finite
 from soundgan.training.monitor.log import Log
 from soundgan.training.monitor.report import REPORT, report_failures, write_report
+from soundgan.training.monitor.schedule import is_validation_due
 from soundgan.training.monitor.snapshot import save_snapshot
-from soundgan.training.monitor.validation import ValidationResult, Validator, is_validation_due
+from soundgan.training.monitor.validation import ValidationResult, Validator
 from soundgan.training.runtime.device import select_device, select_precision, torch_threads_and_determinism
 from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
 from soundgan.training.runtime.rng import samples_per_epoch
@@ -90,7 +91,7 @@ def train(
     if settings.optim.batch_size % (2 * distributed.size):
         told = f"batch_size = {settings.optim.batch_size} cannot be shared by {distributed.size} processes in pairs"
         raise TrainingError(f"{told}: make it a multiple of {2 * distributed.size}, or start another number of them")
-    device, budget = select_device(settings), Budget(settings, samples_per_epoch(dataset.labels))
+    device, stopping = select_device(settings), StoppingCriterion(settings.run, samples_per_epoch(dataset.labels))
     train_state, generator_inputs = (
         init_state(dataset, settings, device),
         GeneratorInputs(settings, dataset.representation),
@@ -127,26 +128,27 @@ def train(
     if distributed.is_rank_zero:
         announce(f"Training on {machine}; report: {folder / REPORT}")
         if progress.samples_seen:
-            done = ": all that was asked for" if budget.spent(progress) else ""
+            done = ": all that was asked for" if stopping.exhausted(progress) else ""
             announce(
                 f"Going on after {progress.samples_seen:,} samples seen in {progress.seconds / 60:.1f} minutes{done}"
             )
 
     step = Step(dataset, settings, train_state, generator_inputs, progress, device, precision, distributed)
+    health = HealthCheck(step.spectrograms, step.labels, generator_inputs, settings.run.seed)
     log = Log(folder, progress.samples_seen) if distributed.is_rank_zero else None
     validator = Validator(dataset, settings, generator_inputs) if distributed.is_rank_zero else None
-    best = Best(folder, anew=progress.samples_seen == 0) if distributed.is_rank_zero else None
+    best = Best(folder, reset=progress.samples_seen == 0) if distributed.is_rank_zero else None
     started, seconds_before, seen_before = time.monotonic(), progress.seconds, progress.samples_seen
-    last_snapshot, last_report, check, warned = started, -math.inf, best.check if best else None, False
+    last_snapshot, last_report, check, warned = started, -math.inf, best.result if best else None, False
 
     def examine() -> bool:
         """Check the sounds of the averaged Generator; whether it is the best so far."""
         nonlocal check, warned
         if validator is None or best is None or log is None:
             return False
-        check_health(train_state, generator_inputs, step.spectrograms, step.labels, progress, settings)
+        health.check(train_state, progress)
         check = validator.check(train_state.generator_ema, progress.samples_seen)
-        better = best.offer(check, train_state.generator_ema)
+        better = best.update(check, train_state.generator_ema)
         log.write(progress, {name: value for name, value in check._asdict().items() if name != "samples_seen"})
         if check.overfitting and not warned:
             warned = True
@@ -157,7 +159,7 @@ def train(
         return better
 
     def save() -> None:
-        check_health(train_state, generator_inputs, step.spectrograms, step.labels, progress, settings)
+        health.check(train_state, progress)
         step.tell(progress)
         save_checkpoint(checkpoint, train_state, progress, run_config)
         save_snapshot(
@@ -167,10 +169,10 @@ def train(
 
     failing = report_failures(folder, dataset, settings) if distributed.is_rank_zero else nullcontext()
     with stop_signal() as stop, log or nullcontext(), torch_threads_and_determinism(settings), failing:
-        if best and best.check:
-            budget.found_best(best.check.samples_seen)
+        if best and best.result:
+            stopping.update_best(best.result.samples_seen)
         # One clock decides, that of the first process; every one may be asked to stop.
-        while not distributed.any_rank((distributed.is_rank_zero and budget.spent(progress)) or stop.is_set()):
+        while not distributed.any_rank((distributed.is_rank_zero and stopping.exhausted(progress)) or stop.is_set()):
             told = step(progress)
             before_step = progress.samples_seen
             progress.samples_seen += settings.optim.batch_size
@@ -183,8 +185,8 @@ def train(
                 )
             )
             better = is_validation_due(before_step, progress.samples_seen) and examine()
-            if best and best.check:
-                budget.found_best(best.check.samples_seen)
+            if best and best.result:
+                stopping.update_best(best.result.samples_seen)
             losses = None
             if progress.steps % LOG_EVERY == 0:  # before the time is taken, as it waits for the device
                 losses = distributed.mean(dict(zip(StepStats._fields, torch.stack(told).tolist(), strict=True)))
@@ -198,10 +200,14 @@ def train(
                 adapting = {"augment_p": float(step.strength), "diversity": progress.diversity}
                 if log is not None:
                     log.write(progress, {**losses, **adapting, "sounds_per_second": speed})
-            if distributed.is_rank_zero and (now - last_report >= REPORT_EVERY or budget.spent(progress)):
+            if distributed.is_rank_zero and (now - last_report >= REPORT_EVERY or stopping.exhausted(progress)):
                 report(
                     ProgressReport(
-                        progress.samples_seen, budget.done(progress), speed, budget.seconds_left(progress, speed), check
+                        progress.samples_seen,
+                        stopping.fraction(progress),
+                        speed,
+                        stopping.seconds_left(progress, speed),
+                        check,
                     )
                 )
                 last_report = now
@@ -213,12 +219,12 @@ def train(
             announce("Stopping: what was learnt is saved, and a model made of it, which may take half a minute")
         if distributed.is_rank_zero and progress.samples_seen > seen_before:
             # Not where it was broken off: a training that goes on keeps what one that was not broken off keeps.
-            if budget.spent(progress) and (check is None or check.samples_seen < progress.samples_seen):
+            if stopping.exhausted(progress) and (check is None or check.samples_seen < progress.samples_seen):
                 examine()
             save()
         interrupted = distributed.any_rank(stop.is_set())
         step.tell(progress)
     found = None
-    if best is not None and best.check is not None:
+    if best is not None and best.result is not None:
         found = load_best(best.path, train_state.generator_ema)
     return Outcome(train_state.generator_ema, progress, interrupted, machine, found)

@@ -17,9 +17,10 @@ from pages import Balance, parsed
 from soundgan.data.dataset import Dataset
 from soundgan.training.loop import train
 from soundgan.training.losses.augment import MOST
-from soundgan.training.monitor.budget import NO_BETTER
+from soundgan.training.monitor.early_stopping import PATIENCE
 from soundgan.training.monitor.report import MAX_EARLIER_SNAPSHOTS, REPORT, remarks, write_report
-from soundgan.training.monitor.validation import FIRST, GROWTH, ValidationResult
+from soundgan.training.monitor.schedule import FIRST_VALIDATION, GROWTH
+from soundgan.training.monitor.validation import ValidationResult
 from soundgan.viz.line_chart import HEIGHT, WIDTH, chart
 from soundgan.viz.line_chart import MOST as MANY
 
@@ -91,7 +92,7 @@ def test_logs_of_an_older_soundgan_and_empty_ones_are_read(
     _, page = report(training(tmp_path / "old", old), tiny_dataset, tiny_settings())
     assert "Losses" in page.text and "Fréchet" not in page.text and "Augmentation" not in page.text
     _, page = report(training(tmp_path / "new", []), tiny_dataset, tiny_settings())
-    assert "0 samples seen" in page.text and "Curves" not in page.text and f"{FIRST:,}" in page.text
+    assert "0 samples seen" in page.text and "Curves" not in page.text and f"{FIRST_VALIDATION:,}" in page.text
     (tmp_path / "new" / "log.jsonl").unlink()
     report(tmp_path / "new", tiny_dataset, tiny_settings())
 
@@ -123,7 +124,7 @@ def test_names_of_labels_are_text_and_links_lead_to_their_files(
 
 
 def said(checks: list[ValidationResult], **now: float) -> str:
-    seen = checks[-1].samples_seen if checks else FIRST
+    seen = checks[-1].samples_seen if checks else FIRST_VALIDATION
     return " ".join(remarks([step(seen, **now)] * 30, checks))
 
 
@@ -135,15 +136,15 @@ def test_a_good_training_is_told_to_go_on() -> None:
 
 
 def test_what_was_compared_once_is_not_told_to_get_better() -> None:
-    early = GOOD._replace(samples_seen=FIRST - 300)  # at the end of a short training
+    early = GOOD._replace(samples_seen=FIRST_VALIDATION - 300)  # at the end of a short training
     assert said([early]) == "Only one validation so far: too early to tell whether training improves."
-    assert "The first validation comes after" in " ".join(remarks([step(FIRST - 300)], []))
+    assert "The first validation comes after" in " ".join(remarks([step(FIRST_VALIDATION - 300)], []))
 
 
 def test_a_training_that_gets_no_better_is_told_when_enough_was_tried() -> None:
     later = [GOOD._replace(samples_seen=round(20_000 * GROWTH**k), frechet=11) for k in range(1, 5)]
-    assert "better than the last one" in said([GOOD, *later[: NO_BETTER - 1]])
-    assert "No improvement since the validation after 20,000 samples" in said([GOOD, *later[:NO_BETTER]])
+    assert "better than the last one" in said([GOOD, *later[: PATIENCE - 1]])
+    assert "No improvement since the validation after 20,000 samples" in said([GOOD, *later[:PATIENCE]])
     assert "the 4 later validations were worse" in said([GOOD, *later])
     early = [check._replace(samples_seen=check.samples_seen // 10) for check in (GOOD, *later)]
     assert "No improvement" not in said(early)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from fixture_types import TinySettings
-from hypothesis import given
-from hypothesis import strategies as st
 from sets import LABELS, RATE, SECONDS, Floats, fresh, noisy, one_class
 from torch import Tensor, nn
 
@@ -19,8 +16,8 @@ from soundgan.settings import Settings
 from soundgan.spectral.pitch import track
 from soundgan.spectral.presets import preset
 from soundgan.spectral.representation import analyze
-from soundgan.training.monitor import validation as quality
-from soundgan.training.monitor.validation import FIRST, GROWTH, ValidationResult, Validator, is_validation_due
+from soundgan.training.monitor import validation
+from soundgan.training.monitor.validation import ValidationResult, Validator
 from soundgan.training.networks.residual import build_generator
 from soundgan.training.runtime.rng import StepRNG
 from soundgan.training.state.state import GeneratorInputs
@@ -114,7 +111,7 @@ def test_a_generator_that_repeats_some_recordings_is_told(training: list[Floats]
 
 
 def test_labels_are_asked_for_as_often_as_they_come(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality, "MOST", 50)
+    monkeypatch.setattr(validation, "MOST", 50)
     generator_inputs: Any = Player(fresh(8, seed=1)[0])
     validator = Validator(dataset, Settings(), generator_inputs)
     validator.check(nn.Linear(1, 1), 0)
@@ -144,25 +141,3 @@ def test_the_same_generator_is_always_judged_the_same(tiny_dataset: Dataset, tin
     assert validator.check(generators[0], 100) == first
     anew = Validator(tiny_dataset, settings, GeneratorInputs(settings, tiny_dataset.representation))
     assert anew.check(generators[0], 100) == first
-
-
-# When
-
-
-@given(st.lists(st.integers(1, 5000), min_size=2, max_size=30))
-def test_when_checks_come_does_not_depend_on_how_training_is_cut(steps: list[int]) -> None:
-    places = np.cumsum([0, *steps]).tolist()
-    for middle in places[1:-1]:
-        assert is_validation_due(0, places[-1]) == (
-            is_validation_due(0, middle) or is_validation_due(middle, places[-1])
-        )
-    first = next((place for place in places if place >= FIRST), None)
-    found = [now for before, now in pairwise(places) if is_validation_due(before, now)]
-    assert found[:1] == ([first] if first is not None else [])
-
-
-def test_checks_become_rarer_in_the_same_measure() -> None:
-    checks = [samples_seen for samples_seen in range(1, 60_000) if is_validation_due(samples_seen - 1, samples_seen)]
-    assert checks[0] == FIRST
-    ratios = np.array(checks[1:]) / checks[:-1]
-    np.testing.assert_allclose(ratios, GROWTH, rtol=2e-3)

@@ -1,4 +1,4 @@
-"""The averaged Generator as it was at its best check: what becomes the model in the end, not the last one."""
+"""The generator_ema of the best validation: this one becomes the model in the end, not the last one."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ BEST = "best.safetensors"
 
 
 class Best:
-    """Keeps the weights with the best `ValidationResult.score` in a file of `folder`.
+    """Keeps the weights with the lowest `ValidationResult.score` in a file of `folder`.
 
     Attributes:
-        check: what was found of those weights; None while there are none.
+        result: validation of those weights; None while there are none.
     """
 
-    def __init__(self, folder: Path, *, anew: bool) -> None:
-        """Go on with what `folder` holds, or, `anew`, without it."""
+    def __init__(self, folder: Path, *, reset: bool) -> None:
+        """Load the result in `folder`, or delete it with `reset`."""
         self.path = folder / BEST
-        if anew:
+        if reset:
             self.path.unlink(missing_ok=True)
-        self.check = read_result(self.path) if self.path.exists() else None
+        self.result = read_result(self.path) if self.path.exists() else None
 
-    def offer(self, check: ValidationResult, generator: nn.Module) -> bool:
-        """Keep the weights of `generator` if they are the best so far; returns whether they are."""
-        if not math.isfinite(check.score) or (self.check is not None and check.score >= self.check.score):
+    def update(self, result: ValidationResult, generator: nn.Module) -> bool:
+        """Keep the weights of `generator` if they are the best so far; return True if they are."""
+        if not math.isfinite(result.score) or (self.result is not None and result.score >= self.result.score):
             return False
         weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
         with atomic_write(self.path) as temporary:
-            temporary.write_bytes(save(weights, {"check": json.dumps(check._asdict())}))
-        self.check = check
+            temporary.write_bytes(save(weights, {"check": json.dumps(result._asdict())}))
+        self.result = result
         return True
 
 
 def read_result(path: Path) -> ValidationResult:
-    """What was found of the kept weights. Raises `TrainingError` if the file is damaged."""
+    """Validation result of the kept weights. Raises `TrainingError` if the file is damaged."""
     with open_audio(path, "check") as file:
         return stored(path, file, "check", ValidationResult)
 
 
 def load_best(path: Path, generator: nn.Module) -> ValidationResult:
-    """Bring a Generator to the kept weights. Raises `TrainingError` if the file is damaged or of another shape."""
+    """Load the kept weights into a generator. Raises `TrainingError` if the file is damaged or of another shape."""
     with open_audio(path, "check") as file:
         load_weights(path, generator, {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     return read_result(path)

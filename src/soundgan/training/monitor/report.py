@@ -15,9 +15,10 @@ from soundgan.errors import TrainingError
 from soundgan.files import write_text
 from soundgan.settings import Settings
 from soundgan.training.losses.augment import MOST, TARGET_D_ACCURACY
-from soundgan.training.monitor.budget import LEAST_SOUNDS, NO_BETTER
+from soundgan.training.monitor.early_stopping import MIN_SAMPLES, PATIENCE
 from soundgan.training.monitor.log import read_log
-from soundgan.training.monitor.validation import FIRST, ValidationResult
+from soundgan.training.monitor.schedule import FIRST_VALIDATION
+from soundgan.training.monitor.validation import ValidationResult
 from soundgan.viz.html import render
 from soundgan.viz.line_chart import Points, chart
 
@@ -80,17 +81,17 @@ def last_remarks(folder: Path) -> list[str]:
 def remarks(steps: LogLines, validations: Sequence[ValidationResult]) -> list[str]:
     """Remarks on the progress of a training, one sentence each, from its log lines and validation results."""
     sentences = []
-    if not validations and (not steps or steps[-1]["samples_seen"] < FIRST):
-        sentences.append(f"The first validation comes after {FIRST:,} samples seen.")
+    if not validations and (not steps or steps[-1]["samples_seen"] < FIRST_VALIDATION):
+        sentences.append(f"The first validation comes after {FIRST_VALIDATION:,} samples seen.")
     if validations:
         best, last = min(validations, key=lambda result: result.score), validations[-1]
         since = sum(result.samples_seen > best.samples_seen for result in validations)
-        early = last.samples_seen < LEAST_SOUNDS
+        early = last.samples_seen < MIN_SAMPLES
         if len(validations) == 1:
             sentences.append("Only one validation so far: too early to tell whether training improves.")
         elif not since:
             sentences.append("The last validation was the best so far: training still improves.")
-        elif early or since < NO_BETTER:
+        elif early or since < PATIENCE:
             sentences.append(
                 f"The validation after {best.samples_seen:,} samples was better than the last one; its generator is "
                 "kept."
@@ -109,7 +110,7 @@ def remarks(steps: LogLines, validations: Sequence[ValidationResult]) -> list[st
             sentences.append(
                 "Low variety (mode collapse): the generated sounds resemble recordings, but only "
                 f"{last.recall:.0%} of the recordings resemble a generated sound. If recall does not rise, double "
-                "penalty in a settings file (--config)."
+                "gradient_penalty in a settings file (--config)."
             )
     recent = steps[-RECENT_LINES:]
     if recent and sum(line["d_accuracy"] for line in recent) / len(recent) > HIGH_D_ACCURACY:

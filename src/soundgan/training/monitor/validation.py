@@ -6,7 +6,6 @@ compared by the log-mel statistics that `soundgan evaluate` uses too. A few seco
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +22,6 @@ from soundgan.spectral.representation import Spectrogram, synthesize
 from soundgan.training.runtime.rng import StepRNG
 from soundgan.training.state.state import GeneratorInputs
 
-FIRST, GROWTH = 2_000, 1.4  # samples seen at the first check, and how many times more at every following one
 MOST = 384  # sounds compared in a check
 COPYING = 0.3  # share of copies that is told; of recordings themselves, a twentieth counts as a copy of another
 LEAST_REACHED = 1e-4  # product of recall and coverage below which the distance alone tells Generators apart
@@ -96,12 +94,3 @@ class Validator:
     def _points(self, spectrograms: Spectrogram) -> NDArray[np.float64]:
         waves = synthesize(spectrograms, self._representation, quality="fast")
         return self._embedding.embed(list(waves), self._representation.sample_rate)
-
-
-def is_validation_due(before: int, now: int) -> bool:
-    """Whether a check falls between two numbers of samples seen: the later, the farther they are apart."""
-    return _checks(now) > _checks(before)
-
-
-def _checks(samples_seen: int) -> int:
-    return 0 if samples_seen < FIRST else 1 + math.floor(math.log(samples_seen / FIRST) / math.log(GROWTH))
