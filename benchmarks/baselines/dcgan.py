@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from soundgan.settings import Settings
 from soundgan.spectral.presets import preset
 from soundgan.spectral.representation import Representation, levels_db, normalize, synthesize
-from soundgan.training.networks.residual import build_discriminator, build_generator
+from soundgan.training.networks.build import build_discriminator, build_generator
 from soundgan.training.state.checkpoint import Progress
 
 from .wgan_gp import Budget, Floats, Game, Trained, fitted, play, samples_of
@@ -63,8 +63,9 @@ def train(
     settings = Settings.from_flat(network="dcgan", nz=game.nz, ngf=width, ndf=width)
 
     def build() -> tuple[nn.Module, nn.Module]:
-        generator = build_generator(settings, representation, 0)
-        return Unlabelled(generator), nn.Sequential(build_discriminator(settings, representation, 0), nn.Flatten(0))
+        generator = build_generator(settings.model, representation, 0)
+        discriminator = build_discriminator(settings.model, representation, 0)
+        return Unlabelled(generator), nn.Sequential(discriminator, nn.Flatten(0))
 
     generator, progress = play(
         build, torch.from_numpy(spectrograms), game, Budget(minutes, steps),

@@ -29,7 +29,7 @@ from benchmarks.serving.page import WAYS
 from soundgan.model_folder import read_config, resolve_model
 from soundgan.settings import Settings
 from soundgan.spectral.representation import Representation
-from soundgan.training.networks.residual import build_generator
+from soundgan.training.networks.build import build_generator
 
 ITERATIONS = 32
 WIDTH = 128  # ngf of the original's DCGAN
@@ -48,7 +48,7 @@ def generator_inputs(
     """From a seed to levels in dB, (bands, frames), by a Generator with random weights."""
     torch.manual_seed(0)
     chosen = settings.with_values(network=network, ngf=WIDTH, nc=1)
-    generator = build_generator(chosen, representation, labels).eval()
+    generator = build_generator(chosen.model, representation, labels).eval()
     span = representation.ceiling_db - representation.floor_db
 
     @torch.inference_mode()

@@ -24,7 +24,7 @@ from soundgan.training.losses.adversarial import (
     logits_of,
 )
 from soundgan.training.losses.auxiliary import AuxiliaryLosses
-from soundgan.training.networks.residual import build_discriminator, build_generator
+from soundgan.training.networks.build import build_discriminator, build_generator
 from soundgan.training.runtime.cuda_graph import FIRST
 from soundgan.training.runtime.device import select_device, select_precision, torch_threads_and_determinism
 from soundgan.training.runtime.distributed import SINGLE_PROCESS
@@ -109,8 +109,8 @@ class Plain:
         self.lately = torch.tensor(0.5, device=self.device)
         self.generator_inputs = GeneratorInputs(settings, dataset.representation)
         about = dataset.representation, len(dataset.label_names)
-        self.generator = build_generator(settings, *about).to(self.device)
-        self.discriminator = build_discriminator(settings, *about).to(self.device)
+        self.generator = build_generator(settings.model, *about).to(self.device)
+        self.discriminator = build_discriminator(settings.model, *about).to(self.device)
         if settings.model.network == "residual":  # ours takes spectrograms apart channels last
             self.discriminator.from_patch.register_forward_pre_hook(lambda layer, given: (given[0].contiguous(),))  # type: ignore[union-attr]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
@@ -132,7 +132,7 @@ class Plain:
         real, labels = self.spectrograms[rows].expand(-1, self.settings.model.nc, -1, -1), self.labels[rows]
         z = self.generator_inputs.latents(size, rng)
         z[::2] = self.auxiliary.nearest(rows[::2], z[::2])
-        w = self.generator.mapping(z, labels)  # type: ignore[operator]
+        w = self.generator.mapping(z, labels)
         made = self.generator_inputs.synthesize_from_w(self.generator, w, rng)
         self.auxiliary.keep(z[1::2], made[1::2].detach(), labels[1::2])
         taught = self.auxiliary.compare(self.generator, made, w, rows[::2], self.lately)

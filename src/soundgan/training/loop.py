@@ -27,6 +27,7 @@ from soundgan.training.monitor.report import REPORT, report_failures, write_repo
 from soundgan.training.monitor.schedule import is_validation_due
 from soundgan.training.monitor.snapshot import save_snapshot
 from soundgan.training.monitor.validation import ValidationResult, Validator
+from soundgan.training.networks.base import Generator
 from soundgan.training.runtime.device import select_device, select_precision, torch_threads_and_determinism
 from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
 from soundgan.training.runtime.rng import samples_per_epoch
@@ -59,7 +60,7 @@ class Outcome(NamedTuple):
     `best` is what was found of the kept Generator; None if the training was too short for a check.
     """
 
-    generator: torch.nn.Module
+    generator: Generator
     progress: Progress
     interrupted: bool
     machine: str

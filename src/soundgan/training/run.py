@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
-from torch import nn
 
 from soundgan.data.dataset import prepare
 from soundgan.data.scan import check_folder
@@ -27,7 +26,8 @@ from soundgan.training.loop import ProgressReport, train
 from soundgan.training.monitor.best import BEST, load_best
 from soundgan.training.monitor.report import last_remarks
 from soundgan.training.monitor.validation import ValidationResult
-from soundgan.training.networks.residual import build_generator
+from soundgan.training.networks.base import Generator
+from soundgan.training.networks.build import build_generator
 from soundgan.training.runtime.distributed import join
 from soundgan.training.state.checkpoint import CHECKPOINT, Progress, load_ema, read_run_config
 from soundgan.training.state.resume import ANOTHER_FOLDER_HINT
@@ -125,7 +125,7 @@ def export_checkpoint(folder: Path, announce: Callable[[str], None] = lambda tex
     run_config = read_run_config(checkpoint)
     settings = check_settings(run_config["settings"], source=str(checkpoint))
     representation = Representation.model_validate(run_config["representation"])
-    generator = build_generator(settings, representation, len(run_config["labels"]))
+    generator = build_generator(settings.model, representation, len(run_config["labels"]))
     progress, best = load_ema(checkpoint, generator), None
     if (kept := folder / TRAINING / BEST).exists():
         best = load_best(kept, generator)
@@ -198,7 +198,7 @@ def _written(folder: Path, described: ModelConfig) -> bool:
 def _describe(
     folder: Path,
     settings: Settings,
-    generator: nn.Module,
+    generator: Generator,
     representation: Representation,
     labels: list[str],
     progress: Progress,

@@ -139,7 +139,7 @@ class Step:
         with autocast(device, self._precision):
             z = generator_inputs.latents(len(label), rng)
             z[::2] = auxiliary.nearest(self._batch[::2], z[::2])
-            w = train_state.generator.mapping(z, label)  # type: ignore[operator]
+            w = train_state.generator.mapping(z, label)
             made = generator_inputs.synthesize_from_w(train_state.generator, w, rng)
             taught = auxiliary.compare(train_state.generator, made, w, index[::2], self._variety)
             auxiliary.keep(z[1::2], made[1::2].detach(), label[1::2])

@@ -24,7 +24,9 @@ from soundgan.settings import Settings
 from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.spectral.presets import preset
 from soundgan.training.export import onnx as room
-from soundgan.training.networks.residual import Generator, build_generator
+from soundgan.training.networks.base import Generator
+from soundgan.training.networks.build import build_generator
+from soundgan.training.networks.residual import ResidualGenerator
 from soundgan.training.run import export_checkpoint
 
 BOTH = pytest.mark.parametrize("which", ["model_folder", "flat_model_folder"])
@@ -55,10 +57,10 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return {name: value.float() for name, value in load_file(folder / WEIGHTS).items()}
 
 
-def generator_of(folder: Path) -> torch.nn.Module:
+def generator_of(folder: Path) -> Generator:
     """The Generator in PyTorch, from nothing but `config.json` and `model.safetensors`."""
     config = read_config(folder)
-    generator = build_generator(Settings.from_flat(**config.settings), config.representation, len(config.labels))
+    generator = build_generator(Settings.from_flat(**config.settings).model, config.representation, len(config.labels))
     weights = weights_of(folder).items()
     prefix = "generator."
     generator.load_state_dict({name.removeprefix(prefix): v for name, v in weights if name.startswith(prefix)})
@@ -79,9 +81,9 @@ def test_the_graphs_paint_what_pytorch_paints(folder: Path, n: int) -> None:
     labels = torch.arange(n) % max(len(config.labels), 1)
     truncation = torch.linspace(2, 0, n)
     w_avg = weights_of(folder)["w_avg"][labels]
-    w = w_avg + truncation[:, None] * (generator.mapping(z, labels) - w_avg)  # type: ignore[operator]
+    w = w_avg + truncation[:, None] * (generator.mapping(z, labels) - w_avg)
     noise = {"noise": torch.randn(n, 1, *config.representation.shape)} if generator.uses_noise else {}
-    expected = generator.synthesis(w, *noise.values()).numpy()  # type: ignore[operator]
+    expected = generator.synthesis(w, *noise.values()).numpy()
 
     mapping, generator_inputs = sessions(folder)
     inputs = {"z": z.numpy(), "label": labels.numpy(), "truncation": truncation.numpy()}
@@ -101,7 +103,7 @@ def test_the_typical_latent_is_the_mean_of_its_label(folder: Path) -> None:
     config, generator = read_config(folder), generator_of(folder)
     z = torch.randn(8192, config.nz, generator=torch.Generator().manual_seed(77))
     for label, w_avg in enumerate(weights_of(folder)["w_avg"]):
-        mapped = generator.mapping(z, torch.full((len(z),), label))  # type: ignore[operator]
+        mapped = generator.mapping(z, torch.full((len(z),), label))
         # Both are means of thousands: they differ by a few standard errors at most.
         assert ((w_avg - mapped.mean(0)).abs() <= 0.1 * mapped.std(0) + 1e-3).all()
 
@@ -194,7 +196,7 @@ def test_strong_harmonics_of_a_fine_spectrogram_are_close_enough(model_folder: P
     torch.manual_seed(0)
     representation = preset(44100, 0.25, bands=1024, frames=32, scale="linear")
     config = read_config(model_folder).model_copy(update={"representation": representation})
-    generator = Generator(representation, 8, config.nz, 1, len(config.labels))
+    generator = ResidualGenerator(representation, 8, config.nz, 1, len(config.labels))
     with torch.no_grad():
         generator.harmonics.to_pitch.weight.mul_(20)
         generator.harmonics.to_pitch.bias.sub_(2)  # low voices have hundreds of harmonics
@@ -205,7 +207,7 @@ def test_strong_harmonics_of_a_fine_spectrogram_are_close_enough(model_folder: P
 # Whole or not there
 
 
-def export_again(folder: Path, generator: torch.nn.Module | None = None) -> ModelConfig:
+def export_again(folder: Path, generator: Generator | None = None) -> ModelConfig:
     return room.export(generator or generator_of(folder), read_config(folder), folder)
 
 

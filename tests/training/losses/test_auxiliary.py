@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 from fixture_types import TinySettings
-from torch import Tensor, nn
+from torch import Tensor
 
 from soundgan.data.dataset import Dataset
 from soundgan.spectral.pitch import MIN_PITCH
 from soundgan.training.losses.auxiliary import AuxiliaryLosses
 from soundgan.training.losses.diversity import CELL, LatentBank, cells
-from soundgan.training.networks.harmonics import pitch_weights
+from soundgan.training.losses.pitch import pitch_weights
+from soundgan.training.networks.base import Generator
 from soundgan.training.runtime.distributed import SINGLE_PROCESS
 
 CPU = torch.device("cpu")
@@ -20,8 +21,18 @@ NZ = 8
 OCTAVES = 1.5  # above the lowest pitch
 
 
-class Singer(nn.Module):
-    """Sings every label at one pitch, in octaves."""
+class Mute(Generator):
+    """A generator without pitch."""
+
+    def mapping(self, z: Tensor, labels: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def synthesis(self, w: Tensor, noise: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+
+class Singer(Mute):
+    """A generator of one pitch, in octaves."""
 
     has_pitch = True
 
@@ -31,10 +42,6 @@ class Singer(nn.Module):
 
     def pitch(self, w: Tensor) -> Tensor:
         return torch.full((len(w), self.frames), self.octaves)
-
-
-class Mute(nn.Module):
-    has_pitch = False
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from soundgan.spectral.pitch import MAX_PITCH, MIN_PITCH
 from soundgan.spectral.presets import preset
 from soundgan.spectral.representation import analyze
-from soundgan.training.networks.harmonics import VOICED_THRESHOLD, Harmonics, pitch_loss, pitch_weights
-from soundgan.training.networks.residual import Generator
+from soundgan.training.losses.pitch import VOICED_THRESHOLD, pitch_loss, pitch_weights
+from soundgan.training.networks.harmonics import Harmonics
+from soundgan.training.networks.residual import ResidualGenerator
 
 WIDTH = 16
 
@@ -35,12 +36,12 @@ def test_stripes_lie_where_the_spectrogram_of_a_sound_has_them(rate: int, hz: fl
     octaves = torch.full((1, representation.frames), float(np.log2(hz / MIN_PITCH)))
     harmonic_comb = harmonics(rate).harmonic_comb(octaves)[0, 0].numpy()
     middle = representation.frames // 2
-    samples_seen = (np.abs(harmonic_comb[:, middle]) > 0.05) & (representation.band_centers < (count + 0.3) * hz)
-    assert samples_seen.sum() > 10
-    assert np.corrcoef(harmonic_comb[samples_seen, middle], spectrogram[samples_seen, middle])[0, 1] > 0.8
+    mask = (np.abs(harmonic_comb[:, middle]) > 0.05) & (representation.band_centers < (count + 0.3) * hz)
+    assert mask.sum() > 10
+    assert np.corrcoef(harmonic_comb[mask, middle], spectrogram[mask, middle])[0, 1] > 0.8
     # The stripes of a sound a fourth higher lie elsewhere.
     other = harmonics(rate).harmonic_comb(octaves + 5 / 12)[0, 0].numpy()
-    assert np.corrcoef(other[samples_seen, middle], spectrogram[samples_seen, middle])[0, 1] < 0.4
+    assert np.corrcoef(other[mask, middle], spectrogram[mask, middle])[0, 1] < 0.4
 
 
 @given(octaves=st.floats(0, np.log2(MAX_PITCH / MIN_PITCH)), rate=st.sampled_from([8000, 16000, 22050, 44100]))
@@ -70,7 +71,7 @@ def test_pitch_stays_in_its_range_at_first_in_the_middle(strength: float) -> Non
 def test_a_generator_keeps_its_pitch_in_half_precision_arithmetic() -> None:
     torch.manual_seed(0)
     representation = preset(8000, 0.25)
-    generator = Generator(representation, size=8, nz=8, nc=1, labels=2)
+    generator = ResidualGenerator(representation, size=8, nz=8, nc=1, labels=2)
     z, labels = torch.randn(3, 8), torch.tensor([0, 1, 1])
     with torch.autocast("cpu", torch.bfloat16):
         sung = generator.pitch(generator.mapping(z, labels))
@@ -82,7 +83,7 @@ def test_a_generator_keeps_its_pitch_in_half_precision_arithmetic() -> None:
 def test_below_the_pitch_nothing_is_raised() -> None:
     drawer = harmonics(44100)
     octaves = torch.full((1, preset(44100, 0.5).frames), float(np.log2(400 / MIN_PITCH)))
-    below = drawer.centres < 200
+    below = drawer.centers < 200
     assert below.sum() > 3
     assert (drawer.harmonic_comb(octaves)[0, 0, below] <= 0).all()
 

@@ -13,24 +13,20 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
-from soundgan.settings import Settings
+from soundgan.settings import ModelSettings
 from soundgan.spectral.presets import PRESETS, preset
 from soundgan.spectral.representation import Representation
-from soundgan.training.networks.residual import (
-    W_DIM,
-    Discriminator,
-    Generator,
-    build_discriminator,
-    build_generator,
-)
+from soundgan.training.networks.blocks import W_DIM
+from soundgan.training.networks.build import build_discriminator, build_generator
+from soundgan.training.networks.residual import ResidualDiscriminator, ResidualGenerator
 
 KINDS = ["residual", "dcgan"]
 LABELS = 3
 NZ = 8
 
 
-def tiny(**changes: Any) -> Settings:
-    return Settings.from_flat(**{"size": 8, "nz": NZ, "ngf": 2, "ndf": 2, **changes})
+def tiny(**changes: Any) -> ModelSettings:
+    return ModelSettings(**{"size": 8, "nz": NZ, "ngf": 2, "ndf": 2, **changes})
 
 
 def sized(rows: int, columns: int) -> Representation:
@@ -47,7 +43,7 @@ def generated(generator: Any, z: Tensor, labels: Tensor) -> Tensor:
 
 
 def shapes(
-    settings: Settings, representation: Representation, n: int = 3
+    settings: ModelSettings, representation: Representation, n: int = 3
 ) -> tuple[torch.Size, torch.Size, torch.dtype]:
     """Shapes of spectrograms and logits, found without computing a number."""
     with FakeTensorMode():
@@ -55,20 +51,20 @@ def shapes(
         discriminator = build_discriminator(settings, representation, LABELS)
         labels = torch.zeros(n, dtype=torch.int64)
         noise = (torch.zeros(n, 1, *representation.shape),) if generator.uses_noise else ()
-        spectrograms = generator(torch.randn(n, settings.model.nz), labels, *noise)
+        spectrograms = generator(torch.randn(n, settings.nz), labels, *noise)
         return spectrograms.shape, discriminator(spectrograms).shape, spectrograms.dtype
 
 
 @pytest.fixture
-def generator() -> Generator:
+def generator() -> ResidualGenerator:
     torch.manual_seed(0)
-    return Generator(sized(32, 16), size=8, nz=NZ, nc=1, labels=LABELS)
+    return ResidualGenerator(sized(32, 16), size=8, nz=NZ, nc=1, labels=LABELS)
 
 
 @pytest.fixture
-def discriminator() -> Discriminator:
+def discriminator() -> ResidualDiscriminator:
     torch.manual_seed(0)
-    return Discriminator(32, 16, size=8, nc=1, labels=LABELS)
+    return ResidualDiscriminator(32, 16, size=8, nc=1, labels=LABELS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -105,7 +101,7 @@ def test_spectrograms_stay_in_range_whatever_the_weights(kind: str) -> None:
 
 
 @torch.no_grad()
-def test_the_floor_is_reached_exactly_and_the_rest_is_not_squashed(generator: Generator) -> None:
+def test_the_floor_is_reached_exactly_and_the_rest_is_not_squashed(generator: ResidualGenerator) -> None:
     z, labels = torch.randn(4, NZ), torch.zeros(4, dtype=torch.int64)
     noise = torch.zeros(4, 1, 32, 16)
     generator.to_patches.kernel.mul_(0.5)
@@ -119,7 +115,7 @@ def test_the_floor_is_reached_exactly_and_the_rest_is_not_squashed(generator: Ge
 
 
 @torch.no_grad()
-def test_grain_lies_on_a_smooth_spectrogram_as_strongly_as_the_latent_says(generator: Generator) -> None:
+def test_grain_lies_on_a_smooth_spectrogram_as_strongly_as_the_latent_says(generator: ResidualGenerator) -> None:
     z, labels = torch.randn(4, NZ), torch.zeros(4, dtype=torch.int64)
     generator.to_patches.kernel.mul_(0.1)  # far from the bounds
     smooth = generator(z, labels, torch.zeros(4, 1, 32, 16))
@@ -141,7 +137,7 @@ def test_every_weight_takes_part(kind: str) -> None:
     z = torch.randn(LABELS, NZ)
     discriminator(generated(generator, z, labels)).square().sum().backward()
     if generator.has_pitch:
-        generator.pitch(generator.mapping(z, labels)).sum().backward()  # type: ignore[operator]
+        generator.pitch(generator.mapping(z, labels)).sum().backward()
     for name, parameter in (*generator.named_parameters(), *discriminator.named_parameters()):
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -152,7 +148,7 @@ def test_every_weight_takes_part(kind: str) -> None:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @torch.no_grad()
 def test_spectrograms_are_taken_apart_into_squares(nc: int, layout: torch.memory_format) -> None:
-    discriminator, seen = Discriminator(32, 16, 8, nc, LABELS), list[torch.Tensor]()
+    discriminator, seen = ResidualDiscriminator(32, 16, 8, nc, LABELS), list[torch.Tensor]()
     discriminator.from_patch.register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
     spectrograms = torch.randn(2, nc, 32, 16).contiguous(memory_format=layout)
     discriminator(spectrograms)
@@ -175,13 +171,13 @@ def test_labels_change_the_spectrogram_and_the_logit(kind: str) -> None:
 
 @torch.no_grad()
 def test_without_labels_nothing_is_projected() -> None:
-    discriminator = Discriminator(32, 16, size=8, nc=1, labels=0)
+    discriminator = ResidualDiscriminator(32, 16, size=8, nc=1, labels=0)
     assert discriminator.projection is None
     assert discriminator(torch.randn(2, 1, 32, 16)).shape == (2, 1)
 
 
 @torch.no_grad()
-def test_the_projection_is_a_product_with_the_vector_of_the_label(discriminator: Discriminator) -> None:
+def test_the_projection_is_a_product_with_the_vector_of_the_label(discriminator: ResidualDiscriminator) -> None:
     spectrogram, labels = torch.randn(1, 1, 32, 16), torch.arange(LABELS)
     projection = discriminator.projection
     assert projection is not None
@@ -202,7 +198,7 @@ def test_the_projection_is_a_product_with_the_vector_of_the_label(discriminator:
 
 
 @torch.no_grad()
-def test_the_length_of_the_latent_does_not_matter(generator: Generator) -> None:
+def test_the_length_of_the_latent_does_not_matter(generator: ResidualGenerator) -> None:
     z, labels = torch.randn(4, NZ), torch.arange(4) % LABELS
     torch.testing.assert_close(generator.mapping(7 * z, labels), generator.mapping(z, labels), rtol=1e-4, atol=1e-5)
 
@@ -237,7 +233,7 @@ def test_spectrograms_and_logits_are_float32_in_bfloat16_arithmetic(kind: str) -
 
 def test_the_size_dial_grows_the_network() -> None:
     counts = [
-        sum(parameter.numel() for parameter in Generator(sized(32, 16), size, NZ, 1, 0).parameters())
+        sum(parameter.numel() for parameter in ResidualGenerator(sized(32, 16), size, NZ, 1, 0).parameters())
         for size in (8, 16, 32)
     ]
     assert counts == sorted(set(counts))

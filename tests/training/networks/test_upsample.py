@@ -10,7 +10,7 @@ from soundgan.training.networks.upsample import BilinearUpsample
 
 
 @pytest.mark.parametrize(("rows", "columns", "factor"), [(8, 4, 2), (1, 1, 4), (2, 5, 4), (3, 1, 2)])
-@pytest.mark.parametrize(("channels", "by"), [(3, "forward"), (7, "forward"), (7, "multiplied")])
+@pytest.mark.parametrize(("channels", "by"), [(3, "forward"), (7, "forward"), (7, "by_matmul")])
 def test_it_is_bilinear_interpolation(rows: int, columns: int, factor: int, channels: int, by: str) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, channels, rows, columns, requires_grad=True)

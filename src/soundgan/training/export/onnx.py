@@ -24,6 +24,7 @@ from soundgan.errors import TrainingError
 from soundgan.files import fsync
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, write_config
 from soundgan.spectral.noise_texture import NoiseTexture
+from soundgan.training.networks.base import Generator
 
 OPSET = 20
 W_AVG_SAMPLES = 4096  # latents averaged for the typical w that truncation moves towards
@@ -35,36 +36,36 @@ MAX_ONNX_ERROR = 5e-3
 class _Mapping(nn.Module):
     """z, label and truncation → w; truncation interpolates towards the label's typical w (Karras et al. 2019)."""
 
-    def __init__(self, generator: nn.Module, nz: int, labels: int) -> None:
+    def __init__(self, generator: Generator, nz: int, labels: int) -> None:
         super().__init__()
         self.generator = generator
         z = torch.randn(W_AVG_SAMPLES, nz, generator=torch.Generator().manual_seed(0))
-        w_avg = [generator.mapping(z, torch.full((W_AVG_SAMPLES,), label)).mean(0) for label in range(max(labels, 1))]  # type: ignore[operator]
+        w_avg = [generator.mapping(z, torch.full((W_AVG_SAMPLES,), label)).mean(0) for label in range(max(labels, 1))]
         self.w_avg = nn.Parameter(torch.stack(w_avg), requires_grad=False)
 
     def forward(self, z: Tensor, label: Tensor, truncation: Tensor) -> Tensor:
         w_avg = self.w_avg[label]
-        return w_avg + truncation[:, None] * (self.generator.mapping(z, label) - w_avg)  # type: ignore[operator]
+        return w_avg + truncation[:, None] * (self.generator.mapping(z, label) - w_avg)
 
 
 class _SynthesisNetwork(nn.Module):
     """w, and grain for those that take it → spectrogram."""
 
-    def __init__(self, generator: nn.Module) -> None:
+    def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
 
     def forward(self, w: Tensor) -> Tensor:
-        return self.generator.synthesis(w)  # type: ignore[operator]
+        return self.generator.synthesis(w)
 
 
 class _NoisySynthesisNetwork(_SynthesisNetwork):
     def forward(self, w: Tensor, noise: Tensor) -> Tensor:  # type: ignore[override]
-        return self.generator.synthesis(w, noise)  # type: ignore[operator]
+        return self.generator.synthesis(w, noise)
 
 
 @torch.no_grad()
-def export(generator: nn.Module, config: ModelConfig, folder: Path) -> ModelConfig:
+def export(generator: Generator, config: ModelConfig, folder: Path) -> ModelConfig:
     """Write `config.json`, the two ONNX graphs and their weights into `folder`, checked against PyTorch.
 
     The weights are rounded to half precision and stored once, in `model.safetensors`; the graphs refer to it. All files

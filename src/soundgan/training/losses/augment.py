@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from soundgan.training.networks.residual import clamp_with_inward_gradient
+from soundgan.training.networks.blocks import clamp_with_inward_gradient
 
 MAX_TIME_SHIFT = 1 / 8  # of the frames, at most, that a sound is shifted by
 MAX_FREQ_SHIFT = 1 / 32  # of the bands

@@ -7,14 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from soundgan.data.dataset import Dataset
 from soundgan.settings import Settings
 from soundgan.spectral.pitch import MIN_PITCH
 from soundgan.training.losses.diversity import LatentBank, cells, imle, recorded_distances, variety
+from soundgan.training.losses.pitch import pitch_loss, pitch_weights
 from soundgan.training.losses.texture import texture, texture_loss, usual_difference
-from soundgan.training.networks.harmonics import pitch_loss, pitch_weights
+from soundgan.training.networks.base import Generator
 from soundgan.training.runtime.distributed import Distributed
 
 AT_ONCE = 1024  # recordings measured together
@@ -81,7 +82,7 @@ class AuxiliaryLosses:
         nearest = self._candidates.nearest(self._recorded(index), labels)
         return torch.where(self._distributed.shard(kept), self._distributed.shard(nearest), z)
 
-    def compare(self, generator: nn.Module, made: Tensor, w: Tensor, index: Tensor, lately: Tensor) -> AuxLosses:
+    def compare(self, generator: Generator, made: Tensor, w: Tensor, index: Tensor, lately: Tensor) -> AuxLosses:
         """What is to be learnt from pairs of spectrograms.
 
         Args:
@@ -97,7 +98,7 @@ class AuxiliaryLosses:
         off_texture = texture_loss(texture(made[::2]), self._textures[index], self._usual_texture)
         off_pitch = torch.zeros_like(imle_loss)
         if generator.has_pitch:
-            pitch = generator.pitch(w[::2])  # type: ignore[operator]
+            pitch = generator.pitch(w[::2])
             off_pitch = pitch_loss(pitch, self._pitch[index], self._weights[index])
         settings = self._settings
         loss = (

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from soundgan import audio
 from soundgan.data.dataset import Dataset
 from soundgan.settings import Settings
 from soundgan.spectral.representation import Spectrogram, synthesize
+from soundgan.training.networks.base import Generator
 from soundgan.training.runtime.rng import StepRNG
 from soundgan.training.state.state import GeneratorInputs
 from soundgan.viz.spectrogram_image import grid, save_picture
@@ -22,7 +22,7 @@ MADE, REAL, MOST_ROWS = 8, 4, 10
 @torch.no_grad()
 def save_snapshot(
     folder: Path,
-    generator: nn.Module,
+    generator: Generator,
     dataset: Dataset,
     settings: Settings,
     generator_inputs: GeneratorInputs,

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
-from torch import nn
 
 from soundgan.data.dataset import Dataset
 from soundgan.evaluation.features.embedding import LogMelStatistics
 from soundgan.evaluation.metrics.set_metrics import set_metrics
 from soundgan.settings import Settings
 from soundgan.spectral.representation import Spectrogram, synthesize
+from soundgan.training.networks.base import Generator
 from soundgan.training.runtime.rng import StepRNG
 from soundgan.training.state.state import GeneratorInputs
 
@@ -76,7 +76,7 @@ class Validator:
         self._near = float(np.quantile(apart.min(axis=1), 0.05))
 
     @torch.no_grad()
-    def check(self, generator: nn.Module, samples_seen: int) -> ValidationResult:
+    def check(self, generator: Generator, samples_seen: int) -> ValidationResult:
         """Judge a Generator; the same one is always judged the same."""
         device = next(generator.parameters()).device
         rng = StepRNG(self._seed, 0, device)

@@ -1,8 +1,8 @@
-"""The networks of the original toy: a deep convolutional GAN without normalisation layers.
+"""The networks of the original SoundGAN: a deep convolutional GAN without normalization layers.
 
 The shape is that of Radford et al., "Unsupervised Representation Learning with Deep Convolutional Generative
 Adversarial Networks" (2015), as SoundGAN first had it: 4×4 kernels, stride 2, leaky ReLU, no bias, no batch norm,
-weights from N(0, 0.02). Layers are named `conv1`, `conv2`, … so that weights saved by the original fit unchanged.
+weights from N(0, 0.02). Layers are named `conv1`, `conv2`, … so that weights saved by the original load unchanged.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from soundgan.errors import SettingsError
+from soundgan.training.networks.base import Generator
 
 
-class DCGANGenerator(nn.Module):
-    """Latent z and label → spectrogram: a small grid made from the latent, doubled by transposed convolutions.
+class DCGANGenerator(Generator):
+    """A small grid from the latent, upsampled by transposed convolutions.
 
     Args:
-        nz: numbers in z.
+        nz: dimensions of z.
         ngf: channels before the last layer; each layer towards the latent has twice as many.
         nc: channels of a spectrogram.
         grid_rows, grid_cols: size of the first feature map.
-        stages: doublings; spectrograms are `grid_rows * 2**stages` × `grid_cols * 2**stages`. The original has a 4×4 grid
-            and 6 stages, seven layers in all, for 256×256.
-        labels: number of labels; 0 for an unlabelled network, which ignores the labels that it is given.
+        stages: upsamples; spectrograms are `grid_rows * 2**stages` × `grid_cols * 2**stages`. The original has a 4×4
+            grid and 6 stages, seven layers in all, for 256×256.
+        labels: number of labels; 0 for an unlabeled network, which ignores the labels passed to it.
 
-    `w_dim` is the number of values in the mapped latent w, `spectrogram_shape` is (rows, columns).
+    Attributes:
+        w_dim: dimensions of the mapped latent w.
+        spectrogram_shape: (rows, columns).
 
     Raises:
         SettingsError: a size is below 1, or `stages` below 2.
     """
-
-    uses_noise = False
-    has_pitch = False
 
     def __init__(
         self, nz: int, ngf: int, nc: int, grid_rows: int, grid_cols: int, stages: int, labels: int = 0
@@ -52,35 +52,26 @@ class DCGANGenerator(nn.Module):
         _reset_parameters(self)
 
     def mapping(self, z: Tensor, labels: Tensor) -> Tensor:
-        """z (n, nz), labels (n,) int64 → mapped latent w (n, w_dim).
-
-        The classic network has no mapping: w is z itself, followed by the label as a one-hot vector, which the first
-        layer turns into one learned offset a label.
-        """
+        """Return z followed by the label as a one-hot vector, which the first layer turns into a learned offset."""
         if not self.labels:
-            return z.clone()  # a value of its own: an exported graph cannot give back its input
+            return z.clone()  # an exported graph cannot return its input
         return torch.cat([z, F.one_hot(labels, self.labels).to(z.dtype)], dim=1)
 
-    def synthesis(self, w: Tensor) -> Tensor:
-        """w (n, w_dim) → spectrograms (n, nc, rows, columns), float32 in [-1, 1]."""
+    def synthesis(self, w: Tensor, noise: Tensor | None = None) -> Tensor:
         x = w[:, :, None, None]
         *hidden, last = self.children()
         for layer in hidden:
             x = F.leaky_relu(layer(x), 0.2)
         return torch.tanh(last(x).float())
 
-    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        """z (n, nz), labels (n,) int64 → spectrograms (n, nc, rows, columns), float32 in [-1, 1]."""
-        return self.synthesis(self.mapping(z, labels))
-
 
 class DCGANDiscriminator(nn.Module):
-    """Spectrogram → a logit for every label, high for a real sound of it.
+    """Spectrogram → one logit per label, high for real sounds of that label.
 
-    As in the original there is one halving less than the Generator has doublings (five for 256×256), so the last kernel
-    meets a map twice its size and gives a score at each of (grid_rows + 1) × (grid_cols + 1) places (25); the logit is
-    their mean, which is what the original's loss saw. With labels the mean feature is also projected on a learned
-    vector of each label (Miyato and Koyama, "cGANs with Projection Discriminator", 2018).
+    As in the original there is one downsample less than the generator has upsamples (five for 256×256), so the last
+    kernel meets a map twice its size and gives (grid_rows + 1) × (grid_cols + 1) scores (25); the logit is their mean,
+    as in the original's loss. With labels the mean feature is also projected on a learned vector of each label
+    (Miyato and Koyama, "cGANs with Projection Discriminator", 2018).
 
     Args:
         ndf: channels after the first layer; each further layer has twice as many.
@@ -102,7 +93,7 @@ class DCGANDiscriminator(nn.Module):
         _reset_parameters(self)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """spectrograms (n, nc, rows, columns) → logits (n, labels), or (n, 1) without labels."""
+        """Return logits. Shape: (n, nc, rows, columns) → (n, labels), or (n, 1) without labels."""
         x = spectrograms
         *hidden, last = (layer for layer in self.children() if isinstance(layer, nn.Conv2d))
         for layer in hidden:
@@ -117,7 +108,7 @@ class DCGANDiscriminator(nn.Module):
 def _check_sizes(stages: int, **sizes: int) -> None:
     if stages < 2:
         raise SettingsError(
-            f"network: dcgan needs spectrograms that halve at least twice, these halve {max(stages, 0)} times: "
+            f"network: dcgan needs spectrograms whose sides halve at least twice, these halve {max(stages, 0)} times: "
             'choose bands and frames that are multiples of 4, or network "residual"'
         )
     for name, size in sizes.items():

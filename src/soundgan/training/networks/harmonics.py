@@ -1,8 +1,8 @@
-"""Harmonics: the stripes of a pitched sound in a spectrogram, drawn from its pitch.
+"""Harmonics: the comb of a pitched sound in a spectrogram, computed from its pitch.
 
-A network that paints patches learns fine stripes late, and before that paints voices as whispers: a stripe goes through
-the whole spectrogram, and all move with one number. So, as in the source-filter model of speech, and as DDSP (Engel et al.
-2020) has it for waves, the Generator says how high and where how strong, and the stripes are drawn by a formula.
+Patches learn fine harmonics late, and until then voices lack them: a harmonic goes through the whole spectrogram, and
+all harmonics move with one pitch. So, as in the source-filter model of speech, and as DDSP (Engel et al. 2020) does for
+waves, the generator predicts pitch and gain, and a formula computes the harmonics.
 """
 
 from __future__ import annotations
@@ -12,69 +12,60 @@ import math
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from soundgan.spectral.pitch import MAX_PITCH, MIN_PITCH
 from soundgan.spectral.representation import Representation
 from soundgan.training.networks.upsample import BilinearUpsample
 
-STEP = 4  # frames from one number of the pitch to the next
-PITCH_LR_SCALE = 3.0  # times that the pitch learns faster than the rest
-VOICED_THRESHOLD = 0.6  # periodicity from which on the pitch of a recording counts
-RARE = 0.05  # mean of what is above: where pitch is rarer, it counts less
+FRAMES_PER_VALUE = 4  # frames between two predicted values of the pitch
+PITCH_LR_SCALE = 3.0  # factor by which the pitch learns faster than the rest
 
 
 class Harmonics(nn.Module):
-    """Mapped latent w → pitch, and pitch → stripes.
+    """Mapped latent w → pitch, and pitch → harmonic comb.
 
     Args:
         representation: of the spectrograms.
-        width: numbers in w.
+        width: dimensions of w.
     """
 
-    centres: Tensor
+    centers: Tensor
     bandwidths: Tensor
 
     def __init__(self, representation: Representation, width: int) -> None:
         super().__init__()
-        self.to_pitch = nn.Linear(width, 1 + representation.frames // STEP)
+        self.to_pitch = nn.Linear(width, 1 + representation.frames // FRAMES_PER_VALUE)
         bin_width = representation.sample_rate / representation.n_fft
         bandwidths = 2 * np.maximum(np.gradient(representation.band_centers), bin_width)
-        self.to_frames = BilinearUpsample(representation.frames // STEP, factor=STEP)
+        self.to_frames = BilinearUpsample(representation.frames // FRAMES_PER_VALUE, factor=FRAMES_PER_VALUE)
         self.register_buffer(
-            "centres", torch.tensor(representation.band_centers, dtype=torch.float32), persistent=False
+            "centers", torch.tensor(representation.band_centers, dtype=torch.float32), persistent=False
         )
         self.register_buffer("bandwidths", torch.tensor(bandwidths, dtype=torch.float32), persistent=False)
 
     def reset_parameters(self) -> None:
-        """Begin in the middle of the range, nearly the same in all frames."""
+        """Start in the middle of the range, nearly constant over frames."""
         nn.init.normal_(self.to_pitch.weight, 0, 0.1 / self.to_pitch.in_features**0.5)
         nn.init.zeros_(self.to_pitch.bias)
 
     def pitch(self, w: Tensor) -> Tensor:
-        """The pitch of every frame, in octaves above the lowest (`soundgan.spectral.pitch`): (n, width) → (n, frames)."""
+        """Return the pitch of every frame, in octaves above `soundgan.spectral.pitch.MIN_PITCH`.
+
+        Shape: (n, width) → (n, frames).
+        """
         with torch.autocast(w.device.type, enabled=False):
-            numbers = PITCH_LR_SCALE * self.to_pitch(w.float())
-            moved = self.to_frames(numbers[:, None, 1:])[:, 0]
-            return math.log2(MAX_PITCH / MIN_PITCH) * torch.sigmoid(numbers[:, :1] + moved)
+            values = PITCH_LR_SCALE * self.to_pitch(w.float())
+            contour = self.to_frames(values[:, None, 1:])[:, 0]
+            return math.log2(MAX_PITCH / MIN_PITCH) * torch.sigmoid(values[:, :1] + contour)
 
     def harmonic_comb(self, pitch: Tensor) -> Tensor:
-        """Stripes from -1 to 1, high at every harmonic and low between and below: (n, frames) → (n, 1, bands, frames).
+        """Return a comb from -1 to 1, high at every harmonic, low between them and below the pitch.
 
-        A band as wide as what lies between two harmonics has none: the mean of the cosine over the band is drawn.
+        It is the mean of a cosine over each band, so a band as wide as the pitch is 0.
+
+        Shape: pitch (n, frames) → (n, 1, bands, frames).
         """
         hz = MIN_PITCH * torch.exp2(pitch)[:, None, None, :]
         share = math.pi * (self.bandwidths[:, None] / hz).clamp_max(1.0)
-        cycles = (self.centres[:, None] / hz).clamp_min(0.5)
+        cycles = (self.centers[:, None] / hz).clamp_min(0.5)
         return torch.cos(2 * math.pi * cycles) * torch.sin(share) / share
-
-
-def pitch_weights(periodicity: Tensor) -> Tensor:
-    """How much the pitch of each frame of recordings counts, 1 in the mean or less; (n, frames) → the same."""
-    weights = F.relu(periodicity - VOICED_THRESHOLD)
-    return weights / weights.mean().clamp_min(RARE)
-
-
-def pitch_loss(pitch: Tensor, recorded: Tensor, weights: Tensor) -> Tensor:
-    """How far a pitch is from that of recordings, in octaves, each frame by its weight; (n, frames) each."""
-    return (weights * (pitch - recorded).abs()).mean()

@@ -1,7 +1,7 @@
 """Patches: the smooth part of a spectrogram, brought from a quarter of the resolution to full size.
 
-Every position of the finest stage stands for 4 × 4 cells, and paints a patch of 8 × 8 that fades out over those of its
-neighbours.
+Every position of the finest stage stands for 4 × 4 values, and adds a patch of 8 × 8 that fades out over those of its
+neighbors.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ PATCH = 4  # side of the part of a spectrogram that one position stands for
 class Patches(nn.Module):
     """Features (n, size, rows, columns) → smooth spectrograms (n, nc, 4 · rows, 4 · columns), float32.
 
-    `kernel` are the patches as they are learnt, (size, nc, 8, 8), before they fade and are made `remove_checkerboard`. They are 0
-    until `reset_parameters`.
+    `kernel` holds the learned patches, (size, nc, 8, 8), before `ramp` and `remove_checkerboard`, 0 until
+    `reset_parameters`.
     """
 
     window_projection: Tensor
@@ -29,17 +29,13 @@ class Patches(nn.Module):
         self.kernel = nn.Parameter(torch.zeros(size, nc, 2 * PATCH, 2 * PATCH))
         self.bias = nn.Parameter(torch.zeros(nc, 1, 1))
         ones = torch.eye(4 * PATCH**2).view(-1, 2 * PATCH, 2 * PATCH)
-        finished = remove_checkerboard(ones * ramp()[:, None] * ramp())
-        self.register_buffer(
-            "window_projection", finished.flatten(1), persistent=False
-        )  # all that is linear: one product does it
+        projection = remove_checkerboard(ones * ramp()[:, None] * ramp())
+        # Both are linear: one matrix product applies them.
+        self.register_buffer("window_projection", projection.flatten(1), persistent=False)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Random cosines, the finer the weaker, so that first spectrograms are smooth.
-
-        They are so strong that most of a first spectrogram lies within [-1, 1].
-        """
+        """Set random cosines, the finer the weaker, so that first spectrograms are smooth and mostly within [-1, 1]."""
         order = torch.arange(2 * PATCH)
         cosines = torch.cos(math.pi / (2 * PATCH) * order[:, None] * (order + 0.5))
         strengths = torch.randn(self.kernel.shape) / (1 + order[:, None] + order)
@@ -49,47 +45,47 @@ class Patches(nn.Module):
         self.bias.zero_()
 
     def patches(self) -> Tensor:
-        """(size, nc, 8, 8), fading towards their ends, and seamless."""
+        """Return the patches with ramp, without checkerboard: (size, nc, 8, 8)."""
         with torch.autocast(self.kernel.device.type, enabled=False):
             return (self.kernel.flatten(2) @ self.window_projection).view_as(self.kernel)
 
     def forward(self, x: Tensor) -> Tensor:
-        """What overlaps is added up by a convolution over the four positions that reach into a square of 4 × 4.
+        """Add overlapping patches, by a convolution over the four positions that reach into a square of 4 × 4.
 
-        PyTorch's transposed convolution does the same, and takes a processor nearly three times as long.
+        PyTorch's transposed convolution gives the same, and takes nearly three times as long on a CPU.
         """
         size, nc, *_ = self.kernel.shape
-        # Of each square: channel, band, frame. Then the position, of which the later one paints with its earlier half.
+        # Of each square: channel, band, frame. Then the position, of which the later one adds its earlier half.
         weight = self.patches().view(size, nc, 2, PATCH, 2, PATCH).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
         weight = weight.reshape(nc * PATCH**2, size, 2, 2)
         squares = F.conv2d(x, weight, padding=1).permute(0, 2, 3, 1)
         n, rows, columns, _ = squares.shape
-        painted = squares.view(n, rows, columns, nc, PATCH, PATCH).permute(0, 3, 1, 4, 2, 5)
-        painted = painted.reshape(n, nc, PATCH * rows, PATCH * columns)
+        overlapping = squares.view(n, rows, columns, nc, PATCH, PATCH).permute(0, 3, 1, 4, 2, 5)
+        overlapping = overlapping.reshape(n, nc, PATCH * rows, PATCH * columns)
         inside = slice(PATCH // 2, -PATCH // 2)
-        return painted[:, :, inside, inside].float() + self.bias
+        return overlapping[:, :, inside, inside].float() + self.bias
 
 
 def ramp() -> Tensor:
-    """How strong a patch is at its eight bands or frames: those of neighbours sum to 1."""
+    """Return the triangular window of a patch along an axis, (8,); overlapping windows sum to 1."""
     rising = (torch.arange(2 * PATCH) + 0.5) / PATCH
     return torch.minimum(rising, 2 - rising)
 
 
 def remove_checkerboard(patches: Tensor) -> Tensor:
-    """Patches (…, 8, 8) less what neighbours of the same features would repeat at every fourth frame.
+    """Subtract from patches (…, 8, 8) the part that neighbors of equal features would repeat with a period of 4.
 
-    Away from the edges, features that are the same in all frames are then painted the same in all frames, and those
-    that are even over bands as well are painted even. Left to themselves, patches draw a chequer there, as its texture
-    passes for that of noise. What is taken off fades with the `ramp`.
+    Away from the edges, features that are constant over frames then give spectrograms that are constant over frames,
+    and constant over bands if the features are. Otherwise patches learn a checkerboard there, whose texture passes for
+    noise. The subtracted part fades with `ramp`.
     """
 
-    def uneven(x: Tensor) -> Tensor:
-        """What differs over the four places of an axis (the last one, of 8), once overlapping patches are added up."""
+    def periodic(x: Tensor) -> Tensor:
+        """Return the deviation from the mean along the last axis (of 8) of the sum of overlapping patches."""
         added = x.unflatten(-1, (2, PATCH)).sum(-2)
         return (added - added.mean(-1, keepdim=True)).repeat(*[1] * (x.dim() - 1), 2)
 
-    fading = ramp().to(patches)
-    patches = patches - uneven(patches) * fading
-    of_bands = patches.sum(-1) / PATCH  # the same in all frames by now
-    return patches - (uneven(of_bands) * fading)[..., None] * fading
+    window = ramp().to(patches)
+    patches = patches - periodic(patches) * window
+    over_bands = patches.sum(-1) / PATCH  # constant over frames by now
+    return patches - (periodic(over_bands) * window)[..., None] * window

@@ -1,7 +1,7 @@
-"""Enlarging by linear interpolation, as products with matrices or as PyTorch interpolates.
+"""Upsampling by linear interpolation, as matrix products or by PyTorch's `interpolate`.
 
-Both do the same. But on a GPU PyTorch adds gradients up in an order that may change from one time to the next, and a
-picture of one channel takes it longer than the convolutions around it; many channels on a processor, half as long.
+Both give the same values. On a GPU, `interpolate` sums gradients in a nondeterministic order, and takes longer for one
+channel than the convolutions around it; for many channels on a CPU it takes half the time of the products.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FEW = 4  # channels up to which a processor multiplies faster than it interpolates
-SHORT = 128  # sides up to which ONNX Runtime does so, too
+MAX_MATMUL_CHANNELS = 4  # up to which matrix products are faster on a CPU
+MAX_MATMUL_SIDE = 128  # up to which they are faster in ONNX Runtime
 
 
 class BilinearUpsample(nn.Module):
@@ -32,17 +32,18 @@ class BilinearUpsample(nn.Module):
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        many, long = x.shape[1] > FEW, torch.onnx.is_in_onnx_export() and max(x.shape[2:]) > SHORT
+        many = x.shape[1] > MAX_MATMUL_CHANNELS
+        long = torch.onnx.is_in_onnx_export() and max(x.shape[2:]) > MAX_MATMUL_SIDE
         if x.device.type == "cpu" and (many or long):
             return F.interpolate(x, scale_factor=self.factor, mode=self.mode, align_corners=False)
-        return self.multiplied(x)
+        return self.by_matmul(x)
 
-    def multiplied(self, x: Tensor) -> Tensor:
-        """The same by products, wherever x is."""
+    def by_matmul(self, x: Tensor) -> Tensor:
+        """Upsample by matrix products, on any device."""
         x = x @ self.columns
         return x if self.rows is None else self.rows @ x
 
 
 def interpolation_matrix(count: int, factor: int) -> Tensor:
-    """The matrix that interpolates linearly between so many numbers, and keeps the ends: (count, factor · count)."""
+    """Return the matrix of linear interpolation with constant ends, (count, factor · count)."""
     return F.interpolate(torch.eye(count)[None], scale_factor=float(factor), mode="linear", align_corners=False)[0]

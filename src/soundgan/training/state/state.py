@@ -14,7 +14,8 @@ from soundgan.settings import Settings
 from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.spectral.representation import Representation
 from soundgan.training.losses.diversity import CELL, LatentBank
-from soundgan.training.networks.residual import build_discriminator, build_generator
+from soundgan.training.networks.base import Generator
+from soundgan.training.networks.build import build_discriminator, build_generator
 from soundgan.training.runtime.rng import StepRNG
 
 NEW_TAPE = 8192  # samples seen after which there is another tape of grain, so that no network learns it by heart
@@ -28,9 +29,9 @@ class TrainState:
     These are latents that the present Generator painted lately, see `soundgan.training.losses.diversity`.
     """
 
-    generator: nn.Module
+    generator: Generator
     discriminator: nn.Module
-    generator_ema: nn.Module
+    generator_ema: Generator
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     candidates: LatentBank
@@ -70,8 +71,10 @@ def init_state(dataset: Dataset, settings: Settings, device: torch.device) -> Tr
     """Untrained networks for the spectrograms of a dataset, the same ones for the same seed."""
     torch.manual_seed(settings.run.seed)
     count = len(dataset.label_names)
-    networks = [build(settings, dataset.representation, count) for build in (build_generator, build_discriminator)]
-    generator, discriminator = (net.to(device, memory_format=torch.channels_last) for net in networks)  # type: ignore[call-overload]
+    generator = build_generator(settings.model, dataset.representation, count)
+    discriminator = build_discriminator(settings.model, dataset.representation, count)
+    for network in (generator, discriminator):
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
         """On CUDA one whose steps can be recorded, see `soundgan.training.runtime.cuda_graph`."""
@@ -109,21 +112,21 @@ class GeneratorInputs:
         """So many latents z (count, nz)."""
         return rng.normal(count, self._nz)
 
-    def generate(self, generator: nn.Module, labels: Tensor, rng: StepRNG, *, shared_noise: bool = False) -> Tensor:
+    def generate(self, generator: Generator, labels: Tensor, rng: StepRNG, *, shared_noise: bool = False) -> Tensor:
         """Spectrograms (n, nc, bands, frames) of labels (n,), from new latents.
 
         With `shared_noise`, the same grain lies on all.
         """
-        w = generator.mapping(self.latents(len(labels), rng), labels)  # type: ignore[operator]
+        w = generator.mapping(self.latents(len(labels), rng), labels)
         return self.synthesize_from_w(generator, w, rng, shared_noise=shared_noise)
 
-    def synthesize_from_w(self, generator: nn.Module, w: Tensor, rng: StepRNG, *, shared_noise: bool = False) -> Tensor:
+    def synthesize_from_w(self, generator: Generator, w: Tensor, rng: StepRNG, *, shared_noise: bool = False) -> Tensor:
         """The same from mapped latents w (n, …)."""
         if not generator.uses_noise:
-            return generator.synthesis(w)  # type: ignore[operator]
+            return generator.synthesis(w)
         self.refresh_noise(rng)
         noise = rng.random_crops(self._tape, self._frames, 1 if shared_noise else len(w))
-        return generator.synthesis(w, noise.expand(len(w), -1, -1, -1))  # type: ignore[operator]
+        return generator.synthesis(w, noise.expand(len(w), -1, -1, -1))
 
     def refresh_noise(self, rng: StepRNG) -> None:
         """Bring the tape of grain that belongs to the samples seen to the device, always to the same place in memory."""
