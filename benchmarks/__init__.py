@@ -1,4 +1,4 @@
-"""Benchmarks, run from the root of the repository: `python -m benchmarks.player`, `.synthesis`, `.serving`, `.training`."""
+"""Benchmarks, run from the root: `python -m benchmarks.player`, `.synthesis`, `.serving`, `.serving.hard_use`, `.training`."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
-"""The rival of `serving.py`: a web API as one would first write it, in the original's way.
+"""The rival of the server: a plain web API with the original's pipeline.
 
-    python -m benchmarks.serving.plain --model digits --way original --port 5051
+    python -m benchmarks.serving.plain --model digits --pipeline original --port 5051
 
-PyTorch paints eagerly, librosa finds the phases, once a request, in an endpoint that is a plain function and so runs in
-FastAPI's thread pool. Weights are random: they cost as much as trained ones.
+The endpoint is a plain function, which FastAPI runs in its thread pool; each request is a forward pass in PyTorch and
+phase retrieval by librosa. Weights are random, with the cost of trained ones.
 """
 
 # pyright: reportMissingImports=false
@@ -25,7 +25,7 @@ from fastapi import FastAPI, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from benchmarks.serving.page import WAYS
+from benchmarks.serving.page import PIPELINES
 from soundgan.model_folder import read_config, resolve_model
 from soundgan.settings import Settings
 from soundgan.spectral.representation import Representation
@@ -36,23 +36,21 @@ WIDTH = 128  # ngf of the original's DCGAN
 Floats = NDArray[np.float32]
 
 
-class Asked(BaseModel):
-    """A request."""
-
+class SoundRequest(BaseModel):
     seed: int = 0
 
 
-def generator_inputs(
+def build_model(
     network: str, settings: Settings, representation: Representation, labels: int
 ) -> Callable[[int], Floats]:
-    """From a seed to levels in dB, (bands, frames), by a Generator with random weights."""
+    """Return a function from a seed to levels in dB, (bands, frames), by a Generator with random weights."""
     torch.manual_seed(0)
     chosen = settings.with_values(network=network, ngf=WIDTH, nc=1)
     generator = build_generator(chosen.model, representation, labels).eval()
     span = representation.ceiling_db - representation.floor_db
 
     @torch.inference_mode()
-    def generated(seed: int) -> Floats:
+    def generate(seed: int) -> Floats:
         rng = torch.Generator().manual_seed(seed)
         inputs = [torch.randn(1, settings.model.nz, generator=rng), torch.zeros(1, dtype=torch.int64)]
         if generator.uses_noise:
@@ -60,35 +58,36 @@ def generator_inputs(
         spectrogram = generator(*inputs)[0, 0].numpy()
         return (spectrogram + 1) * (span / 2) + representation.floor_db
 
-    return generated
+    return generate
 
 
-def sounded(levels: Floats, representation: Representation, *, nnls: bool) -> Floats:
-    """From levels to a wave, by librosa."""
+def synthesize(levels: Floats, representation: Representation, *, nnls: bool) -> Floats:
+    """Wave of levels in dB, by librosa."""
     framing: dict[str, Any] = {"n_fft": representation.n_fft, "hop_length": representation.hop_length}
     if nnls:
         power = librosa.db_to_power(levels)
         invert = librosa.feature.inverse.mel_to_audio  # type: ignore[attr-defined]
         return invert(power, sr=representation.sample_rate, n_iter=ITERATIONS, **framing)
-    # As many bins as there are, of as many bands as there are: what a plain endpoint without mel bands would have.
-    places = np.linspace(0, levels.shape[0] - 1, representation.n_fft // 2 + 1).round().astype(int)
-    return librosa.griffinlim(librosa.db_to_amplitude(levels[places]), n_iter=ITERATIONS, **framing)
+    # Stretch the bands to the bins of the STFT, the input of a plain endpoint without mel bands.
+    rows = np.linspace(0, levels.shape[0] - 1, representation.n_fft // 2 + 1).round().astype(int)
+    return librosa.griffinlim(librosa.db_to_amplitude(levels[rows]), n_iter=ITERATIONS, **framing)
 
 
-def create_app(model: str, way: str) -> FastAPI:
+def create_app(model: str, pipeline: str) -> FastAPI:
     config = read_config(resolve_model(model))
     settings, representation = Settings.model_validate(config.settings), config.representation
-    generated = generator_inputs("residual" if way == "ours" else "dcgan", settings, representation, len(config.labels))
+    network = "residual" if pipeline == "ours" else "dcgan"
+    generate = build_model(network, settings, representation, len(config.labels))
     app = FastAPI()
 
     @app.get("/readyz")
     def readyz() -> str:
-        sounds(Asked())  # numba compiles, and PyTorch plans, outside of all timings
+        sounds(SoundRequest())  # compile and plan outside of all timings
         return "ready"
 
     @app.post("/sounds")
-    def sounds(asked: Asked) -> Response:
-        wave = sounded(generated(asked.seed), representation, nnls=way == "original")
+    def sounds(body: SoundRequest) -> Response:
+        wave = synthesize(generate(body.seed), representation, nnls=pipeline == "original")
         file = io.BytesIO()
         soundfile.write(file, wave / max(1.0, float(np.abs(wave).max())), representation.sample_rate, format="WAV")
         return Response(file.getvalue(), media_type="audio/wav")
@@ -99,10 +98,10 @@ def create_app(model: str, way: str) -> FastAPI:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="digits")
-    parser.add_argument("--way", choices=WAYS, default="original")
+    parser.add_argument("--pipeline", choices=PIPELINES, default="original")
     parser.add_argument("--port", type=int, default=5051)
     options = parser.parse_args()
-    uvicorn.run(create_app(options.model, options.way), port=options.port, log_level="warning")
+    uvicorn.run(create_app(options.model, options.pipeline), port=options.port, log_level="warning")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The methods that `synthesis.py` compares: ours, and the rivals, each in the way its own library does it.
+"""The phase retrieval methods that `benchmarks.synthesis` compares: ours, and those of other libraries.
 
 A method takes magnitudes of the framing that it inverts, (n, frames, bins), and returns waves, (n, samples).
 """
 
 # pyright: reportMissingImports=false
-# The rivals come with the bench extra only.
+# The other libraries come with the extra `bench` only.
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common import timed
 from soundgan.spectral.phase_retrieval import QUALITIES, PhaseRetrievalConfig, retrieve
 from soundgan.spectral.stft import STFT
 
@@ -28,56 +29,63 @@ MOMENTUM = 0.99
 ORIGINAL = "original pipeline (NNLS + 256 iterations)"
 
 
+class Framing(NamedTuple):
+    """Sample rate in Hz, and window and hop of an STFT in samples."""
+
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+
+
 class Method(NamedTuple):
-    """A way from magnitudes to waves."""
+    """A function from magnitudes to waves.
+
+    Args:
+        family: "ours", "variants" (of ours) or the library; the methods of a family share a curve of the plot.
+        measure: waves (n, samples) → magnitudes (n, frames, bins).
+        invert: magnitudes → waves.
+        slow: timed in one round only.
+    """
 
     name: str
     family: str
-    """"ours", "variants" (of ours) or the rival; the methods of a rival are one curve of the plot."""
     measure: Callable[[Floats], Floats]
-    """Waves (n, samples) → magnitudes (n, frames, bins)."""
     invert: Callable[[Floats], Floats]
     slow: bool = False
-    """One round of timing is enough."""
 
 
 def methods(n_fft: int, hop_length: int, samples: int) -> list[Method]:
-    """Everything that is compared on sounds of `samples` samples."""
+    """All methods, for sounds of `samples` samples."""
     stft = STFT(n_fft, hop_length)
 
     def ours(waves: Floats) -> Floats:
         return np.stack([np.abs(stft.forward(wave)) for wave in waves])
 
-    def centred(waves: Floats) -> Floats:
-        return np.stack([centred_magnitudes(wave, n_fft, hop_length).T for wave in waves])
+    def centered(waves: Floats) -> Floats:
+        return np.stack([centered_magnitudes(wave, n_fft, hop_length).T for wave in waves])
 
-    def search(name: str, family: str, config: PhaseRetrievalConfig, *, slow: bool = False) -> Method:
-        return Method(name, family, ours, lambda magnitudes: retrieve(magnitudes, stft, config), slow)
+    def search(name: str, family: str, config: PhaseRetrievalConfig) -> Method:
+        return Method(name, family, ours, lambda magnitudes: retrieve(magnitudes, stft, config))
 
-    found = [search(quality, "ours", config) for quality, config in QUALITIES.items()]
-    found += [
-        search("derivative start alone", "variants", PhaseRetrievalConfig()),
-        search("derivative start + 16 fast Griffin-Lim", "variants", PhaseRetrievalConfig(griffin_lim_iterations=16)),
-        search(
-            "random start + 32 fast Griffin-Lim",
-            "variants",
-            PhaseRetrievalConfig(init="random", griffin_lim_iterations=32),
-        ),
-        Method("PGHI (heap, numba)", "PGHI", ours, functools.partial(pghi, stft=stft)),
-    ]
+    variants = {
+        "derivative start alone": PhaseRetrievalConfig(),
+        "derivative start + 16 fast Griffin-Lim": PhaseRetrievalConfig(griffin_lim_iterations=16),
+        "random start + 32 fast Griffin-Lim": PhaseRetrievalConfig(init="random", griffin_lim_iterations=32),
+    }
+    compared = [search(quality, "ours", config) for quality, config in QUALITIES.items()]
+    compared += [search(name, "variants", config) for name, config in variants.items()]
+    compared += [Method("PGHI (heap, numba)", "PGHI", ours, functools.partial(pghi, stft=stft))]
+    framing = {"n_fft": n_fft, "hop_length": hop_length, "samples": samples}
     for library, griffin_lim in {"librosa": librosa_griffin_lim, "torch": torch_griffin_lim}.items():
         for iterations in (32, 256):
-            invert = functools.partial(
-                griffin_lim, n_fft=n_fft, hop_length=hop_length, samples=samples, iterations=iterations
-            )
-            found.append(
-                Method(f"{library} Griffin-Lim, {iterations} iterations", library, centred, invert, iterations > 32)
-            )
-    return found
+            invert = functools.partial(griffin_lim, iterations=iterations, **framing)
+            name = f"{library} Griffin-Lim, {iterations} iterations"
+            compared.append(Method(name, library, centered, invert, slow=iterations > 32))
+    return compared
 
 
-def centred_magnitudes(wave: Floats, n_fft: int, hop_length: int) -> Floats:
-    """(samples,) → (bins, frames), frame k centred at k * hop, as librosa frames by default."""
+def centered_magnitudes(wave: Floats, n_fft: int, hop_length: int) -> Floats:
+    """(samples,) → (bins, frames), frame k centered at k * hop_length, which is the default of librosa."""
     import librosa
 
     return np.abs(librosa.stft(wave, n_fft=n_fft, hop_length=hop_length))
@@ -94,17 +102,13 @@ def librosa_griffin_lim(magnitudes: Floats, *, n_fft: int, hop_length: int, samp
 
 
 def torch_griffin_lim(magnitudes: Floats, *, n_fft: int, hop_length: int, samples: int, iterations: int) -> Floats:
-    """Fast Griffin-Lim as torchaudio does it: momentum on the spectra, divided by one plus itself."""
+    """Fast Griffin-Lim of torchaudio: momentum on the spectra, divided by one plus itself."""
     import torch
 
     torch.set_num_threads(CORES)
     torch.manual_seed(0)
-    framing: dict[str, Any] = {
-        "n_fft": n_fft,
-        "hop_length": hop_length,
-        "window": torch.hann_window(n_fft),
-        "center": True,
-    }
+    window = torch.hann_window(n_fft)
+    framing: dict[str, Any] = {"n_fft": n_fft, "hop_length": hop_length, "window": window, "center": True}
     with torch.inference_mode():
         target = torch.from_numpy(magnitudes).transpose(-1, -2)
         angles = torch.polar(torch.ones_like(target), 2 * torch.pi * torch.rand_like(target))
@@ -118,32 +122,33 @@ def torch_griffin_lim(magnitudes: Floats, *, n_fft: int, hop_length: int, sample
         return torch.istft(target * angles, length=samples, **framing).numpy()
 
 
-def mel_levels(wave: Floats, rate: int, n_fft: int, hop_length: int) -> Floats:
+def mel_levels(wave: Floats, framing: Framing) -> Floats:
     """(samples,) → (128 bands, frames) in dB, cut off 80 dB below the loudest."""
     import librosa
 
+    rate, n_fft, hop_length = framing
     mel = librosa.feature.melspectrogram(y=wave, sr=rate, n_fft=n_fft, hop_length=hop_length, n_mels=128)
     return librosa.power_to_db(mel, top_db=80)
 
 
-def from_mel(levels: Floats, rate: int, n_fft: int, hop_length: int, samples: int) -> dict[str, tuple[Floats, float]]:
+def from_mel(levels: Floats, framing: Framing, samples: int) -> dict[str, tuple[Floats, float]]:
     """Waves of mel levels, and their seconds, by `librosa.feature.inverse.mel_to_audio` and with 256 iterations.
 
-    The two steps of that function are taken one by one, so that the first, the same for both, is taken only once.
+    The first step of that function, the same for both, is computed only once.
     """
     import librosa
 
-    start = time.perf_counter()
-    magnitudes = librosa.feature.inverse.mel_to_stft(librosa.db_to_power(levels), sr=rate, n_fft=n_fft)
-    spent = time.perf_counter() - start
-    found = {}
+    rate, n_fft, hop_length = framing
+    power = librosa.db_to_power(levels)
+    nnls_seconds, magnitudes = timed(librosa.feature.inverse.mel_to_stft, power, sr=rate, n_fft=n_fft)
+    waves = {}
     for name, iterations in {"librosa mel_to_audio": 32, ORIGINAL: 256}.items():
-        start = time.perf_counter()
-        wave = librosa_griffin_lim(
-            magnitudes.T, n_fft=n_fft, hop_length=hop_length, samples=samples, iterations=iterations
-        )
-        found[name] = wave, spent + time.perf_counter() - start
-    return found
+        seconds, wave = timed(
+            librosa_griffin_lim, magnitudes.T, n_fft=n_fft, hop_length=hop_length, samples=samples,
+            iterations=iterations,
+        )  # fmt: skip
+        waves[name] = wave, nnls_seconds + seconds
+    return waves
 
 
 def pghi(magnitudes: Floats, stft: STFT) -> Floats:
@@ -161,7 +166,7 @@ def _pghi(magnitudes: Floats, stft: STFT) -> Floats:
     in_time = np.gradient(logarithm, axis=1) * (stft.hop_length * stft.n_fft / gamma)
     turns = np.arange(stft.bins) * stft.hop_length / stft.n_fft
     in_time += (2 * np.pi * (turns - np.rint(turns))).astype(np.float32)
-    # The paper's phases are those of windows centred at 0, an FFT's of windows that start there: pi a bin between them.
+    # The paper centers windows at 0, and an FFT starts them at 0, which makes a difference of pi per bin.
     in_frequency = np.gradient(logarithm, axis=0) * (-gamma / (stft.hop_length * stft.n_fft)) + np.float32(np.pi)
     phase = np.random.default_rng(0).uniform(-np.pi, np.pi, magnitudes.size)
     order = np.argsort(magnitudes, axis=None)[::-1]
@@ -192,20 +197,20 @@ def heap_integration(tolerance: float = 1e-6) -> tuple[Callable[..., None], floa
             phase[first] = 0.0
             heap = [(-magnitudes[first], first)]
             while heap:
-                _, here = heapq.heappop(heap)
+                _, node = heapq.heappop(heap)
                 for step in (-bins, bins, -1, 1):
-                    there = here + step
-                    if there < 0 or there >= len(magnitudes) or not waiting[there]:
+                    neighbor = node + step
+                    if neighbor < 0 or neighbor >= len(magnitudes) or not waiting[neighbor]:
                         continue
                     if abs(step) == 1:
-                        if here // bins != there // bins:
+                        if node // bins != neighbor // bins:
                             continue
-                        slope = in_frequency[here] + in_frequency[there]
+                        slope = in_frequency[node] + in_frequency[neighbor]
                     else:
-                        slope = in_time[here] + in_time[there]
-                    waiting[there] = False
-                    phase[there] = phase[here] + (0.5 if step > 0 else -0.5) * slope
-                    heapq.heappush(heap, (-magnitudes[there], there))
+                        slope = in_time[node] + in_time[neighbor]
+                    waiting[neighbor] = False
+                    phase[neighbor] = phase[node] + (0.5 if step > 0 else -0.5) * slope
+                    heapq.heappush(heap, (-magnitudes[neighbor], neighbor))
 
     compiled: Callable[..., None] = numba.njit(nogil=True)(integrate)
     start = time.perf_counter()

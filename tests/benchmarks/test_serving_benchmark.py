@@ -1,4 +1,4 @@
-"""`benchmarks.serving`: it runs, and its page tells what was measured, losses included."""
+"""`benchmarks.serving` runs, and its page reports the measurements, losses included."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ BALANCED, FAST = serving_page.OURS
 
 def row(server: str, rate: float, faster: float = 1.0, p99: float = 50.0) -> dict[str, Any]:
     return {
-        "server": server, "clients": 8, "sounds": 9, "rate": rate, "faster": {BALANCED: faster, FAST: 2 * faster},
+        "server": server, "clients": 8, "sounds": 9, "rate": rate, "speedup": {BALANCED: faster, FAST: 2 * faster},
         "p50": 9.0, "p99": p99, "cpu": 1.0, "client_cpu": 0.02, "load": 1.5, "stolen": 0.1,
     }  # fmt: skip
 
 
-def test_goals_are_met_or_said_not_to_be(tmp_path: Path) -> None:
+def test_page_reports_met_and_missed_goals(tmp_path: Path) -> None:
     rows = [row(BALANCED, 160.0, p99=101.0), row(FAST, 240.0, p99=99.0), row("dcgan", 10.0, faster=16.0)]
     found = {"model": "digits", "cores": 2, "memory": {BALANCED: 300.0, "dcgan": 700.0}, "rows": rows}
-    machine = {"processor": "x", "cores": 2, "versions": {"Python": "3"}, "even": [1.0, 2.0, 8.0]}
+    machine = {"processor": "x", "cores": 2, "versions": {"Python": "3"}, "loop_times": [1.0, 2.0, 8.0]}
     serving_page.render({"machine": machine, "seconds": 3.0, "rounds": 2, "sets": {"digits, 2 cores": found}}, tmp_path)
     page = (tmp_path / "serving.md").read_text(encoding="utf-8")
     for quality, reached in ("balanced", "**not met**"), ("fast", "met"):
@@ -38,7 +38,7 @@ def test_goals_are_met_or_said_not_to_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processor time is read from /proc")
-def test_it_runs(tmp_path: Path) -> None:
+def test_serving_benchmark_runs(tmp_path: Path) -> None:
     pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
     alone = find_spec("librosa") is None  # the rivals need the extra `bench`
     command = [
