@@ -18,7 +18,7 @@ PAGE = {
     "minutes": 2.0,
     "key_figures": [(EVIL, EVIL, EVIL)],
     "remarks": [EVIL],
-    "curves": [EVIL],
+    "charts": [{"title": EVIL, "text": EVIL, "svg": EVIL}],
     "snapshots": [],
     "data_report": EVIL,
     "settings": [
@@ -36,7 +36,7 @@ def test_every_value_is_escaped_and_its_text_unchanged() -> None:
     text = render("training_report.html.j2", **PAGE)
     page = parsed(text)
     assert "script" not in page.seen and EVIL not in text
-    assert page.text.count(EVIL) == 12
+    assert page.text.count(EVIL) == 14
 
 
 def test_plain_values_read_as_text() -> None:

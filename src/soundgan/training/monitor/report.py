@@ -20,7 +20,7 @@ from soundgan.training.monitor.log import read_log
 from soundgan.training.monitor.schedule import FIRST_VALIDATION
 from soundgan.training.monitor.validation import ValidationResult
 from soundgan.viz.html import render
-from soundgan.viz.line_chart import Points, chart
+from soundgan.viz.line_figure import Points, inline_svg, line_figure
 
 REPORT = "report.html"
 LogLines = Sequence[dict[str, float]]
@@ -29,6 +29,12 @@ MAX_EARLIER_SNAPSHOTS = 8  # listed below the newest one, evenly spread over the
 HIGH_D_ACCURACY = 0.95  # accuracy of the discriminator that leaves the generator little to learn from
 LOW_RECALL = 0.1  # recall below which the generated sounds lack variety, given sufficient precision
 RECENT_LINES = 20  # log lines that describe the current state
+
+
+class _Chart(NamedTuple):
+    title: str
+    text: str
+    svg: Markup
 
 
 class _Snapshot(NamedTuple):
@@ -54,7 +60,7 @@ def write_report(folder: Path, dataset: Dataset, settings: Settings, failure: st
         minutes=last["seconds"] / 60,
         key_figures=_key_figures(lines, validations),
         remarks=[f"Training stopped with an error: {failure}"] if failure else remarks(steps, validations),
-        curves=[Markup(curve) for curve in _curves(steps, validations) if curve],
+        charts=_charts(steps, validations),
         snapshots=_snapshots(folder),
         data_report=dataset.report,
         settings=[(name, value) for name, value in settings.flat().items() if value != defaults[name]],
@@ -154,7 +160,9 @@ def _key_figures(lines: LogLines, validations: Sequence[ValidationResult]) -> li
     return figures
 
 
-def _curves(steps: LogLines, validations: Sequence[ValidationResult]) -> list[str]:
+def _charts(steps: LogLines, validations: Sequence[ValidationResult]) -> list[_Chart]:
+    """Charts of the logged values; those without a value are left out."""
+
     def of_steps(name: str) -> Points:
         return [(line["samples_seen"], line[name]) for line in steps if name in line]
 
@@ -162,15 +170,15 @@ def _curves(steps: LogLines, validations: Sequence[ValidationResult]) -> list[st
         return [(result.samples_seen, getattr(result, name)) for result in validations]
 
     best = min(validations, key=lambda result: result.score).samples_seen if validations else None
-    return [
-        chart(
+    charts = (
+        _chart(
             "Fréchet distance",
             "Between generated sounds and recordings, lower is better. Dashed: the kept generator, where recall and "
             "coverage count as well.",
             {"Fréchet distance": of_validations("frechet")},
             mark=best,
         ),
-        chart(
+        _chart(
             "Coverage, recall, near-duplicates",
             "Shares of the recordings with a generated sound nearby, of the recordings within the generated sounds' "
             "manifold, and of the generated sounds close to a recording.",
@@ -182,41 +190,50 @@ def _curves(steps: LogLines, validations: Sequence[ValidationResult]) -> list[st
             share=True,
             mark=best,
         ),
-        chart(
+        _chart(
             "Losses",
             "Neither falls for long, as the networks learn from each other; neither should grow without bound.",
             {"Discriminator": of_steps("loss_D"), "Generator": of_steps("loss_G")},
         ),
-        chart(
+        _chart(
             "Discriminator accuracy",
             f"Share of real/fake pairs ranked correctly: 50% is chance, the target is {TARGET_D_ACCURACY:.0%}, and "
             "near 100% the discriminator overfits.",
             {"Accuracy": of_steps("d_accuracy")},
             share=True,
         ),
-        chart(
+        _chart(
             "Augmentation probability",
             "Probability of each augmentation of the discriminator's input, which prevents overfitting.",
             {"Probability": of_steps("augment_p")},
             share=True,
         ),
-        chart(
+        _chart(
             "Diversity",
             "Distance between two generated sounds of a label relative to two recordings; raised while below 1.",
             {"Diversity": of_steps("diversity")},
         ),
-        chart(
+        _chart(
             "Auxiliary losses",
             "IMLE: excess distance to the nearest recordings. Texture: deviation from theirs (1 is normal). Pitch: "
             "deviation in octaves.",
             {"IMLE": of_steps("imle_loss"), "Texture": of_steps("texture_loss"), "Pitch": of_steps("pitch_loss")},
         ),
-        chart(
+        _chart(
             "Gradient penalty",
             "Slope of the discriminator's output; unbounded growth precedes divergence.",
             {"Penalty": of_steps("gradient_penalty")},
         ),
-    ]
+    )
+    return [chart for chart in charts if chart is not None]
+
+
+def _chart(
+    title: str, text: str, lines: dict[str, Points], *, share: bool = False, mark: float | None = None
+) -> _Chart | None:
+    if not any(lines.values()):
+        return None
+    return _Chart(title, text, Markup(inline_svg(line_figure(lines, share=share, mark=mark), title)))
 
 
 def _snapshots(folder: Path) -> list[_Snapshot]:
