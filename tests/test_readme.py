@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -73,3 +74,10 @@ def test_page_has_no_placeholder_and_no_broken_link(page: Path) -> None:
     assert not PLACEHOLDER.search(text), "a placeholder is not filled in"
     for target in re.findall(r"\]\(((?!http|#)[^)#]+)", text):
         assert (page.parent / target).is_file(), target
+
+
+def test_modules_of_the_glossary_exist() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    modules = re.findall(r"`(soundgan(?:\.\w+)+)`", text)
+    assert len(modules) > 40
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
