@@ -12,13 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from waves import chirp, click, fit_db, noise, sine, sounds
 
-from soundgan.spectral.phase_integration import (
-    frequency_offset,
-    group_delay,
-    integrate_over_mst,
-    integrated_phase,
-    phase_gradients,
-)
+from soundgan.spectral.phase_gradients import frequency_offset, group_delay, phase_gradients
+from soundgan.spectral.phase_integration import Edges, integrate_over_mst, integrate_phase
 from soundgan.spectral.stft import STFT, Window
 
 Floats = NDArray[np.float32]
@@ -59,7 +54,7 @@ def slowly_added_up(count: int, edges: list[Edge]) -> tuple[NDArray[np.float64],
 def added_up(count: int, edges: list[Edge]) -> Floats:
     columns = np.array(edges, np.float64).reshape(-1, 4).T
     start, stop, (weights, steps) = *columns[:2].astype(np.intp), columns[2:].astype(np.float32)
-    values = integrate_over_mst(start, stop, weights, steps, count)
+    values = integrate_over_mst(Edges(start, stop, weights, steps), count)
     assert values.shape == (count,) and values.dtype == np.float32
     return values
 
@@ -227,7 +222,7 @@ def test_phases_fit_about_as_well_as_those_of_a_slow_pghi(n_fft: int, hop_length
         magnitudes = np.abs(stft.forward(wave))
         ours, twins = (
             fit_db(stft.inverse((magnitudes * np.exp(1j * phase)).astype(np.complex64)), magnitudes, stft)
-            for phase in (integrated_phase(magnitudes, whole(magnitudes), stft), slow_pghi(magnitudes, stft))
+            for phase in (integrate_phase(magnitudes, whole(magnitudes), stft), slow_pghi(magnitudes, stft))
         )
         assert ours > min(twins, 20) - 2, name
         fits.append((min(ours, 25), min(twins, 25)))
@@ -253,10 +248,10 @@ def test_no_phase_is_carried_from_one_sound_to_another(stft: STFT, lengths: list
         pieces.append(np.zeros((gap, stft.bins), np.float32))
     tape = np.concatenate(pieces)
     before = tape.copy()
-    phase = integrated_phase(tape, spans, stft)
+    phase = integrate_phase(tape, spans, stft)
     assert phase.shape == tape.shape and phase.dtype == np.float32 and np.abs(phase).max() < 3.1416
     for span, sound in zip(spans, pieces[::2], strict=True):
-        assert np.array_equal(phase[span], integrated_phase(sound, whole(sound), stft))
+        assert np.array_equal(phase[span], integrate_phase(sound, whole(sound), stft))
     assert np.array_equal(tape, before), "the argument is left alone"
 
 
@@ -265,7 +260,7 @@ def test_what_is_60_db_below_the_loudest_gets_the_phase_of_a_click(stft: STFT, f
     magnitudes = any_magnitudes(np.random.default_rng(seed), frames, stft)
     quiet = magnitudes <= 0.9e-3 * magnitudes.max()
     assert quiet.any()
-    signs = np.exp(1j * integrated_phase(magnitudes, whole(magnitudes), stft))
+    signs = np.exp(1j * integrate_phase(magnitudes, whole(magnitudes), stft))
     np.testing.assert_allclose(signs[quiet], np.tile((-1.0) ** np.arange(stft.bins), (frames, 1))[quiet], atol=1e-6)
 
 
@@ -273,7 +268,7 @@ def test_what_is_50_db_below_it_has_its_own() -> None:
     stft = STFT(512, 128)
     wave = sine(40 * 128, 512, 60.2) + sine(40 * 128, 512, 180.3, 0.5 * 10 ** (-50 / 20))
     spectrum = stft.forward(wave)
-    away = integrated_phase(np.abs(spectrum), whole(spectrum), stft) - np.angle(spectrum)
+    away = integrate_phase(np.abs(spectrum), whole(spectrum), stft) - np.angle(spectrum)
     for bin_ in (60, 180):
         assert np.abs(turned_back(np.diff(away[8:-8, bin_]))).max() < 0.01, "as steady as the tone itself"
 
@@ -282,7 +277,7 @@ def test_what_is_50_db_below_it_has_its_own() -> None:
 def test_the_loudness_of_a_sound_does_not_change_its_phases(stft: STFT, upsamples: int, seed: int) -> None:
     magnitudes = np.abs(stft.forward(noise(12 * stft.hop_length, RATE, seed)))
     louder = magnitudes * np.float32(4.0**upsamples)
-    turn = integrated_phase(louder, whole(louder), stft) - integrated_phase(magnitudes, whole(magnitudes), stft)
+    turn = integrate_phase(louder, whole(louder), stft) - integrate_phase(magnitudes, whole(magnitudes), stft)
     assert np.abs(turned_back(turn)).max() < 1e-3
 
 
@@ -291,4 +286,4 @@ def test_silence_has_phases_too(stft: STFT) -> None:
     for frames in (0, 1, 6):
         magnitudes = np.zeros((frames, stft.bins), np.float32)
         for spans in (whole(magnitudes), []):
-            assert np.isfinite(integrated_phase(magnitudes, spans, stft)).all()
+            assert np.isfinite(integrate_phase(magnitudes, spans, stft)).all()

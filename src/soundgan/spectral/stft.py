@@ -18,15 +18,22 @@ Window = Literal["hann", "gaussian"]
 
 @dataclass(frozen=True)
 class STFT:
-    """A window of `n_fft` samples, moved on by `hop_length` samples a frame.
+    """Short-time Fourier transform with a window of `n_fft` samples, a step of `hop_length` samples, and no scaling.
 
-    Sounds are padded by (n_fft - hop) / 2 zeros on both sides: frame k is centred at (k + 0.5) * hop, and
-    `frames * hop_length` samples are exactly `frames` frames.
+    Sounds are padded by (n_fft - hop_length) / 2 zeros on both sides: frame k is centered at (k + 0.5) * hop_length,
+    and `frames * hop_length` samples are exactly `frames` frames.
 
     Args:
         n_fft: window length and transform size, in samples.
-        hop: step between frames, in samples. It divides n_fft at least twice, and n_fft - hop is even.
-        window: "hann" (periodic), or "gaussian", cut off where it has fallen to 1 % of its peak.
+        hop_length: step between frames, in samples. It divides n_fft at least twice, and n_fft - hop_length is even.
+        window: "hann" (periodic), or "gaussian", cut off at 1 % of its peak.
+
+    Raises:
+        ValueError: n_fft and hop_length do not fit, or the window is unknown.
+
+    >>> stft = STFT(n_fft=256, hop_length=128)
+    >>> stft.bins, stft.overlap, stft.sine_gain
+    (129, 2, 64.0)
     """
 
     n_fft: int
@@ -50,7 +57,7 @@ class STFT:
 
     @property
     def overlap(self) -> int:
-        """Windows over every sample."""
+        """Overlap factor: windows over each sample."""
         return self.n_fft // self.hop_length
 
     @property
@@ -59,8 +66,8 @@ class STFT:
         return (self.n_fft - self.hop_length) // 2
 
     @property
-    def frames_of_padding(self) -> int:
-        """Frames that a window reaches beyond its own hop, on either side."""
+    def padding_frames(self) -> int:
+        """Frames that a window extends beyond its own hop, on either side."""
         return -(-self.padding // self.hop_length)
 
     @cached_property
@@ -73,7 +80,7 @@ class STFT:
 
     @property
     def gaussian_spread(self) -> float:
-        """Width of the Gaussian exp(-pi (t / n_fft)² / spread) that is the window, or is closest to it.
+        """Width of the Gaussian exp(-pi (t / n_fft)² / spread) that equals the window, or is closest to it.
 
         Průša et al. 2017, table I.
         """
@@ -81,11 +88,23 @@ class STFT:
 
     @cached_property
     def sine_gain(self) -> float:
-        """Magnitude that a full-scale sine has in its bin."""
+        """Magnitude of a full-scale sine in its bin."""
         return float(self.weights.sum()) / 2
 
     def forward(self, wave: NDArray[np.float32]) -> NDArray[np.complex64]:
-        """(frames * hop,) → (frames, bins), not scaled; ValueError for a wave of another length."""
+        """Return the spectrum of a wave.
+
+        Shape:
+            wave (frames * hop_length,) → spectrum (frames, bins)
+
+        Raises:
+            ValueError: the length is 0 or no multiple of hop_length.
+
+        >>> tone = np.sin(2 * np.pi * np.arange(1024) / 8).astype(np.float32)  # 1 kHz at 8 kHz
+        >>> spectrum = STFT(256, 128).forward(tone)
+        >>> spectrum.shape, int(np.abs(spectrum[4]).argmax())  # bins are 31.25 Hz wide
+        ((8, 129), 32)
+        """
         if not len(wave) or len(wave) % self.hop_length:
             raise ValueError(f"a wave of {len(wave)} samples is not a whole number of hops of {self.hop_length}")
         padded = np.zeros(len(wave) + 2 * self.padding, np.float32)
@@ -94,27 +113,37 @@ class STFT:
         return np.asarray(fft.rfft(frames * self.weights, axis=-1, overwrite_x=True), np.complex64)
 
     def inverse(self, spectrum: NDArray[np.complex64], gain: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """The wave whose STFT is closest to `spectrum` (Griffin & Lim 1984): (frames, bins) → (frames * hop,).
+        """Return the wave whose STFT is closest to a spectrum, in least squares.
+
+        (Griffin and Lim 1984, "Signal estimation from modified short-time Fourier transform".)
 
         Args:
-            gain: of every sample after overlapping and adding; `self.gain(frames)` if left out.
+            gain: factor of each sample after overlap-add, (frames * hop_length,); by default `self.gain(frames)`.
+
+        Shape:
+            spectrum (frames, bins) → wave (frames * hop_length,)
+
+        >>> stft = STFT(256, 128)
+        >>> wave = np.linspace(-1, 1, 1024, dtype=np.float32)
+        >>> bool(np.allclose(stft.inverse(stft.forward(wave)), wave, atol=1e-5))
+        True
         """
-        pieces = np.asarray(fft.irfft(spectrum, self.n_fft, axis=-1), np.float32)
-        pieces *= self.weights
-        wave = self._overlap_add(pieces)
+        windowed = np.asarray(fft.irfft(spectrum, self.n_fft, axis=-1), np.float32)
+        windowed *= self.weights
+        wave = self._overlap_add(windowed)
         wave *= self.gain(len(spectrum)) if gain is None else gain
         return wave
 
     def gain(self, frames: int) -> NDArray[np.float32]:
-        """One over the sum of the squared windows that overlap at every sample: (frames * hop,)."""
+        """One over the sum of the squared windows that overlap at each sample: (frames * hop_length,)."""
         squared = np.broadcast_to(self.weights**2, (frames, self.n_fft))
         return np.asarray(1 / self._overlap_add(squared), np.float32)
 
-    def _overlap_add(self, pieces: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(frames, n_fft) → (frames * hop,), the padding cut off."""
-        frames = len(pieces)
-        pieces = pieces.reshape(frames, self.overlap, self.hop_length)
+    def _overlap_add(self, windowed: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(frames, n_fft) → (frames * hop_length,), without the padding."""
+        frames = len(windowed)
+        windowed = windowed.reshape(frames, self.overlap, self.hop_length)
         summed = np.zeros((frames + self.overlap - 1, self.hop_length), np.float32)
         for shift in range(self.overlap):
-            summed[shift : shift + frames] += pieces[:, shift]
+            summed[shift : shift + frames] += windowed[:, shift]
         return summed.reshape(-1)[self.padding : self.padding + frames * self.hop_length]
