@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from waves import noise
 
-from soundgan.spectral.noise_texture import FRAMES, NoiseTexture
+from soundgan.spectral.noise_texture import MIN_FRAMES, NoiseTexture
 from soundgan.spectral.presets import PRESETS, preset
 from soundgan.spectral.representation import Representation, levels_db
 
@@ -46,7 +46,7 @@ def test_at_half_the_sample_rate_there_is_only_one_phase() -> None:
 @pytest.mark.parametrize("rate", PRESETS)
 def test_neighbouring_cells_are_as_alike_as_in_other_noise(rate: int) -> None:
     rep = preset(rate, 1.0)
-    other = rep.with_changes(frames=FRAMES)
+    other = rep.with_changes(frames=MIN_FRAMES)
     heard = levels_db(noise(other.samples, rate, seed=5, level=0.01), other)[0].astype(np.float64)
     heard -= heard.mean(axis=1, keepdims=True)
     tape = tape_db(NoiseTexture(rep), rep)
@@ -54,7 +54,8 @@ def test_neighbouring_cells_are_as_alike_as_in_other_noise(rate: int) -> None:
     def likeness(levels: NDArray[np.float64]) -> list[float]:
         shifts = [(1, 0), (2, 0), (0, 1), (0, 2), (1, 1)]
         return [
-            float((levels[: len(levels) - i, : FRAMES - k] * levels[i:, k:]).mean() / levels.var()) for i, k in shifts
+            float((levels[: len(levels) - i, : MIN_FRAMES - k] * levels[i:, k:]).mean() / levels.var())
+            for i, k in shifts
         ]
 
     assert likeness(tape) == pytest.approx(likeness(heard), abs=0.03)
@@ -76,7 +77,7 @@ def test_the_same_seed_gives_the_same_tape_and_another_one_another() -> None:
 def test_pieces_are_cut_out_of_the_tape_up_to_its_end(duration: float) -> None:
     rep = preset(8000, duration)
     noise = NoiseTexture(rep)
-    assert noise.levels.shape[1] == max(FRAMES, 4 * rep.frames)
+    assert noise.levels.shape[1] == max(MIN_FRAMES, 4 * rep.frames)
     for place in (0, 1, noise.num_offsets // 2, noise.num_offsets - 1):
         piece = noise.crop(place)
         assert piece.shape == (1, 1, *rep.shape) and piece.flags.c_contiguous

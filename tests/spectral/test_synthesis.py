@@ -231,7 +231,7 @@ def test_what_is_not_a_number_is_refused(bad: float) -> None:
 
 @pytest.mark.parametrize("shape", [(2, 4, 24, 16), (24, 15), (16, 24), (1, 1, 24, 17), (24,), ()])
 def test_a_spectrogram_of_another_size_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"\(n, 1, 24, 16\) are needed"):
+    with pytest.raises(ValueError, match=r"must be \(n, 1, 24, 16\)"):
         synthesize(np.zeros(shape, np.float32), SMALL)
 
 

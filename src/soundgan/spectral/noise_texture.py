@@ -1,10 +1,10 @@
-"""Grain: the speckle of noise in a spectrogram, apart from its level.
+"""Noise texture: the fluctuation of noise around its level, from cell to cell of a spectrogram.
 
-The spectrogram of noise differs from cell to cell, and anew in every sound. A Generator that paints from a few dozen
-numbers cannot draw that; it smears the noise evenly, which is heard as a pulse at the frame rate. So it is handed the
-speckle, and only decides where and how strongly to lay it on. That of white noise, painted by the same representation,
-has the right distribution and the right likeness of neighbouring cells. (StyleGAN, Karras et al. 2019, hands its
-Generator independent noise for the same reason.)
+It differs in every sound. A generator cannot draw it from a few dozen latent numbers: it would smear the noise evenly,
+which sounds like a pulse at the frame rate. So the texture is an input of the generator, which only decides where it is
+added, and how strongly. It is taken from a spectrogram of white noise, which has the distribution and the correlation
+of neighboring cells that the representation gives to any noise. (StyleGAN has independent noise as input for the same
+reason: Karras, Laine and Aila 2019, "A style-based generator architecture for generative adversarial networks".)
 """
 
 from __future__ import annotations
@@ -14,28 +14,36 @@ from numpy.typing import NDArray
 
 from soundgan.spectral.representation import Representation, Spectrogram, levels_db
 
-FRAMES = 2048  # of a tape, unless a sound is longer than a quarter of that
+MIN_FRAMES = 2048
 
 
 class NoiseTexture:
-    """A tape of grain, from which pieces are cut.
+    """A long texture to crop from: at least 2,048 frames, and 4 times those of a spectrogram.
+
+    Args:
+        representation: of the spectrograms that the texture is added to.
+        seed: of the white noise.
 
     Attributes:
-        tape: (bands, frames), float32, in units of a spectrogram; the mean of every band is 0.
-        places: how many different pieces there are.
+        levels: (bands, frames), float32, in units of a spectrogram; each band has mean 0.
+        num_offsets: number of different crops.
+
+    >>> from soundgan.spectral.presets import preset
+    >>> texture = NoiseTexture(preset(8000, 0.25), seed=0)
+    >>> texture.levels.shape, texture.num_offsets, texture.crop(0).shape
+    ((128, 2048), 2033, (1, 1, 128, 16))
     """
 
     def __init__(self, representation: Representation, seed: int = 0) -> None:
-        """Paint white noise. The same representation and seed give the same tape."""
-        frames = max(FRAMES, 4 * representation.frames)
-        whole = representation.with_changes(frames=frames)
-        noise = np.random.RandomState(seed).standard_normal(whole.samples).astype(np.float32)
-        levels = levels_db(noise, whole)[0]
+        self._frames = representation.frames
+        frames = max(MIN_FRAMES, 4 * self._frames)
+        long = representation.with_changes(frames=frames)
+        noise = np.random.RandomState(seed).standard_normal(long.samples).astype(np.float32)
+        levels = levels_db(noise, long)[0]
         levels -= levels.mean(axis=1, keepdims=True)
-        self.levels: NDArray[np.float32] = levels * np.float32(2 / (whole.ceiling_db - whole.floor_db))
-        self.num_offsets = frames - representation.frames + 1
-        self._columns = representation.frames
+        self.levels: NDArray[np.float32] = levels * np.float32(2 / (long.ceiling_db - long.floor_db))
+        self.num_offsets = frames - self._frames + 1
 
-    def crop(self, place: int) -> Spectrogram:
-        """The piece at a place, from 0 to `num_offsets` - 1. Shape: (1, 1, bands, frames)."""
-        return np.ascontiguousarray(self.levels[None, None, :, place : place + self._columns])
+    def crop(self, offset: int) -> Spectrogram:
+        """Return the frames from `offset` on, from 0 to `num_offsets` - 1. Shape: (1, 1, bands, frames)."""
+        return np.ascontiguousarray(self.levels[None, None, :, offset : offset + self._frames])

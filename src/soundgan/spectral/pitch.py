@@ -1,4 +1,4 @@
-"""The pitch of recordings: the period at which each frame of a sound repeats itself, and how well it does."""
+"""Pitch tracking: fundamental frequency and periodicity of each frame of a sound."""
 
 from __future__ import annotations
 
@@ -8,53 +8,61 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 MIN_PITCH, MAX_PITCH = 60.0, 500.0  # Hz: voices, and the low half of most instruments
-PERIODS = 2.5  # of the lowest pitch, looked at for every frame
-PER_OCTAVE = 0.04  # of similarity that a period twice as long must bring: two periods repeat as well as one
-FINE = 32_000  # lags a second at least: between coarse ones, a high pitch looks less alike than its octave below
-SILENT = 1e-4  # of the power of the loudest frame: what is softer has no pitch
+_WINDOW_PERIODS = 2.5  # window length, in periods of the lowest pitch
+_OCTAVE_COST = 0.04  # correlation that a period twice as long must add: two periods correlate as well as one
+_MIN_LAG_RATE = 32_000  # Hz: between coarser lags, a high pitch correlates less than its octave below
+_SILENCE_THRESHOLD = 1e-4  # of the power of the loudest frame: softer frames are unvoiced
 
 
 class Pitch(NamedTuple):
-    """Pitch in Hz, and periodicity from 0 to 1 (a frame and its next period are the same), of every frame."""
+    """Pitch track of sounds. Shape of each field: (n, frames)."""
 
     hz: NDArray[np.float32]
+    """From `MIN_PITCH` to `MAX_PITCH`; meaningless where the periodicity is low."""
     periodicity: NDArray[np.float32]
+    """Correlation of the frame with itself one period later, from 0 to 1."""
 
 
 def track(waves: ArrayLike, sample_rate: int, hop_length: int) -> Pitch:
-    """Follow the pitch of sounds by their autocorrelation, normalised by the power of what is compared.
+    """Return the pitch of each frame of sounds, from their normalized autocorrelation.
 
-    (As in Boersma 1993, without his search for the smoothest path.) The pitch of a frame of low periodicity says
-    nothing.
+    (As Boersma 1993, "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a
+    sampled sound", without its search for the smoothest path.)
 
     Args:
         sample_rate: in Hz.
-        hop: samples from one frame to the next; frame k is centred at (k + 0.5) * hop, as those of a spectrogram.
+        hop_length: samples between frames; frame k is centered at (k + 0.5) * hop_length, as in a spectrogram.
 
     Shape:
-        waves (n, samples) or (samples,) → (n, samples // hop) each.
+        waves (n, samples) or (samples,) → (n, samples // hop_length) each
+
+    >>> time = np.arange(4000) / 8000
+    >>> pitch = track(np.sin(2 * np.pi * 200 * time), 8000, 128)
+    >>> pitch.hz.shape, round(float(pitch.hz[0, 15])), round(float(pitch.periodicity[0, 15]), 1)
+    ((1, 31), 200, 1.0)
     """
-    rate, waves = sample_rate, np.atleast_2d(np.asarray(waves, np.float64))
+    waves = np.atleast_2d(np.asarray(waves, np.float64))
     frames = waves.shape[1] // hop_length
-    length = int(PERIODS * rate / MIN_PITCH) // 2 * 2
-    padded = np.pad(waves, ((0, 0), (length // 2, length + hop_length)))
-    finer = -(-FINE // rate)
-    steps = np.arange(int(finer * rate / MAX_PITCH) - 1, int(finer * rate / MIN_PITCH) + 2)  # 1 / finer samples each
-    found = Pitch(np.empty((len(waves), frames), np.float32), np.empty((len(waves), frames), np.float32))
-    for row, wave in enumerate(padded):
-        pieces = np.lib.stride_tricks.sliding_window_view(wave, length)[hop_length // 2 :: hop_length][:frames]
-        pieces = pieces - pieces.mean(axis=1, keepdims=True)
-        spectra = np.abs(np.fft.rfft(pieces, 2 * length)) ** 2
-        products = finer * np.fft.irfft(spectra, 2 * length * finer)[:, steps]
-        power = np.repeat(pieces**2 / finer, finer, axis=1).cumsum(axis=1)
-        whole = power[:, -1:]
-        compared = power[:, length * finer - steps - 1] * (whole - power[:, steps - 1])
-        alike = products / np.sqrt(compared + 1e-9 * whole.max() ** 2 + 1e-30)
-        # Both ends of the range are only neighbours, for the parabola through the best and those beside it.
-        best = 1 + np.argmax((alike - PER_OCTAVE * np.log2(steps))[:, 1:-1], axis=1)
-        before, there, after = (np.take_along_axis(alike, best[:, None] + step, 1)[:, 0] for step in (-1, 0, 1))
-        curve = before - 2 * there + after
-        shift = np.divide(before - after, 2 * curve, out=np.zeros_like(curve), where=curve < 0)
-        found.hz[row] = np.clip(finer * rate / (steps[best] + np.clip(shift, -0.5, 0.5)), MIN_PITCH, MAX_PITCH)
-        found.periodicity[row] = np.clip(there, 0, 1) * (whole[:, 0] > SILENT * whole.max())
-    return found
+    window = int(_WINDOW_PERIODS * sample_rate / MIN_PITCH) // 2 * 2
+    padded = np.pad(waves, ((0, 0), (window // 2, window + hop_length)))
+    factor = -(-_MIN_LAG_RATE // sample_rate)
+    lag_rate = factor * sample_rate
+    lags = np.arange(int(lag_rate / MAX_PITCH) - 1, int(lag_rate / MIN_PITCH) + 2)  # in 1 / lag_rate s
+    pitch = Pitch(np.empty((len(waves), frames), np.float32), np.empty((len(waves), frames), np.float32))
+    for index, wave in enumerate(padded):
+        windowed = np.lib.stride_tricks.sliding_window_view(wave, window)[hop_length // 2 :: hop_length][:frames]
+        windowed = windowed - windowed.mean(axis=1, keepdims=True)
+        spectra = np.abs(np.fft.rfft(windowed, 2 * window)) ** 2
+        products = factor * np.fft.irfft(spectra, 2 * window * factor)[:, lags]
+        energy = np.repeat(windowed**2 / factor, factor, axis=1).cumsum(axis=1)
+        total = energy[:, -1:]
+        overlapping = energy[:, window * factor - lags - 1] * (total - energy[:, lags - 1])
+        correlation = products / np.sqrt(overlapping + 1e-9 * total.max() ** 2 + 1e-30)
+        # The first and the last lag are only neighbors, for the parabola through the best lag and those beside it.
+        best = 1 + np.argmax((correlation - _OCTAVE_COST * np.log2(lags))[:, 1:-1], axis=1)
+        before, peak, after = (np.take_along_axis(correlation, best[:, None] + step, 1)[:, 0] for step in (-1, 0, 1))
+        curvature = before - 2 * peak + after
+        shift = np.divide(before - after, 2 * curvature, out=np.zeros_like(curvature), where=curvature < 0)
+        pitch.hz[index] = np.clip(lag_rate / (lags[best] + np.clip(shift, -0.5, 0.5)), MIN_PITCH, MAX_PITCH)
+        pitch.periodicity[index] = np.clip(peak, 0, 1) * (total[:, 0] > _SILENCE_THRESHOLD * total.max())
+    return pitch

@@ -1,6 +1,6 @@
-"""Spectrograms and waves: how a sound becomes a picture that a network can learn, and a sound again.
+"""Waves to log spectrograms, and back.
 
-The same code serves training and playing. A `Representation` holds every number of it and travels in the model folder.
+Training and inference share this code. A `Representation` holds all its parameters, and is part of the model folder.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Spectrogram = NDArray[np.float32]
 
 
 class Representation(BaseModel):
-    """How sounds are painted: STFT, bands and levels. Immutable and whole; a model is never played with another one.
+    """Parameters of a spectrogram: STFT, bands and levels. Immutable.
 
-    Frame `k` of a spectrogram is centred at `(k + 0.5) * hop_length` samples, so `frames` frames stand for exactly
-    `frames * hop_length` samples. Levels are in dBFS: a full-scale sine is 0 dB in its bin of the STFT, and a band is the mean
-    power of its bins.
+    Frame `k` of a spectrogram is centered at `(k + 0.5) * hop_length` samples, so `frames` frames cover exactly
+    `frames * hop_length` samples. Levels are in dBFS: a full-scale sine is 0 dB in its bin of the STFT, and a band is
+    the mean power of its bins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,14 +38,12 @@ class Representation(BaseModel):
     frames: int = Field(ge=1, description="Columns of a spectrogram.")
     scale: Scale = Field(description="Spacing of the bands over frequency.")
     window: Window = Field(default="hann", description="Shape of the window.")
-    floor_db: float = Field(
-        allow_inf_nan=False, description="Level painted as -1 and below; played as silence. In dBFS."
-    )
-    ceiling_db: float = Field(allow_inf_nan=False, description="Level painted as +1. In dBFS.")
+    floor_db: float = Field(allow_inf_nan=False, description="Level of -1 in a spectrogram, and of silence. In dBFS.")
+    ceiling_db: float = Field(allow_inf_nan=False, description="Level of +1 in a spectrogram. In dBFS.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Representation:
-        STFT(self.n_fft, self.hop_length, self.window)  # says what is wrong with them
+        STFT(self.n_fft, self.hop_length, self.window)  # raises ValueError
         if not 0 < self.ceiling_db - self.floor_db <= 300:
             raise ValueError("ceiling_db must be above floor_db, by at most 300 dB")
         return self
@@ -71,7 +69,7 @@ class Representation(BaseModel):
 
     @cached_property
     def band_centers(self) -> NDArray[np.float64]:
-        """Centre frequency of every band, in Hz: from the first bin above 0 Hz up to half the sample rate."""
+        """Center frequency of each band, (bands,), in Hz: from the first bin above 0 Hz to half the sample rate."""
         lowest, highest = self.sample_rate / self.n_fft, self.sample_rate / 2
         if self.scale == "linear":
             return np.linspace(lowest, highest, self.bands)
@@ -79,22 +77,22 @@ class Representation(BaseModel):
 
     @cached_property
     def band_weights(self) -> sparse.csr_array:
-        """(bands, bins) averaging weights: triangles between neighbouring centres, never narrower than one bin."""
+        """(bands, bins) averaging weights: triangles between neighboring centers, never narrower than one bin."""
         bin_width = self.sample_rate / self.n_fft
         gaps = np.diff(self.band_centers)
         below = np.maximum(np.concatenate([gaps[:1], gaps]), bin_width)[:, None]
         above = np.maximum(np.concatenate([gaps, gaps[-1:]]), bin_width)[:, None]
         distance = self._bin_frequencies[None, :] - self.band_centers[:, None]
         weights = np.clip(1 - np.where(distance < 0, -distance / below, distance / above), 0, None)
-        weights[:, 0] = 0  # 0 Hz is not painted
+        weights[:, 0] = 0  # 0 Hz is left out
         return sparse.csr_array((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
 
     @cached_property
     def bin_weights(self) -> sparse.csr_array:
-        """(bins, bands) weights that interpolate between the two bands around every bin."""
-        centres, frequencies = self.band_centers, self._bin_frequencies
-        upper = np.clip(np.searchsorted(centres, frequencies), 1, len(centres) - 1)
-        share = np.clip((frequencies - centres[upper - 1]) / (centres[upper] - centres[upper - 1]), 0, 1)
+        """(bins, bands) weights that interpolate between the two bands around each bin."""
+        centers, frequencies = self.band_centers, self._bin_frequencies
+        upper = np.clip(np.searchsorted(centers, frequencies), 1, len(centers) - 1)
+        share = np.clip((frequencies - centers[upper - 1]) / (centers[upper] - centers[upper - 1]), 0, 1)
         weights = np.zeros((len(frequencies), self.bands), np.float32)
         bins = np.arange(len(frequencies))
         weights[bins, upper - 1], weights[bins, upper] = 1 - share, share
@@ -105,26 +103,34 @@ class Representation(BaseModel):
         return np.arange(self.n_fft // 2 + 1) * self.sample_rate / self.n_fft
 
     def with_changes(self, **changes: float | str) -> Representation:
-        """The same representation with some values changed, checked anew."""
+        """Return a copy with some values changed. Raises `ValidationError` like the constructor."""
         return Representation.model_validate({**self.model_dump(), **changes})
 
 
 _CORRECTIONS = 2  # of the bins' levels, after their interpolation; more bring little
-_SILENT = np.float32(0.1)  # painted levels this close to the floor (0.4 dB) are silence
-_GATE_THRESHOLD = (
-    0.04  # of the range of levels (3 dB of 80), above the floor: a frame that is nowhere louder is silence
-)
-_AT_A_TIME = 1 << 24  # magnitudes that are searched for phases together: 64 MiB of them
+_SILENT = np.float32(0.1)  # levels this close to the floor (0.4 dB) are silence
+_GATE_THRESHOLD = 0.04  # of the range of levels (3 dB of 80): frames nowhere louder above the floor are silence
+_CHUNK_SIZE = 1 << 24  # magnitudes in memory at a time, 64 MiB
 
 
 def analyze(waves: Wave, representation: Representation) -> Spectrogram:
-    """Paint sounds.
+    """Return log spectrograms of sounds; waves of another length are cut, or padded with silence.
 
     Shape:
-        waves (n, samples) or (samples,), any length (cut or padded with silence) → (n, 1, bands, frames), in [-1, 1].
+        waves (n, samples) or (samples,) → spectrograms (n, 1, bands, frames), in [-1, 1]
 
     Raises:
         ValueError: a sample is NaN or infinite.
+
+    >>> from soundgan.spectral.presets import preset
+    >>> representation = preset(8000, 0.25)
+    >>> tone = np.sin(2 * np.pi * 1000 / 8000 * np.arange(2000)).astype(np.float32)
+    >>> spectrogram = analyze(tone, representation)
+    >>> spectrogram.shape
+    (1, 1, 128, 16)
+    >>> band = int(spectrogram[0, 0, :, 8].argmax())
+    >>> round(representation.band_centers[band]), round(float(spectrogram[0, 0, band, 8]), 3)
+    (1000, 1.0)
     """
     return normalize(levels_db(waves, representation), representation)
 
@@ -136,48 +142,67 @@ def synthesize(
     quality: Quality = "balanced",
     threads: int | None = None,
 ) -> Wave:
-    """Make sounds of spectrograms: bands to linear bins, phase retrieval, inverse STFT.
+    """Return sounds of log spectrograms: bands to linear bins, phase retrieval, inverse STFT.
 
-    Neither the other spectrograms of a batch nor their order change a sound. Memory grows by the waves alone. A frame that
-    is nowhere more than 4 % of the range of levels above the floor (3 dB of 80) is silence.
+    A sound does not depend on the other spectrograms of the batch, or on their order. Frames nowhere more than 4 % of
+    the range of levels above the floor (3 dB of 80) are silence.
 
     Args:
-        quality: "fast", "balanced" or "best"; docs/benchmarks/synthesis.md has what they cost and bring.
-        threads: as for `retrieve`.
+        quality: "fast", "balanced" or "best"; docs/benchmarks/synthesis.md compares them.
+        threads: maximum number of threads, see `retrieve`.
 
     Shape:
-        (n, 1, bands, frames), (n, bands, frames) or (bands, frames), in [-1, 1] → waves (n, samples), float32.
+        spectrograms (n, 1, bands, frames), (n, bands, frames) or (bands, frames), in [-1, 1] → waves (n, samples)
 
     Raises:
-        ValueError: the spectrograms are of another size, or hold NaN or infinite values; or the quality is unknown.
+        ValueError: the spectrograms have another shape, or contain NaN or infinite values, or the quality is unknown.
+
+    >>> from soundgan.spectral.presets import preset
+    >>> representation = preset(8000, 0.25)
+    >>> tone = 0.5 * np.sin(2 * np.pi * 1000 / 8000 * np.arange(2048)).astype(np.float32)
+    >>> wave = synthesize(analyze(tone, representation), representation)
+    >>> wave.shape, round(float(np.sqrt(2 * (wave**2).mean())), 1)
+    ((1, 2048), 0.5)
     """
     if quality not in QUALITIES:
         raise ValueError(f"quality = {quality!r}: must be one of {', '.join(QUALITIES)}")
     spectrograms = np.asarray(spectrograms, np.float32)
     one_channel = spectrograms.ndim < 4 or (spectrograms.ndim == 4 and spectrograms.shape[1] == 1)
     if spectrograms.shape[-2:] != representation.shape or not one_channel:
-        raise ValueError(
-            f"spectrograms (n, 1, {', '.join(map(str, representation.shape))}) are needed, not {spectrograms.shape}"
-        )
+        expected = ", ".join(map(str, representation.shape))
+        raise ValueError(f"spectrograms have shape {spectrograms.shape}: must be (n, 1, {expected})")
     if not np.isfinite(spectrograms).all():
-        raise ValueError("the spectrograms hold NaN or infinite values")
+        raise ValueError("spectrograms contain NaN or infinite values")
     spectrograms = spectrograms.reshape(-1, *representation.shape)
     waves = np.empty((len(spectrograms), representation.samples), np.float32)
-    at_a_time = max(1, _AT_A_TIME // (representation.frames * representation.stft.bins))
-    for first in range(0, len(spectrograms), at_a_time):
-        some = slice(first, first + at_a_time)
-        magnitudes = np.empty((len(spectrograms[some]), representation.frames, representation.stft.bins), np.float32)
-        for there, spectrogram in zip(magnitudes, spectrograms[some], strict=True):
-            there[:] = _bin_magnitudes(spectrogram, representation)
-        waves[some] = retrieve(magnitudes, representation.stft, QUALITIES[quality], threads=threads)
+    frame_shape = representation.frames, representation.stft.bins
+    step = max(1, _CHUNK_SIZE // (frame_shape[0] * frame_shape[1]))
+    for start in range(0, len(spectrograms), step):
+        chunk = slice(start, start + step)
+        magnitudes = np.empty((len(spectrograms[chunk]), *frame_shape), np.float32)
+        for index, spectrogram in enumerate(spectrograms[chunk]):
+            magnitudes[index] = _bin_magnitudes(spectrogram, representation)
+        waves[chunk] = retrieve(magnitudes, representation.stft, QUALITIES[quality], threads=threads)
     return waves
 
 
 def levels_db(waves: Wave, representation: Representation) -> NDArray[np.float32]:
-    """Level of every band in every frame, in dBFS, not below -200: (n, samples) → (n, bands, frames)."""
+    """Return the level of each band in each frame, in dBFS, at least -200.
+
+    Shape:
+        waves (n, samples) or (samples,) → levels (n, bands, frames)
+
+    Raises:
+        ValueError: a sample is NaN or infinite.
+
+    >>> from soundgan.spectral.presets import preset
+    >>> tone = np.sin(2 * np.pi * 1000 / 8000 * np.arange(2048)).astype(np.float32)
+    >>> bool(abs(levels_db(tone, preset(8000, 0.25)).max()) < 0.01)  # full scale is 0 dBFS
+    True
+    """
     waves = np.atleast_2d(np.asarray(waves, np.float32))
     if not np.isfinite(waves).all():
-        raise ValueError("the sound holds NaN or infinite samples")
+        raise ValueError("the sound contains NaN or infinite samples")
     fitted = np.zeros((len(waves), representation.samples), np.float32)
     length = min(waves.shape[1], representation.samples)
     fitted[:, :length] = waves[:, :length]
@@ -191,41 +216,50 @@ def levels_db(waves: Wave, representation: Representation) -> NDArray[np.float32
 
 
 def normalize(levels: NDArray[np.float32], representation: Representation) -> Spectrogram:
-    """Levels in dBFS, (n, bands, frames), to spectrograms, (n, 1, bands, frames): floor to -1, ceiling to +1, clipped."""
+    """Return spectrograms of levels in dBFS: the floor becomes -1, the ceiling +1; levels beyond are clipped.
+
+    Shape:
+        levels (n, bands, frames) → spectrograms (n, 1, bands, frames)
+
+    >>> from soundgan.spectral.presets import preset
+    >>> levels = np.array([[[-200, -80, -40, 0, 6]]], np.float32)
+    >>> normalize(levels, preset(16000, 1.0)).tolist()
+    [[[[-1.0, -1.0, 0.0, 1.0, 1.0]]]]
+    """
     span = representation.ceiling_db - representation.floor_db
     return np.clip((levels - representation.floor_db) * (2 / span) - 1, -1, 1).astype(np.float32)[:, None]
 
 
 def _bin_magnitudes(spectrogram: Spectrogram, representation: Representation) -> NDArray[np.float32]:
-    """(bands, frames) spectrogram → (frames, bins) magnitudes whose bands have the painted levels.
+    """Magnitudes (frames, bins) whose bands have the levels of a spectrogram (bands, frames).
 
-    Levels (here the logarithm of power over the floor's) are interpolated between the bands, and then corrected by what
-    the bands of the outcome lack.
+    Levels (here the logarithm of power over the floor's) are interpolated between the bands, and then corrected by the
+    difference between the spectrogram and the bands of the result.
     """
     span_db = representation.ceiling_db - representation.floor_db
-    painted = np.clip(spectrogram, -1, 1) + 1
-    # Recordings end in silence, Generators in a faint haze, which took half as long again to be brought to sound.
-    painted[:, painted.max(axis=0) < 2 * _GATE_THRESHOLD] = 0
-    painted *= np.float32(span_db / 20 * np.log(10))
-    silent = painted < _SILENT
-    levels = painted
+    target = np.clip(spectrogram, -1, 1) + 1
+    # Recordings end in silence, generated sounds in levels just above it, whose phases would take half as long again.
+    target[:, target.max(axis=0) < 2 * _GATE_THRESHOLD] = 0
+    target *= np.float32(span_db / 20 * np.log(10))
+    silent = target < _SILENT
+    levels = target
     power = _bin_power(levels, representation)
     for _ in range(_CORRECTIONS):
         reached = np.log(np.maximum(representation.band_weights @ power, np.float32(1e-3)))
-        lacking = np.where(silent, 0, painted - reached)
-        if np.abs(lacking).max() < _SILENT:
+        error = np.where(silent, 0, target - reached)
+        if np.abs(error).max() < _SILENT:
             break
-        levels = np.maximum(levels + lacking, 0)
+        levels = np.maximum(levels + error, 0)
         power = _bin_power(levels, representation)
     gain = 10 ** (representation.floor_db / 20) * representation.stft.sine_gain
     return np.sqrt(power.T) * np.float32(gain)
 
 
 def _bin_power(levels: NDArray[np.float32], representation: Representation) -> NDArray[np.float32]:
-    """(bands, frames) → (bins, frames), over the floor's. The floor's own is taken off: a painted floor is silence."""
+    """(bands, frames) → (bins, frames), over the floor's. The floor's own is subtracted: the floor is silence."""
     power = np.exp(representation.bin_weights @ levels)
     power -= 1
-    power[0] = 0  # 0 Hz is not painted
+    power[0] = 0  # 0 Hz
     return power
 
 
