@@ -1,10 +1,10 @@
-"""The classic web API: `python app.py` serves `POST /infer` and more on port 5050."""
+"""Classic web API: `python app.py` serves `POST /infer` and more on port 5050."""
 
 from __future__ import annotations
 
 import sys
 
-if __name__ == "__main__":  # the processes that make sounds import this file, and need nothing of the web
+if __name__ == "__main__":  # worker processes import this file, and need no web framework
     try:
         from soundgan.server.run import main
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Waiting orders: whoever asks, and together with whom, gets the sound of the order, or an answer at once."""
+"""Batches: every request gets its own sounds or an error at once, whatever is generated together with it."""
 
 from __future__ import annotations
 
@@ -20,62 +20,61 @@ from soundgan.server.workers import WorkerPool
 from soundgan.sound import Sound
 
 
-class Studio:
-    """Stands for a model: notes what is made together, and fails on demand."""
+class FakeModel:
+    """A model that records its batches, and fails on demand."""
 
-    config = SimpleNamespace(name="studio")
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = "fake") -> None:
+        self.config = SimpleNamespace(name=name)
         self.batches: list[list[int]] = []
         self.failing = False
 
-    def check(self, order: GenerationRequest) -> None:
-        if order.label is not None:
-            raise ModelError("label = : none here")
+    def check(self, request: GenerationRequest) -> None:
+        if request.label is not None:
+            raise ModelError("label = : this model has none")
 
-    def generate_batch(self, orders: Sequence[GenerationRequest]) -> list[Sound]:
-        self.batches.append([order.seed for order in orders])
+    def generate_batch(self, requests: Sequence[GenerationRequest]) -> list[Sound]:
+        self.batches.append([request.seed for request in requests])
         if self.failing:
             raise MemoryError
         silence = np.zeros(1, np.float32)
-        return [Sound(silence, 8000, None, order.seed, silence[None], {}) for order in orders]
+        return [Sound(silence, 8000, None, request.seed, silence[None], {}) for request in requests]
 
-    def makes(self, name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
-        assert name == "studio"
-        return self.generate_batch(orders)
-
-
-def queue(studio: Studio | SoundGAN, waiting: int = 64, at_once: int = 4, **more: Any) -> BatchQueue:
-    return BatchQueue(cast(SoundGAN, studio), max_queue=waiting, max_batch=at_once, **more)
+    def worker(self, name: str, requests: Sequence[GenerationRequest]) -> list[Sound]:
+        assert name == self.config.name
+        return self.generate_batch(requests)
 
 
-def run(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(work, 30))
+def new_queue(model: FakeModel | SoundGAN, max_queue: int = 64, max_batch: int = 4, **options: Any) -> BatchQueue:
+    return BatchQueue(cast(SoundGAN, model), max_queue=max_queue, max_batch=max_batch, **options)
 
 
-def orders(*seeds: int) -> list[GenerationRequest]:
-    return [GenerationRequest(seed) for seed in seeds]
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(coroutine, 30))
 
 
-def test_orders_of_several_requests_are_made_together_and_in_turn() -> None:
-    studio, counted = Studio(), list[int]()
+def seeds(*values: int) -> list[GenerationRequest]:
+    return [GenerationRequest(value) for value in values]
 
-    async def work() -> list[list[Sound]]:
-        house = queue(studio, made=counted.append)
-        asked = [asyncio.ensure_future(house.make(orders(*seeds))) for seeds in ([1, 2], [3], [4, 5, 6])]
+
+def test_queue_batches_several_requests_in_order() -> None:
+    model, sizes = FakeModel(), list[int]()
+
+    async def scenario() -> list[list[Sound]]:
+        queue = new_queue(model, on_batch=sizes.append)
+        requests = [asyncio.ensure_future(queue.run(seeds(*values))) for values in ([1, 2], [3], [4, 5, 6])]
         await asyncio.sleep(0)
-        assert house.waiting == 6
-        house.close()
-        await house.run()
-        return await asyncio.gather(*asked)
+        assert queue.waiting == 6
+        queue.close()
+        await queue.consume()
+        return await asyncio.gather(*requests)
 
-    answers = run(work())
-    assert [[sound.seed for sound in answer] for answer in answers] == [[1, 2], [3], [4, 5, 6]]
-    assert studio.batches == [[1, 2, 3, 4], [5, 6]]
-    assert counted == [4, 2]
+    responses = run(scenario())
+    assert [[sound.seed for sound in response] for response in responses] == [[1, 2], [3], [4, 5, 6]]
+    assert model.batches == [[1, 2, 3, 4], [5, 6]]
+    assert sizes == [4, 2]
 
 
-def test_a_sound_is_the_same_in_any_company(model: SoundGAN) -> None:
+def test_sound_does_not_depend_on_its_batch(model: SoundGAN) -> None:
     mixed = [
         GenerationRequest(1, "kick"),
         GenerationRequest(2),
@@ -84,189 +83,187 @@ def test_a_sound_is_the_same_in_any_company(model: SoundGAN) -> None:
         GenerationRequest(1, "kick"),
     ]
 
-    async def work() -> list[Sound]:
-        house = queue(model, at_once=3)
-        making = asyncio.create_task(house.run())
-        answers = await asyncio.gather(*(house.make([order]) for order in mixed))
-        house.close()
-        await making
-        return [sound for answer in answers for sound in answer]
+    async def scenario() -> list[Sound]:
+        queue = new_queue(model, max_batch=3)
+        consumer = asyncio.create_task(queue.consume())
+        responses = await asyncio.gather(*(queue.run([request]) for request in mixed))
+        queue.close()
+        await consumer
+        return [sound for response in responses for sound in response]
 
-    for order, sound in zip(mixed, run(work()), strict=True):
-        alone = model.generate_batch([order])[0]
+    for request, sound in zip(mixed, run(scenario()), strict=True):
+        alone = model.generate_batch([request])[0]
         np.testing.assert_array_equal(sound.samples, alone.samples)
         assert (sound.label, sound.seed, sound.tags) == (alone.label, alone.seed, alone.tags)
 
 
-def test_more_than_may_wait_is_refused_at_once_and_what_waits_is_still_made() -> None:
-    studio = Studio()
+def test_full_or_closed_queue_refuses_at_once_and_generates_what_it_accepted() -> None:
+    model = FakeModel()
 
-    async def work() -> list[Sound]:
-        house = queue(studio, waiting=3)
-        first = asyncio.ensure_future(house.make(orders(1, 2)))
+    async def scenario() -> list[Sound]:
+        queue = new_queue(model, max_queue=3)
+        first = asyncio.ensure_future(queue.run(seeds(1, 2)))
         await asyncio.sleep(0)
         with pytest.raises(Busy):
-            await house.make(orders(3, 4))
-        house.close()
+            await queue.run(seeds(3, 4))
+        queue.close()
         with pytest.raises(Busy):
-            await house.make(orders(5))
-        await house.run()
+            await queue.run(seeds(5))
+        await queue.consume()
         return await first
 
-    assert [sound.seed for sound in run(work())] == [1, 2]
-    assert studio.batches == [[1, 2]]
+    assert [sound.seed for sound in run(scenario())] == [1, 2]
+    assert model.batches == [[1, 2]]
 
 
-def test_an_order_that_nobody_waits_for_any_more_is_not_made() -> None:
-    studio = Studio()
+def test_cancelled_request_is_not_generated() -> None:
+    model = FakeModel()
 
-    async def work() -> None:
-        house = queue(studio)
-        gone = asyncio.ensure_future(house.make(orders(1, 2)))
-        stays = asyncio.ensure_future(house.make(orders(3)))
+    async def scenario() -> None:
+        queue = new_queue(model)
+        cancelled = asyncio.ensure_future(queue.run(seeds(1, 2)))
+        kept = asyncio.ensure_future(queue.run(seeds(3)))
         await asyncio.sleep(0)
-        gone.cancel()
+        cancelled.cancel()
         await asyncio.sleep(0)
-        house.close()
-        await house.run()
-        assert [sound.seed for sound in await stays] == [3]
-        assert gone.cancelled()
+        queue.close()
+        await queue.consume()
+        assert [sound.seed for sound in await kept] == [3]
+        assert cancelled.cancelled()
 
-    run(work())
-    assert studio.batches == [[3]]
+    run(scenario())
+    assert model.batches == [[3]]
 
 
-def test_what_waits_is_told_when_the_making_is_broken_off() -> None:
-    async def work() -> None:
-        house = queue(Studio())
-        making = asyncio.create_task(house.run())
+def test_waiting_request_fails_when_the_consumer_is_cancelled() -> None:
+    async def scenario() -> None:
+        queue = new_queue(FakeModel())
+        consumer = asyncio.create_task(queue.consume())
         await asyncio.sleep(0)
-        making.cancel()
-        asked = asyncio.ensure_future(house.make(orders(1)))
+        consumer.cancel()
+        request = asyncio.ensure_future(queue.run(seeds(1)))
         with pytest.raises(Busy):
-            await asked
-        assert house.closed
+            await request
+        assert queue.closed
 
-    run(work())
+    run(scenario())
 
 
-def test_so_is_what_is_being_made_then() -> None:
-    let_go = threading.Event()
+def test_running_request_fails_when_the_consumer_is_cancelled() -> None:
+    release = threading.Event()
 
-    def held(name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
-        assert let_go.wait(30)
-        return Studio().generate_batch(orders)
+    def blocked(name: str, requests: Sequence[GenerationRequest]) -> list[Sound]:
+        assert release.wait(30)
+        return FakeModel().generate_batch(requests)
 
-    async def work() -> None:
-        house = queue(Studio(), makers=WorkerPool([held]))
-        making = asyncio.create_task(house.run())
-        asked = asyncio.ensure_future(house.make(orders(1)))
-        while not house.making:
+    async def scenario() -> None:
+        queue = new_queue(FakeModel(), workers=WorkerPool([blocked]))
+        consumer = asyncio.create_task(queue.consume())
+        request = asyncio.ensure_future(queue.run(seeds(1)))
+        while not queue.running:
             await asyncio.sleep(0)
-        making.cancel()
+        consumer.cancel()
         with pytest.raises(Busy):
-            await asked
-        let_go.set()
+            await request
+        release.set()
 
-    run(work())
+    run(scenario())
 
 
-def test_makers_share_what_waits() -> None:
-    one, other = Studio(), Studio()
+def test_workers_share_the_queue() -> None:
+    first, second = FakeModel(), FakeModel()
 
-    async def work() -> list[Sound]:
-        house = queue(one, at_once=3, makers=WorkerPool([one.makes, other.makes]))
-        asked = asyncio.ensure_future(house.make(orders(*range(9))))
+    async def scenario() -> list[Sound]:
+        queue = new_queue(first, max_batch=3, workers=WorkerPool([first.worker, second.worker]))
+        request = asyncio.ensure_future(queue.run(seeds(*range(9))))
         await asyncio.sleep(0)
-        house.close()
-        await house.run()
-        return await asked
+        queue.close()
+        await queue.consume()
+        return await request
 
-    assert [sound.seed for sound in run(work())] == list(range(9))
-    batches = one.batches + other.batches
+    assert [sound.seed for sound in run(scenario())] == list(range(9))
+    batches = first.batches + second.batches
     assert sorted(seed for batch in batches for seed in batch) == list(range(9))
-    assert one.batches and other.batches and max(map(len, batches)) == 3
+    assert first.batches and second.batches and max(map(len, batches)) == 3
 
 
-def test_a_model_that_holds_a_maker_does_not_hold_up_another_model() -> None:
-    let_go, held = threading.Event(), Studio()
-    held.config = SimpleNamespace(name="held")
+def test_model_that_blocks_a_worker_does_not_block_another_model() -> None:
+    release = threading.Event()
 
-    def maker(name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
-        assert name != "held" or let_go.wait(30)
-        return Studio().generate_batch(orders)
+    def worker(name: str, requests: Sequence[GenerationRequest]) -> list[Sound]:
+        assert name != "blocked" or release.wait(30)
+        return FakeModel().generate_batch(requests)
 
-    async def work() -> None:
-        makers = WorkerPool([maker, maker])
-        slow, quick = queue(held, at_once=1, makers=makers), queue(Studio(), makers=makers)
-        async with asyncio.TaskGroup() as making:
-            making.create_task(slow.run())
-            making.create_task(quick.run())
-            first = making.create_task(slow.make(orders(0)))
-            while not slow.making:
+    async def scenario() -> None:
+        workers = WorkerPool([worker, worker])
+        slow = new_queue(FakeModel("blocked"), max_batch=1, workers=workers)
+        quick = new_queue(FakeModel(), workers=workers)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(slow.consume())
+            tasks.create_task(quick.consume())
+            first = tasks.create_task(slow.run(seeds(0)))
+            while not slow.running:
                 await asyncio.sleep(0)
             try:
-                for seed in range(8):  # so often that each maker would have its turn
-                    assert [sound.seed for sound in await quick.make(orders(seed))] == [seed]
-                second = making.create_task(slow.make(orders(1)))
-                while len(slow.making) < 2:
+                for seed in range(8):  # often enough that each worker would have its turn
+                    assert [sound.seed for sound in await quick.run(seeds(seed))] == [seed]
+                second = tasks.create_task(slow.run(seeds(1)))
+                while len(slow.running) < 2:
                     await asyncio.sleep(0)
-                waits = asyncio.ensure_future(quick.make(orders(8)))
-                more = making.create_task(slow.make(orders(2, 3, 4)))
+                waiting = asyncio.ensure_future(quick.run(seeds(8)))
+                third = tasks.create_task(slow.run(seeds(2, 3, 4)))
                 await asyncio.sleep(0.05)
-                assert quick.waiting == 1 and slow.waiting == 3, "no maker is free: they wait, and can be cancelled"
-                waits.cancel()
-                last = making.create_task(quick.make(orders(9)))
+                assert quick.waiting == 1 and slow.waiting == 3, "no worker is idle: both wait, and can be cancelled"
+                waiting.cancel()
+                last = tasks.create_task(quick.run(seeds(9)))
             finally:
-                let_go.set()
+                release.set()
             assert [sound.seed for sound in await last] == [9]
-            await asyncio.gather(first, second, more)
+            await asyncio.gather(first, second, third)
             slow.close()
             quick.close()
 
-    run(work())
+    run(scenario())
 
 
-def test_models_that_share_a_maker_take_turns() -> None:
-    made: list[str] = []
+def test_models_that_share_a_worker_take_turns() -> None:
+    generated: list[str] = []
 
-    def maker(name: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
-        made.append(name)
-        return Studio().generate_batch(orders)
+    def worker(name: str, requests: Sequence[GenerationRequest]) -> list[Sound]:
+        generated.append(name)
+        return FakeModel().generate_batch(requests)
 
-    async def work() -> None:
-        makers, models = WorkerPool([maker]), (Studio(), Studio())
-        for name, model in zip("ab", models, strict=True):
-            model.config = SimpleNamespace(name=name)
-        houses = [queue(model, at_once=1, makers=makers) for model in models]
+    async def scenario() -> None:
+        workers = WorkerPool([worker])
+        queues = [new_queue(FakeModel(name), max_batch=1, workers=workers) for name in "ab"]
         async with asyncio.TaskGroup() as tasks:
-            for house, count in zip(houses, (8, 3), strict=True):
-                tasks.create_task(house.make(orders(*range(count))))
+            for queue, count in zip(queues, (8, 3), strict=True):
+                tasks.create_task(queue.run(seeds(*range(count))))
             await asyncio.sleep(0)
-            for house in houses:
-                house.close()
-                tasks.create_task(house.run())
+            for queue in queues:
+                queue.close()
+                tasks.create_task(queue.consume())
 
-    run(work())
-    assert made == [*"aabababaaaa"]  # the first came when nobody else was there
+    run(scenario())
+    assert generated == [*"aabababaaaa"]  # the first batch started when the other queue had no consumer
 
 
-def test_a_bad_order_harms_no_other_and_a_failed_batch_not_the_next() -> None:
-    studio = Studio()
+def test_invalid_request_and_failed_batch_affect_no_other() -> None:
+    model = FakeModel()
 
-    async def work() -> list[Sound]:
-        house = queue(studio)
-        making = asyncio.create_task(house.run())
+    async def scenario() -> list[Sound]:
+        queue = new_queue(model)
+        consumer = asyncio.create_task(queue.consume())
         with pytest.raises(ModelError):
-            await house.make([GenerationRequest(1), GenerationRequest(2, "kick")])
-        studio.failing = True
+            await queue.run([GenerationRequest(1), GenerationRequest(2, "kick")])
+        model.failing = True
         with pytest.raises(MemoryError):
-            await house.make(orders(3, 4))
-        studio.failing = False
-        sounds = await house.make(orders(5))
-        house.close()
-        await making
+            await queue.run(seeds(3, 4))
+        model.failing = False
+        sounds = await queue.run(seeds(5))
+        queue.close()
+        await consumer
         return sounds
 
-    assert [sound.seed for sound in run(work())] == [5]
-    assert studio.batches == [[3, 4], [5]]
+    assert [sound.seed for sound in run(scenario())] == [5]
+    assert model.batches == [[3, 4], [5]]

@@ -1,4 +1,4 @@
-"""Clients that open connections and say little, much, or nothing: a real server on a port, spoken to by hand."""
+"""Slow, silent and greedy clients: a real server on a port, and raw sockets."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 import uvicorn
 
 from soundgan.server.app import create_app
-from soundgan.server.run import configured
+from soundgan.server.run import uvicorn_config
 from soundgan.server.settings import ServerSettings
 
-SOON = 20.0  # s; on a busy machine, too
+TIMEOUT = 20.0  # s; long enough on a busy machine
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
-class Door:
-    """Connects to a server, and has it stop."""
+class Server:
+    """Connects to a server, and stops it."""
 
     def __init__(self, server: uvicorn.Server) -> None:
         self._server, self._address = server, server.servers[0].sockets[0].getsockname()
 
     def __call__(self) -> socket.socket:
-        return socket.create_connection(self._address, timeout=SOON)
+        return socket.create_connection(self._address, timeout=TIMEOUT)
 
     def stop(self) -> None:
-        """Returns when nobody is let in any more."""
+        """Return once it accepts no more connections."""
         self._server.should_exit = True
-        until = time.monotonic() + SOON
+        until = time.monotonic() + TIMEOUT
         with pytest.raises(OSError):
             while time.monotonic() < until:
                 self().close()
@@ -47,54 +47,54 @@ class Door:
 
 
 @contextmanager
-def serving(app: Any, settings: ServerSettings) -> Iterator[Door]:
-    """A server of an app."""
-    server = uvicorn.Server(configured(app, settings, host="127.0.0.1", port=0))
+def serve(app: Any, settings: ServerSettings) -> Iterator[Server]:
+    """Serve an app on a free port."""
+    server = uvicorn.Server(uvicorn_config(app, settings, host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         while not server.started:
             assert thread.is_alive()
             time.sleep(0.01)
-        yield Door(server)
+        yield Server(server)
     finally:
         server.should_exit = True
-        thread.join(SOON)
-        assert not thread.is_alive(), "no connection keeps a server from ending"
+        thread.join(TIMEOUT)
+        assert not thread.is_alive(), "an open connection prevents shutdown"
 
 
 @pytest.fixture
 def api(model_folder: Path) -> Iterator[Callable[..., Any]]:
-    """What serves the app with some limits."""
+    """Function that serves the app with some limits."""
     with ExitStack() as stack:
 
-        def make(**limits: Any) -> Door:
-            settings = ServerSettings(hosts=(), **limits)
-            return stack.enter_context(serving(create_app([model_folder], settings), settings))
+        def start(**limits: Any) -> Server:
+            settings = ServerSettings(allowed_hosts=(), **limits)
+            return stack.enter_context(serve(create_app([model_folder], settings), settings))
 
-        yield make
+        yield start
 
 
-def heard(connection: socket.socket) -> bytes:
-    """Everything until the server closes."""
-    told = b""
+def read_all(connection: socket.socket) -> bytes:
+    """Read until the server closes."""
+    received = b""
     while part := connection.recv(65536):
-        told += part
-    return told
+        received += part
+    return received
 
 
-def problem(told: bytes) -> dict[str, Any]:
-    """The one answer that was heard, a problem, and the last one of its connection."""
-    head, _, body = told.partition(b"\r\n\r\n")
+def parse_problem(response: bytes) -> dict[str, Any]:
+    """Check that a response is a problem and the last of its connection, and return its body."""
+    head, _, body = response.partition(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
     assert b"content-type: application/problem+json" in lines and b"connection: close" in lines
-    answer = json.loads(body)
-    assert int(head.split()[1]) == answer["status"]
-    return answer
+    problem = json.loads(body)
+    assert int(head.split()[1]) == problem["status"]
+    return problem
 
 
-def open_still(connection: socket.socket) -> bool:
-    """Whether the server neither says anything nor has closed."""
+def is_open(connection: socket.socket) -> bool:
+    """Return True if the server neither sends anything nor has closed."""
     connection.settimeout(0.05)
     try:
         connection.recv(1)
@@ -105,127 +105,127 @@ def open_still(connection: socket.socket) -> bool:
     return False
 
 
-def ask(connect: Callable[[], socket.socket], request: bytes = LAST) -> tuple[bytes, float]:
-    """The answer to a request on a connection of its own, and after how many seconds it was there."""
-    started = time.monotonic()
+def exchange(connect: Callable[[], socket.socket], request: bytes = LAST) -> tuple[bytes, float]:
+    """Return the response to a request on a connection of its own, and its time in s."""
+    start = time.monotonic()
     with closing(connect()) as connection:
         connection.sendall(request)
-        return heard(connection), time.monotonic() - started
+        return read_all(connection), time.monotonic() - start
 
 
-# Slow heads
+# Slow headers
 
 
-def test_a_head_that_does_not_come_is_not_waited_for(api: Any) -> None:
-    connect = api(head_seconds=0.5)
+def test_header_timeout_closes_incomplete_and_silent_connections(api: Any) -> None:
+    connect = api(header_timeout=0.5)
     with closing(connect()) as silent, closing(connect()) as slow:
         slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: loc")
-        assert problem(heard(slow))["status"] == 408
-        assert heard(silent) == b"", "who said nothing is told nothing"
+        assert parse_problem(read_all(slow))["status"] == 408
+        assert read_all(silent) == b"", "a silent client gets no response"
 
 
-def test_a_head_in_drops_is_not_waited_for_either(api: Any) -> None:
-    connect, started = api(head_seconds=0.5), time.monotonic()
+def test_header_timeout_counts_from_the_first_byte(api: Any) -> None:
+    connect, start = api(header_timeout=0.5), time.monotonic()
     with closing(connect()) as slow:
         slow.sendall(b"GET /healthz HTTP/1.1\r\n")
-        with pytest.raises(OSError):  # it was closed at last
-            while time.monotonic() - started < SOON:
+        with pytest.raises(OSError):  # closed at last
+            while time.monotonic() - start < TIMEOUT:
                 slow.sendall(b"X-A: b\r\n")
                 time.sleep(0.05)
-    assert time.monotonic() - started < SOON
+    assert time.monotonic() - start < TIMEOUT
 
 
-def test_so_it_is_with_the_second_request_of_a_connection(api: Any) -> None:
-    connect = api(head_seconds=4)
+def test_header_timeout_restarts_with_every_request_of_a_connection(api: Any) -> None:
+    connect = api(header_timeout=4)
     with closing(connect()) as connection:
         for _ in range(2):
-            time.sleep(2.1)  # in time every time, and too late if the time were for both
+            time.sleep(2.1)  # within the timeout of one request, beyond that of both together
             connection.sendall(REQUEST)
-            told = b""
-            while b"alive" not in told:
-                told += connection.recv(65536)
+            response = b""
+            while b"alive" not in response:
+                response += connection.recv(65536)
         connection.sendall(REQUEST[:-2])
-        assert problem(heard(connection))["status"] == 408
+        assert parse_problem(read_all(connection))["status"] == 408
 
 
-def test_a_slow_request_that_is_in_time_is_answered(api: Any) -> None:
-    connect = api(head_seconds=SOON)
+def test_slow_request_within_the_header_timeout_is_answered(api: Any) -> None:
+    connect = api(header_timeout=TIMEOUT)
     with closing(connect()) as connection:
         for byte in LAST:
             connection.sendall(bytes([byte]))
-        assert heard(connection).endswith(b'{"status":"alive"}')
+        assert read_all(connection).endswith(b'{"status":"alive"}')
 
 
-def test_what_is_no_http_is_told_so(api: Any) -> None:
+def test_bytes_that_are_not_http_get_a_problem(api: Any) -> None:
     connect = api()
-    for nonsense in (b"\x16\x03\x01\x02\x00" * 10 + b"\r\n\r\n", b"GET / HTTP/1.1\r\nA: " + b"x" * 100_000):
+    for garbage in (b"\x16\x03\x01\x02\x00" * 10 + b"\r\n\r\n", b"GET / HTTP/1.1\r\nA: " + b"x" * 100_000):
         with closing(connect()) as connection:
-            connection.sendall(nonsense)
-            assert problem(heard(connection))["title"] == "Not HTTP"
+            connection.sendall(garbage)
+            assert parse_problem(read_all(connection))["title"] == "Not HTTP"
 
 
 # Many connections
 
 
-def test_two_hundred_slow_clients_hold_up_nobody(api: Any) -> None:
-    connect = api(head_seconds=60, most_connections=100)
+def test_full_server_evicts_the_connection_that_waits_longest(api: Any) -> None:
+    connect = api(header_timeout=60, max_connections=100)
     with ExitStack() as stack:
         slow = [stack.enter_context(closing(connect())) for _ in range(200)]
         for connection in slow:
             try:
                 connection.sendall(REQUEST[:-2])
             except OSError:
-                continue  # it had to make room already
+                continue  # evicted already
         for _ in range(10):
-            told, seconds = ask(connect)
-            assert b"200 OK" in told and seconds < SOON / 2
+            response, seconds = exchange(connect)
+            assert b"200 OK" in response and seconds < TIMEOUT / 2
         body = json.dumps({"seed": 7}).encode()
-        told, seconds = ask(
+        response, seconds = exchange(
             connect,
             b"POST /v1/models/tiny/sounds HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body),
         )
-        assert b"200 OK" in told and b"audio/wav" in told
-        assert not open_still(slow[0]) and open_still(slow[-1]), "who waited longest had to go first"
+        assert b"200 OK" in response and b"audio/wav" in response
+        assert not is_open(slow[0]) and is_open(slow[-1]), "the oldest waiting connection is evicted first"
 
 
-def test_who_waits_for_an_answer_does_not_have_to_make_room(api: Any) -> None:
-    begun = threading.Semaphore(0)
+def test_full_server_never_evicts_a_request_in_progress(api: Any) -> None:
+    started = threading.Semaphore(0)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            begun.release()
-            while (await receive())["type"] != "http.disconnect":  # as if a sound took very long
+            started.release()
+            while (await receive())["type"] != "http.disconnect":  # a sound that takes very long
                 pass
 
-    settings = ServerSettings(most_connections=3)
-    with serving(app, settings) as connect, ExitStack() as stack:
-        at_work = [stack.enter_context(closing(connect())) for _ in range(3)]
-        for connection in at_work:
+    settings = ServerSettings(max_connections=3)
+    with serve(app, settings) as connect, ExitStack() as stack:
+        busy = [stack.enter_context(closing(connect())) for _ in range(3)]
+        for connection in busy:
             connection.sendall(REQUEST)
-            assert begun.acquire(timeout=SOON)
+            assert started.acquire(timeout=TIMEOUT)
         for _ in range(5):
             with closing(connect()) as connection:
-                started = time.monotonic()
+                start = time.monotonic()
                 connection.sendall(REQUEST)
-                told = heard(connection)
-                assert problem(told)["title"] == "Busy" and b"retry-after: 1" in told.lower()
-                assert time.monotonic() - started < SOON / 2
-        assert all(open_still(connection) for connection in at_work)
+                response = read_all(connection)
+                assert parse_problem(response)["title"] == "Busy" and b"retry-after: 1" in response.lower()
+                assert time.monotonic() - start < TIMEOUT / 2
+        assert all(is_open(connection) for connection in busy)
 
 
 # Large and slow bodies
 
 
-def posted(length: bytes) -> bytes:
+def post_headers(length: bytes) -> bytes:
     return b"POST /infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" + length + b"\r\n\r\n"
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_hundred_megabytes_are_refused_before_they_came(api: Any, chunked: bool) -> None:
+def test_body_limit_refuses_large_bodies_before_they_arrive(api: Any, chunked: bool) -> None:
     connect = api()
     block = b" " * 2**20
-    head = posted(b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (100 * len(block)))
+    head = post_headers(b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (100 * len(block)))
     sent = 0
     with closing(connect()) as connection:
         connection.sendall(head)
@@ -234,47 +234,47 @@ def test_a_hundred_megabytes_are_refused_before_they_came(api: Any, chunked: boo
                 connection.sendall(b"%x\r\n%s\r\n" % (len(block), block) if chunked else block)
                 sent += len(block)
         except OSError:
-            pass  # the server had heard enough
+            pass  # the server has closed
     assert sent < 20 * len(block)
-    with closing(connect()) as connection:  # who looks for an answer in between finds it
+    with closing(connect()) as connection:  # a client that reads meanwhile gets the response
         connection.sendall(head + (b"%x\r\n%s\r\n" % (100_000, b" " * 100_000) if chunked else b" " * 100_000))
-        assert problem(heard(connection))["status"] == 413
+        assert parse_problem(read_all(connection))["status"] == 413
 
 
-def test_who_asks_first_sends_nothing_in_vain(api: Any) -> None:
+def test_body_limit_answers_expect_100_continue(api: Any) -> None:
     with closing(api()()) as connection:
-        connection.sendall(posted(b"Expect: 100-continue\r\nContent-Length: 100000000"))
-        assert problem(heard(connection))["status"] == 413
+        connection.sendall(post_headers(b"Expect: 100-continue\r\nContent-Length: 100000000"))
+        assert parse_problem(read_all(connection))["status"] == 413
 
 
-def test_a_body_in_drops_is_not_waited_for(api: Any) -> None:
-    connect, started = api(body_seconds=0.5), time.monotonic()
+def test_body_timeout_closes_a_slow_upload(api: Any) -> None:
+    connect, start = api(body_timeout=0.5), time.monotonic()
     with closing(connect()) as connection:
-        connection.sendall(posted(b"Content-Length: 1000"))
+        connection.sendall(post_headers(b"Content-Length: 1000"))
         connection.settimeout(0.05)
-        told = b""
-        while b"408" not in told:
+        response = b""
+        while b"408" not in response:
             connection.sendall(b" ")
             try:
-                told += connection.recv(65536)
+                response += connection.recv(65536)
             except TimeoutError:
-                assert time.monotonic() - started < SOON
-        connection.settimeout(SOON)
-        assert problem(told + heard(connection))["detail"] == "the body did not come within 0.5 s"
+                assert time.monotonic() - start < TIMEOUT
+        connection.settimeout(TIMEOUT)
+        assert parse_problem(response + read_all(connection))["detail"] == "the body did not arrive within 0.5 s"
 
 
-def test_the_body_of_a_request_that_is_answered_already_is_not_waited_for() -> None:
+def test_header_timeout_covers_the_remaining_body_of_an_answered_request() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body"})
 
-    with serving(app, ServerSettings(head_seconds=0.5)) as connect, closing(connect()) as connection:
-        connection.sendall(posted(b"Content-Length: 1000000"))
+    with serve(app, ServerSettings(header_timeout=0.5)) as connect, closing(connect()) as connection:
+        connection.sendall(post_headers(b"Content-Length: 1000000"))
         assert connection.recv(65536).startswith(b"HTTP/1.1 204")
-        started = time.monotonic()
-        with pytest.raises(OSError):  # it was closed at last
-            while time.monotonic() - started < SOON:
+        start = time.monotonic()
+        with pytest.raises(OSError):  # closed at last
+            while time.monotonic() - start < TIMEOUT:
                 connection.sendall(b" ")
                 time.sleep(0.05)
 
@@ -284,37 +284,39 @@ PREFLIGHT = (
 )
 
 
-def test_a_preflight_is_held_to_the_limits_of_every_request(api: Any) -> None:
-    connect = api(body_seconds=0.5, origins=("https://app.example",))
-    told, _ = ask(connect, PREFLIGHT % b"localhost" + b"Connection: close\r\n\r\n")
-    assert told.startswith(b"HTTP/1.1 200") and b"access-control-allow-origin: https://app.example" in told.lower()
-    told, _ = ask(connect, PREFLIGHT % b"localhost" + b"Content-Length: 1000\r\n\r\n")
-    assert problem(told)["status"] == 408
-    told, _ = ask(connect, PREFLIGHT % b"evil.example" + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
-    assert problem(told)["status"] == 421
-    assert b"access-control-allow-origin: https://app.example" in told.lower(), "the page can read why"
+def test_preflight_requests_have_the_same_limits(api: Any) -> None:
+    connect = api(body_timeout=0.5, allowed_origins=("https://app.example",))
+    response, _ = exchange(connect, PREFLIGHT % b"localhost" + b"Connection: close\r\n\r\n")
+    assert (
+        response.startswith(b"HTTP/1.1 200") and b"access-control-allow-origin: https://app.example" in response.lower()
+    )
+    response, _ = exchange(connect, PREFLIGHT % b"localhost" + b"Content-Length: 1000\r\n\r\n")
+    assert parse_problem(response)["status"] == 408
+    response, _ = exchange(connect, PREFLIGHT % b"evil.example" + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+    assert parse_problem(response)["status"] == 421
+    assert b"access-control-allow-origin: https://app.example" in response.lower(), "the page can read the reason"
 
 
-# The end
+# Shutdown
 
 
-def test_an_answer_while_the_server_stops_says_that_it_is_the_last() -> None:
-    begun, let_go = threading.Event(), threading.Event()
+def test_response_during_shutdown_closes_the_connection() -> None:
+    started, release = threading.Event(), threading.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            begun.set()
-            await asyncio.to_thread(let_go.wait, SOON)
+            started.set()
+            await asyncio.to_thread(release.wait, TIMEOUT)
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body"})
 
-    with serving(app, ServerSettings()) as connect, closing(connect()) as connection:
+    with serve(app, ServerSettings()) as connect, closing(connect()) as connection:
         connection.sendall(REQUEST)
-        assert begun.wait(SOON)
+        assert started.wait(TIMEOUT)
         connect.stop()
-        let_go.set()
-        told = heard(connection)
-        assert told.startswith(b"HTTP/1.1 200") and b"connection: close" in told.lower()
+        release.set()
+        response = read_all(connection)
+        assert response.startswith(b"HTTP/1.1 200") and b"connection: close" in response.lower()
 
 
 # Slow readers
@@ -323,8 +325,8 @@ def test_an_answer_while_the_server_stops_says_that_it_is_the_last() -> None:
 LENGTH = 20_000_000
 
 
-class Talker:
-    """An app whose answers do not fit into the buffers of the network; `served` counts those that are on their way."""
+class LargeResponses:
+    """App whose responses exceed the network buffers; `served` counts those being sent."""
 
     def __init__(self) -> None:
         self.served = threading.Semaphore(0)
@@ -337,29 +339,29 @@ class Talker:
             self.served.release()
 
 
-def test_an_answer_that_nobody_reads_is_given_up() -> None:
-    app = Talker()
+def test_response_timeout_closes_connections_that_do_not_read() -> None:
+    app = LargeResponses()
     with ExitStack() as stack:
-        connect = stack.enter_context(serving(app, ServerSettings(answer_seconds=5)))
+        connect = stack.enter_context(serve(app, ServerSettings(response_timeout=5)))
         never, slow = (stack.enter_context(closing(connect())) for _ in range(2))
         for connection in (never, slow):
             connection.sendall(REQUEST)
-            assert app.served.acquire(timeout=SOON)
+            assert app.served.acquire(timeout=TIMEOUT)
         read = 0
-        while read < LENGTH:  # slow, but it reads
+        while read < LENGTH:  # slowly, but steadily
             part = slow.recv(2_000_000)
             assert part
             read += len(part)
             time.sleep(0.6)
-        assert 0 < len(heard(never)) < LENGTH, "what the network held already, and no more"
+        assert 0 < len(read_all(never)) < LENGTH, "no more than the network buffers held"
 
 
-def test_clients_that_sleep_do_not_keep_a_server_from_ending() -> None:
-    app = Talker()
+def test_idle_clients_do_not_delay_shutdown() -> None:
+    app = LargeResponses()
     with ExitStack() as stack:
-        with serving(app, ServerSettings(answer_seconds=1)) as connect:
-            silent, slow, deaf = (stack.enter_context(closing(connect())) for _ in range(3))
+        with serve(app, ServerSettings(response_timeout=1)) as connect:
+            silent, slow, unread = (stack.enter_context(closing(connect())) for _ in range(3))
             slow.sendall(REQUEST[:-2])
-            deaf.sendall(REQUEST)
-            assert app.served.acquire(timeout=SOON)
-        assert heard(silent) == b""
+            unread.sendall(REQUEST)
+            assert app.served.acquire(timeout=TIMEOUT)
+        assert read_all(silent) == b""

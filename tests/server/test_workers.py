@@ -1,4 +1,4 @@
-"""Processes that make sounds: the same sounds as in this one, whatever happens to them."""
+"""Worker processes: the same sounds as in this process, through death, signals and shutdown."""
 
 from __future__ import annotations
 
@@ -23,91 +23,91 @@ from soundgan.server.workers import Worker
 
 
 @pytest.fixture(scope="module")
-def maker(model_folder: Path) -> Iterator[Worker]:
-    with closing(Worker([model_folder])) as maker:
-        yield maker
+def worker(model_folder: Path) -> Iterator[Worker]:
+    with closing(Worker([model_folder])) as worker:
+        yield worker
 
 
-def process_of(maker: Worker) -> SpawnProcess:
-    assert maker._process is not None
-    return maker._process
+def process_of(worker: Worker) -> SpawnProcess:
+    assert worker._process is not None
+    return worker._process
 
 
-def assert_made(maker: Worker, model: SoundGAN) -> None:
-    orders = [GenerationRequest(1, "kick"), GenerationRequest(2, None, 0.5, "fast"), GenerationRequest(3)]
-    for sound, alone in zip(maker.make("tiny", orders), model.generate_batch(orders), strict=True):
-        np.testing.assert_array_equal(sound.samples, alone.samples)
-        np.testing.assert_array_equal(sound.spectrogram, alone.spectrogram)
-        assert (sound.label, sound.seed, sound.tags) == (alone.label, alone.seed, alone.tags)
+def assert_generates(worker: Worker, model: SoundGAN) -> None:
+    requests = [GenerationRequest(1, "kick"), GenerationRequest(2, None, 0.5, "fast"), GenerationRequest(3)]
+    for sound, local in zip(worker.generate("tiny", requests), model.generate_batch(requests), strict=True):
+        np.testing.assert_array_equal(sound.samples, local.samples)
+        np.testing.assert_array_equal(sound.spectrogram, local.spectrogram)
+        assert (sound.label, sound.seed, sound.tags) == (local.label, local.seed, local.tags)
 
 
-def test_another_process_makes_the_same_sounds(maker: Worker, model: SoundGAN) -> None:
-    assert_made(maker, model)
+def test_worker_generates_the_same_sounds(worker: Worker, model: SoundGAN) -> None:
+    assert_generates(worker, model)
 
 
-def test_what_goes_wrong_there_is_told_here(maker: Worker, model: SoundGAN) -> None:
+def test_worker_reports_errors_to_the_caller(worker: Worker, model: SoundGAN) -> None:
     with pytest.raises(ModelError, match="label = 'gong'"):
-        maker.make("tiny", [GenerationRequest(1, "gong")])
+        worker.generate("tiny", [GenerationRequest(1, "gong")])
     with pytest.raises(RuntimeError, match="KeyError"):
-        maker.make("huge", [GenerationRequest(1)])
-    assert_made(maker, model)
+        worker.generate("huge", [GenerationRequest(1)])
+    assert_generates(worker, model)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_are_for_the_server(maker: Worker, model: SoundGAN, number: int) -> None:
-    assert_made(maker, model)
-    pid = process_of(maker).pid
+def test_worker_ignores_signals_for_the_server(worker: Worker, model: SoundGAN, number: int) -> None:
+    assert_generates(worker, model)
+    pid = process_of(worker).pid
     assert pid is not None
     os.kill(pid, number)
-    assert_made(maker, model)
-    assert process_of(maker).pid == pid
+    assert_generates(worker, model)
+    assert process_of(worker).pid == pid
 
 
-def test_one_that_died_is_followed_by_another(maker: Worker, model: SoundGAN) -> None:
-    before = process_of(maker)
+def test_worker_restarts_after_its_process_died(worker: Worker, model: SoundGAN) -> None:
+    before = process_of(worker)
     before.kill()
-    assert_made(maker, model)
-    assert not before.is_alive() and process_of(maker).is_alive()
+    assert_generates(worker, model)
+    assert not before.is_alive() and process_of(worker).is_alive()
 
 
-def test_one_that_could_not_be_started_is_started_the_next_time(
-    maker: Worker, model: SoundGAN, monkeypatch: pytest.MonkeyPatch
+def test_worker_whose_process_cannot_start_retries_on_the_next_call(
+    worker: Worker, model: SoundGAN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(*_: object) -> None:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
-    process_of(maker).kill()
+    process_of(worker).kill()
     with monkeypatch.context() as patch:
         patch.setattr(SpawnProcess, "start", no_memory)
         for _ in range(2):
             with pytest.raises(OSError, match="memory"):
-                maker.make("tiny", [GenerationRequest(1)])
-    assert_made(maker, model)
+                worker.generate("tiny", [GenerationRequest(1)])
+    assert_generates(worker, model)
 
 
-def test_it_ends_with_its_server(model_folder: Path, model: SoundGAN) -> None:
-    maker = Worker([model_folder])
-    assert_made(maker, model)
-    process = process_of(maker)
-    maker.close()
+def test_closed_worker_ends_by_itself(model_folder: Path, model: SoundGAN) -> None:
+    worker = Worker([model_folder])
+    assert_generates(worker, model)
+    process = process_of(worker)
+    worker.close()
     assert process.exitcode == 0
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes are stopped by a signal")
-def test_one_that_hangs_is_ended_and_no_other_started(model_folder: Path, model: SoundGAN) -> None:
-    for ask in (True, False):
-        maker = Worker([model_folder])
-        assert_made(maker, model)
-        process = process_of(maker)
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGSTOP)
-        if ask:
-            with ThreadPoolExecutor() as pool:
-                asked = pool.submit(maker.make, "tiny", [GenerationRequest(1)])
-                while not maker._lock.locked():
-                    time.sleep(0.01)
-                maker.kill()
-                with pytest.raises(RuntimeError, match="stopping"):
-                    asked.result(timeout=60)
-        maker.close()
-        assert process.exitcode == -signal.SIGKILL
+@pytest.mark.parametrize("pending", [True, False])
+def test_hanging_worker_is_killed_and_not_restarted(model_folder: Path, model: SoundGAN, pending: bool) -> None:
+    worker = Worker([model_folder])
+    assert_generates(worker, model)
+    process = process_of(worker)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    if pending:
+        with ThreadPoolExecutor() as pool:
+            request = pool.submit(worker.generate, "tiny", [GenerationRequest(1)])
+            while not worker._lock.locked():
+                time.sleep(0.01)
+            worker.kill()
+            with pytest.raises(RuntimeError, match="stopping"):
+                request.result(timeout=60)
+    worker.close()
+    assert process.exitcode == -signal.SIGKILL

@@ -12,32 +12,30 @@ from soundgan.server import PORT
 
 def serve(
     models: Annotated[
-        list[str] | None, typer.Argument(help="Model folders, or names from `soundgan models`; otherwise all of those.")
+        list[str] | None,
+        typer.Argument(help="Model folders, or names from `soundgan models`; all of those by default."),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = PORT,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all networks.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = PORT,
     output_folder: Annotated[Path, typer.Option(help="Folder into which POST /infer writes.")] = Path("."),
     processes: Annotated[
-        int | None, typer.Option(help="Processes that make sounds; one a core if left out.", min=1, max=16)
+        int | None, typer.Option(help="Processes that generate sounds; one per core by default.", min=1, max=16)
     ] = None,
     token: Annotated[
-        str | None, typer.Option(envvar="SOUNDGAN_TOKEN", help="What clients must send as bearer token.")
+        str | None, typer.Option(envvar="SOUNDGAN_TOKEN", help="Bearer token required of clients.")
     ] = None,
-    most_per_minute: Annotated[
-        int | None, typer.Option(help="Sounds a minute for one client; otherwise any number.", min=1)
+    rate_limit: Annotated[
+        int | None, typer.Option(help="Sounds per minute and client; unlimited by default.", min=1)
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Name that requests may be sent to, besides localhost (repeat for more); behind a proxy, its own."
-        ),
+        typer.Option(help="Accepted host name besides localhost (repeatable); behind a proxy, its public name."),
     ] = None,
     allow_origin: Annotated[
-        list[str] | None,
-        typer.Option(help="A site whose pages may ask as well, as https://example.org (repeat for more)."),
+        list[str] | None, typer.Option(help="Allowed CORS origin, such as https://example.org (repeatable).")
     ] = None,
 ) -> None:
-    """Serve models over HTTP, without PyTorch; Ctrl-C or SIGTERM ends it when all that was asked for is answered."""
+    """Serve models over HTTP, without PyTorch; Ctrl-C or SIGTERM ends it once accepted requests are answered."""
     from soundgan.cli.extras import require_extra
     from soundgan.model_folder import bundled
 
@@ -45,8 +43,7 @@ def serve(
         from soundgan.server.run import run
         from soundgan.server.settings import check_server_settings
 
-    # "" is as good as none: an empty variable of the environment asks for nothing.
-    told = {"output_folder": output_folder, "token": token or None, "most_per_minute": most_per_minute}
-    told |= {"hosts": allow_host or None, "origins": allow_origin or (), "processes": processes}
-    settings = check_server_settings(told)
-    run(models or list(bundled()), settings, host=host, port=port)
+    # An empty environment variable counts as none.
+    values = {"output_folder": output_folder, "token": token or None, "rate_limit": rate_limit, "processes": processes}
+    values |= {"allowed_hosts": allow_host or None, "allowed_origins": allow_origin or ()}
+    run(models or list(bundled()), check_server_settings(values), host=host, port=port)

@@ -1,10 +1,11 @@
-"""The app: models in, a FastAPI out. Nothing of it lives outside of it."""
+"""Application factory: models in, a FastAPI app out. There is no global state."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -14,114 +15,100 @@ from soundgan.cpu import cores
 from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
 from soundgan.model_folder import resolve_model
-from soundgan.server import openapi, page, problems
-from soundgan.server import routes_health as health
-from soundgan.server import routes_infer as classic
-from soundgan.server import routes_v1 as sounds
+from soundgan.server import middleware, openapi, page, problems, routes_health, routes_infer, routes_v1
 from soundgan.server.batching import BatchQueue
-from soundgan.server.middleware import EXPOSED, RequestMiddleware
 from soundgan.server.rate_limit import RateLimiter
-from soundgan.server.settings import MOST_PROCESSES, ServerSettings
+from soundgan.server.settings import MAX_PROCESSES, ServerSettings
 from soundgan.server.state import State
 from soundgan.server.workers import Worker, WorkerPool
 from soundgan.version import __version__
 
-ENDING = 2.0  # s in which what is being made at the end is to be there, though hardly anybody waits for it any more
+DRAIN_TIMEOUT = 2.0  # s for batches that are still running when the server has stopped
 
 
 def create_app(models: Sequence[str | Path], settings: ServerSettings | None = None) -> FastAPI:
-    """A web API that plays some models.
+    """Create the web API of some models.
 
     Args:
         models: model folders or bundled names, at least one; the first one serves `POST /infer`.
-        settings: limits and places.
+        settings: limits, timeouts and access.
 
     Raises:
-        ModelError: there is no such model, it is damaged, or two have the same name.
+        ModelError: a model is missing or damaged, or two have the same name.
     """
-    house = State(settings or ServerSettings())
-    limits = house.settings
-    if limits.most_per_minute is not None:
-        house.rate = RateLimiter(limits.most_per_minute)
-    folders = [resolve_model(one) for one in models]
+    settings = settings or ServerSettings()
+    folders = [resolve_model(model) for model in models]
     if not folders:
         raise ModelError("no model to serve: name a model folder or a bundled model")
-    processes = limits.processes or min(cores(), MOST_PROCESSES)
-    # Where others make the sounds, these only tell of the models, and need no threads for it.
-    train_state = [SoundGAN.load(folder, threads=1 if processes > 1 else None) for folder in folders]
-    names = [player.config.name for player in train_state]
+    processes = settings.processes or min(cores(), MAX_PROCESSES)
+    # Beside worker processes, these only check requests, and one thread is enough.
+    loaded = [SoundGAN.load(folder, threads=1 if processes > 1 else None) for folder in folders]
+    names = [model.config.name for model in loaded]
     if len(set(names)) < len(names):
         raise ModelError(f"two models have the same name ({', '.join(names)}); rename one in its config.json")
 
-    cards = [folder / "README.md" for folder in folders]
-    house.cards = {
-        name: card.read_text(encoding="utf-8") if card.is_file() else ""
-        for name, card in zip(names, cards, strict=True)
-    }
+    state = State(settings, cards={name: _card(folder) for name, folder in zip(names, folders, strict=True)})
+    if settings.rate_limit is not None:
+        state.rate_limiter = RateLimiter(settings.rate_limit)
 
     @asynccontextmanager
-    async def life(app: FastAPI) -> AsyncIterator[None]:
-        with ExitStack() as ending:
-            makers = [ending.enter_context(closing(Worker(folders))) for _ in range(processes if processes > 1 else 0)]
-            shared = WorkerPool([maker.make for maker in makers]) if makers else None
-            house.batchers = {player.config.name: _batcher(player, shared, house) for player in train_state}
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with ExitStack() as stack:
+            workers = [stack.enter_context(closing(Worker(folders))) for _ in range(processes if processes > 1 else 0)]
+            pool = WorkerPool([worker.generate for worker in workers]) if workers else None
+            state.queues = {model.config.name: _queue(model, pool, state) for model in loaded}
             async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(queue.run()) for queue in house.batchers.values()]
+                consumers = [tasks.create_task(queue.consume()) for queue in state.queues.values()]
                 try:
                     yield
-                    for queue in house.batchers.values():
+                    for queue in state.queues.values():
                         queue.close()
-                    await asyncio.wait(running, timeout=ENDING)
+                    await asyncio.wait(consumers, timeout=DRAIN_TIMEOUT)
                 finally:
-                    if not all(task.done() for task in running):
-                        for maker in makers:
-                            maker.kill()
-                    for task in running:
+                    if not all(task.done() for task in consumers):
+                        for worker in workers:
+                            worker.kill()
+                    for task in consumers:
                         task.cancel()
 
     app = FastAPI(
         title="SoundGAN",
         version=__version__,
-        description="New sounds from trained models. The same seed gives the same sound.",
-        lifespan=life,
-        docs_url=None,  # their pages come from the network
+        description="Sounds generated by trained models. The same seed gives the same sound.",
+        lifespan=lifespan,
+        docs_url=None,  # these pages load scripts from the network
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.soundgan = house
+    app.state.soundgan = state
     problems.install(app)
-    for router in (classic.router, sounds.router, health.router):
+    for router in (routes_infer.router, routes_v1.router, routes_health.router):
         app.include_router(router)
     page.install(app)
-    openapi.install(app, limits)
-    if limits.origins:
+    openapi.install(app, settings)
+    if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=limits.origins,
+            allow_origins=settings.allowed_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-            expose_headers=EXPOSED,
+            expose_headers=middleware.EXPOSED_HEADERS,
         )
-    app.add_middleware(
-        RequestMiddleware, settings=limits, metrics=house.metrics
-    )  # the last one is the first that a request meets
+    middleware.install(app, settings, state.metrics)
     return app
 
 
-def _batcher(player: SoundGAN, makers: WorkerPool | None, house: State) -> BatchQueue:
-    name = player.config.name
+def _card(folder: Path) -> str:
+    path = folder / "README.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
-    def made(count: int) -> None:
-        house.worked = asyncio.get_running_loop().time()
-        house.metrics.sounds.labels(name).inc(count)
-        house.metrics.batch.labels(name).observe(count)
 
-    limits = house.settings
+def _queue(model: SoundGAN, pool: WorkerPool | None, state: State) -> BatchQueue:
     return BatchQueue(
-        player,
-        max_queue=limits.max_queue,
-        max_batch=limits.max_batch,
-        makers=makers,
-        made=made,
+        model,
+        max_queue=state.settings.max_queue,
+        max_batch=state.settings.max_batch,
+        workers=pool,
+        on_batch=partial(state.on_batch, model.config.name),
     )

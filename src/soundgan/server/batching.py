@@ -1,45 +1,42 @@
-"""Waiting orders of all requests are gathered into batches, which is what makes a busy server fast."""
+"""Queue that gathers the sounds of all requests into batches: a busy server generates more sounds per second."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from soundgan.model import GenerationRequest, SoundGAN
-from soundgan.server.workers import Make, WorkerPool
+from soundgan.server.workers import Generate, WorkerPool
 from soundgan.sound import Sound
 
 
 class Busy(Exception):
-    """No more orders are taken for now."""
+    """The queue is full or closed."""
 
 
 @dataclass(eq=False)
 class _PendingSound:
-    """An order, its sound to come, and whether the making of it has begun."""
+    """A requested sound, and whether it is in a batch already."""
 
-    order: GenerationRequest
+    request: GenerationRequest
     sound: asyncio.Future[Sound]
-    begun: bool = False
+    started: bool = False
 
-    def refuse(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         if not self.sound.done():
             self.sound.set_exception(error)
 
 
 class BatchQueue:
-    """Makes the sounds of one model in batches, as many at a time as it gets makers.
-
-    A sound is the same whatever it is made together with, see `SoundGAN.generate_batch`; so nobody can tell that it was.
+    """Queue of one model. A sound does not depend on its batch, see `SoundGAN.generate_batch`.
 
     Args:
-        most_waiting: sounds that may wait; beyond, `make` raises `Busy` at once.
-        most_at_once: sounds in a batch.
-        makers: which other models may use as well; the model itself if left out.
-        made: called with the number of sounds in every batch that is done.
+        max_queue: sounds that may wait; beyond, `run` raises `Busy` at once.
+        max_batch: sounds in a batch.
+        workers: shared with other models; by default, the model itself.
+        on_batch: called with the size of every generated batch.
     """
 
     def __init__(
@@ -48,117 +45,113 @@ class BatchQueue:
         *,
         max_queue: int,
         max_batch: int,
-        makers: WorkerPool | None = None,
-        made: Callable[[int], None] = lambda count: None,
+        workers: WorkerPool | None = None,
+        on_batch: Callable[[int], None] = lambda size: None,
     ) -> None:
         self.model = model
-        self._makers = makers or WorkerPool([lambda name, orders: self.model.generate_batch(orders)])
-        self._threads = ThreadPoolExecutor(len(self._makers))  # its own: makers that wait must not keep others waiting
-        self._most_waiting, self._most_at_once, self._made = max_queue, max_batch, made
-        self._waiting: deque[_PendingSound] = deque()
+        self._workers = workers or WorkerPool([lambda name, requests: self.model.generate_batch(requests)])
+        self._max_queue, self._max_batch, self._on_batch = max_queue, max_batch, on_batch
+        self._pending: deque[_PendingSound] = deque()
         self._changed = asyncio.Event()
         self._closed = False
-        self._making: list[tuple[int, float]] = []  # sounds in each batch that is being made, and when that began
+        self._running: list[tuple[int, float]] = []  # size and start of each current batch
 
     @property
-    def making(self) -> list[tuple[int, float]]:
-        """Of every batch that is being made now: how many sounds, and for how long already, in s."""
+    def running(self) -> list[tuple[int, float]]:
+        """Size and age, in s, of every batch that is being generated."""
         now = asyncio.get_running_loop().time()
-        return [(count, now - since) for count, since in self._making]
+        return [(size, now - start) for size, start in self._running]
 
     @property
     def waiting(self) -> int:
-        """Sounds that wait for their batch, and that somebody still waits for."""
-        return sum(not one.sound.done() for one in self._waiting)
+        """Sounds in the queue whose client still waits."""
+        return sum(not pending.sound.done() for pending in self._pending)
 
     @property
     def closed(self) -> bool:
-        """Whether no more orders are taken."""
+        """True once no more requests are accepted."""
         return self._closed
 
-    async def make(
-        self, orders: Sequence[GenerationRequest], unmade: Callable[[int], None] = lambda count: None
+    async def run(
+        self, requests: Sequence[GenerationRequest], on_dropped: Callable[[int], None] = lambda count: None
     ) -> list[Sound]:
-        """The sounds of some orders; a caller that is cancelled meanwhile takes the ones that still wait with it.
+        """Generate sounds in the next batches; cancellation removes those that still wait.
 
         Args:
-            unmade: called with the number of orders whose making will never begin, if there are any.
+            on_dropped: called with the number of sounds that will never be generated, if there are any.
 
         Raises:
-            ModelError: the model cannot make one of them.
-            Busy: too many wait already, or the server is stopping.
+            ModelError: the model cannot generate one of them.
+            Busy: the queue is full, or the server is stopping.
         """
-        for order in orders:
-            self.model.check(order)
-        if self._closed or self.waiting + len(orders) > self._most_waiting:
-            unmade(len(orders))
+        for request in requests:
+            self.model.check(request)
+        if self._closed or self.waiting + len(requests) > self._max_queue:
+            on_dropped(len(requests))
             raise Busy
         loop = asyncio.get_running_loop()
-        asked = [_PendingSound(order, loop.create_future()) for order in orders]
-        self._waiting.extend(asked)
+        added = [_PendingSound(request, loop.create_future()) for request in requests]
+        self._pending.extend(added)
         self._changed.set()
         try:
-            return list(await asyncio.gather(*(one.sound for one in asked)))
+            return list(await asyncio.gather(*(pending.sound for pending in added)))
         finally:
-            for one in asked:
-                one.sound.cancel()
-            if never := sum(not one.begun for one in asked):
-                unmade(never)
+            for pending in added:
+                pending.sound.cancel()
+            if dropped := sum(not pending.started for pending in added):
+                on_dropped(dropped)
 
-    async def run(self) -> None:
-        """Make what is ordered, until `close` was called and nothing waits any more."""
+    async def consume(self) -> None:
+        """Generate what is queued, until `close` was called and the queue is empty."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                while not (self._closed and not self._waiting):
+                while not (self._closed and not self._pending):
                     await self._changed.wait()
-                    make = await self._makers.take()  # first: orders that wait for one can still be cancelled
-                    batch = self._next_batch()
-                    if batch:
-                        tasks.create_task(self._make(batch, make))
+                    worker = await self._workers.acquire()  # before the batch: queued sounds can still be cancelled
+                    if batch := self._next_batch():
+                        tasks.create_task(self._generate(batch, worker))
                     else:
-                        self._makers.give_back(make)
-        finally:  # if it is broken off, nobody must wait for ever
+                        self._workers.release(worker)
+        finally:  # on cancellation, no client may wait forever
             self._closed = True
-            self._threads.shutdown(wait=False)
-            for one in self._waiting:
-                one.refuse(Busy())
+            for pending in self._pending:
+                pending.fail(Busy())
 
     def close(self) -> None:
-        """Take no more orders; what was taken is still made."""
+        """Accept no more requests; queued ones are still generated."""
         self._closed = True
         self._changed.set()
 
     def _next_batch(self) -> list[_PendingSound]:
-        """What one maker makes next: its share of what waits, so that the others are not left without."""
-        share = min(-(-len(self._waiting) // len(self._makers)), self._most_at_once)
+        """Take one worker's share of the queue, so that the other workers get theirs."""
+        share = min(-(-len(self._pending) // len(self._workers)), self._max_batch)
         batch = []
-        while self._waiting and len(batch) < share:
-            one = self._waiting.popleft()
-            if not one.sound.done():  # otherwise nobody waits for it any more
-                one.begun = True
-                batch.append(one)
-        if not self._waiting and not self._closed:
+        while self._pending and len(batch) < share:
+            pending = self._pending.popleft()
+            if not pending.sound.done():  # otherwise its client has left
+                pending.started = True
+                batch.append(pending)
+        if not self._pending and not self._closed:
             self._changed.clear()
         return batch
 
-    async def _make(self, batch: list[_PendingSound], make: Make) -> None:
-        name, loop = self.model.config.name, asyncio.get_running_loop()
-        begun = (len(batch), loop.time())
-        self._making.append(begun)
+    async def _generate(self, batch: list[_PendingSound], worker: Generate) -> None:
+        entry = (len(batch), asyncio.get_running_loop().time())
+        self._running.append(entry)
         try:
-            sounds = await loop.run_in_executor(self._threads, make, name, [one.order for one in batch])
-            self._made(len(sounds))
+            requests = [pending.request for pending in batch]
+            sounds = await self._workers.run(worker, self.model.config.name, requests)
+            self._on_batch(len(sounds))
         except asyncio.CancelledError:
-            for one in batch:
-                one.refuse(Busy())
+            for pending in batch:
+                pending.fail(Busy())
             raise
-        except Exception as error:  # whatever it is, it must not end the batches to come
-            for one in batch:
-                one.refuse(error)
+        except Exception as error:  # of any kind: later batches must go on
+            for pending in batch:
+                pending.fail(error)
             return
         finally:
-            self._making.remove(begun)
-            self._makers.give_back(make)
-        for one, sound in zip(batch, sounds, strict=True):
-            if not one.sound.done():
-                one.sound.set_result(sound)
+            self._running.remove(entry)
+        for pending, sound in zip(batch, sounds, strict=True):
+            if not pending.sound.done():
+                pending.sound.set_result(sound)

@@ -1,4 +1,4 @@
-"""What every request passes first: an id, limits on its body, an entry in the log and in the counters."""
+"""ASGI middleware of every request: id, log and metrics; host name; size and time of the body; leaving clients."""
 
 from __future__ import annotations
 
@@ -7,157 +7,202 @@ import logging
 import random
 import re
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from urllib.parse import quote
 
+from fastapi import FastAPI
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from soundgan.server.metrics import METHODS, Metrics
+from soundgan.server.metrics import Metrics
 from soundgan.server.problems import Problem
 from soundgan.server.security import HEADERS, check_host
 from soundgan.server.settings import ServerSettings
 
 LOG = logging.getLogger("soundgan.server")
-LINGERING, LEFTOVER = 1.0, 2**20  # s and bytes in which a body that was refused is still read and thrown away
-EXPOSED = ("Content-Disposition", "Retry-After", "X-Request-ID", "X-Seed")  # that pages of allowed sites may read
+DRAIN_TIMEOUT, MAX_DRAIN = 1.0, 2**20  # s and bytes of a refused body that are still read
+EXPOSED_HEADERS = ("Content-Disposition", "Retry-After", "X-Request-ID", "X-Seed")  # readable by allowed origins
+CLIENT_LEFT = 499  # nginx's status for a client that disconnects before the response
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
-class RequestMiddleware:
-    """An ASGI middleware.
+def install(app: FastAPI, settings: ServerSettings, metrics: Metrics) -> None:
+    """Add the middleware; the last one added is the first that a request meets."""
+    app.add_middleware(DisconnectMiddleware)
+    app.add_middleware(
+        LimitMiddleware,
+        hosts=settings.allowed_hosts,
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout=settings.body_timeout,
+    )
+    app.add_middleware(RequestMiddleware, origins=settings.allowed_origins, metrics=metrics)
 
-    The body of a request is read here, whole, and within limits of size and time: so no slow or huge one reaches a
-    route. A client that goes away takes its request with it. The id is the client's own `X-Request-ID`, if it is a
-    short word, and goes back with the answer. HEAD is GET without the body of the answer.
+
+class RequestMiddleware:
+    """Give every request an id, a line in the log and a count in the metrics, and answer its errors.
+
+    The id is the client's own `X-Request-ID`, if it is a short word. HEAD is handled as GET; ASGI servers leave out the
+    body of the response.
     """
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
-        self._app, self._settings, self._metrics = app, settings, metrics
+    def __init__(self, app: ASGIApp, origins: Sequence[str], metrics: Metrics) -> None:
+        self._app, self._origins, self._metrics = app, origins, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, ended = time.perf_counter(), 499, False  # as nginx has it: the client went away
-        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        method = scope["method"]
-        if method == "HEAD":
-            scope = {**scope, "method": "GET"}
-        given = headers.get(b"x-request-id", "")
-        request_id = given if _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"  # no secret
-
-        more = True  # of the body is to come
-
-        async def hear() -> Message:
-            nonlocal more
-            message = await receive()
-            more = message.get("more_body", False)
-            return message
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status, ended
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                own = (b"x-request-id", request_id.encode())
-                message["headers"] = [*message.get("headers", []), *HEADERS, own]
-            elif method == "HEAD":
-                message = {**message, "body": b""}
-            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
-            await send(message)
-
-        async def send_own(message: Message) -> None:
-            """Send what no route has answered, so that the page of an allowed site can read it as well."""
-            origin = headers.get(b"origin")
-            if message["type"] == "http.response.start" and origin in self._settings.origins:
-                readable = (b"access-control-allow-origin", origin.encode())
-                exposed = (b"access-control-expose-headers", ", ".join(EXPOSED).encode())
-                message["headers"] = [*message["headers"], readable, exposed, (b"vary", b"Origin")]
-            await send_with_id(message)
-
+        start, method = time.perf_counter(), scope["method"]
+        scope = {**scope, "method": "GET" if method == "HEAD" else method}
+        exchange = _Exchange(scope, receive, send, self._origins)
         try:
-            if self._settings.hosts is not None and b"host" in headers:
-                check_host(headers[b"host"], self._settings.hosts)
-            body = await self._body(headers, hear)
-            if body is None:
-                return
-            working = asyncio.ensure_future(self._app(scope, _replayed(body), send_with_id))
-            leaving = asyncio.ensure_future(receive())  # what comes after the body: the client goes away
-            try:
-                await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                if working.done() or ended:
-                    await working
-            finally:
-                working.cancel()
-                leaving.cancel()
+            await self._app(scope, exchange.receive, exchange.send)
         except Problem as problem:
-            if more:
-                await _answer_and_close(problem, receive, send_own)
-            else:
-                await problem.response()(scope, receive, send_own)
-        except asyncio.CancelledError:  # the server ends, and waits no longer
-            if status == 499:
-                told = "the server is stopping; ask again when it has been started anew"
-                await Problem(503, "Stopping", told, connection="close").response()(scope, receive, send_own)
+            await exchange.respond(problem)
+        except asyncio.CancelledError:  # by the server's own shutdown
+            detail = "the server is stopping; retry when it has been restarted"
+            await exchange.fail(Problem(503, "Stopping", detail, connection="close"))
             raise
         except Exception:
-            LOG.exception("%s failed", request_id)
-            if status == 499:
-                told = f"something went wrong here; the server's log has more about {request_id}"
-                await Problem(500, "Failed", told).response()(scope, receive, send_own)
+            LOG.exception("%s failed", exchange.id)
+            await exchange.fail(Problem(500, "Failed", f"internal error; see the server's log for {exchange.id}"))
         finally:
-            seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - start
             route = getattr(scope.get("route"), "path", "none")
-            self._metrics.requests.labels(method if method in METHODS else "other", route, str(status)).inc()
-            self._metrics.seconds.labels(route).observe(seconds)
-            LOG.info("%s %s %s %d %.1f ms", request_id, method, quote(scope["path"]), status, 1000 * seconds)
+            self._metrics.count_request(method, route, exchange.status, seconds)
+            LOG.info("%s %s %s %d %.1f ms", exchange.id, method, quote(scope["path"]), exchange.status, 1000 * seconds)
 
-    async def _body(self, headers: dict[bytes, str], receive: Receive) -> bytes | None:
-        """The body; None if the client went away before it was there. Raises `Problem`."""
-        most = self._settings.most_bytes
-        too_large = Problem(413, "Too large", f"the body may have {most} bytes")
-        announced = headers.get(b"content-length", "")
-        if announced.isdigit() and int(announced) > most:
+
+class LimitMiddleware:
+    """Read the whole body, within limits of size and time, and refuse other host names: the routes wait for nobody."""
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str] | None, max_body_bytes: int, body_timeout: float) -> None:
+        self._app, self._hosts, self._max_bytes, self._timeout = app, hosts, max_body_bytes, body_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            if self._hosts is not None and "host" in headers:
+                check_host(headers["host"], self._hosts)
+            body = await self._read(headers.get("content-length", ""), receive)
+            if body is None:
+                return
+            receive = _Replay(body, then=receive)
+        await self._app(scope, receive, send)
+
+    async def _read(self, length: str, receive: Receive) -> bytes | None:
+        """Read the body; None if the client disconnects. Raises `Problem`."""
+        too_large = Problem(413, "Too large", f"the body is larger than {self._max_bytes} bytes")
+        if length.isdigit() and int(length) > self._max_bytes:
             raise too_large
         body = bytearray()
         try:
-            async with asyncio.timeout(self._settings.body_seconds):
+            async with asyncio.timeout(self._timeout):
                 while True:
                     message = await receive()
                     if message["type"] != "http.request":
                         return None
                     body += message.get("body", b"")
-                    if len(body) > most:
+                    if len(body) > self._max_bytes:
                         raise too_large
                     if not message.get("more_body", False):
                         return bytes(body)
         except TimeoutError:
-            told = f"the body did not come within {self._settings.body_seconds:g} s"
-            raise Problem(408, "Too slow", told) from None
+            raise Problem(408, "Too slow", f"the body did not arrive within {self._timeout:g} s") from None
 
 
-def _replayed(body: bytes) -> Receive:
-    """A body that is here already; nothing comes after it, as the gate itself looks out for clients that leave."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+class DisconnectMiddleware:
+    """Cancel a request when its client disconnects. Expects `LimitMiddleware` outside."""
 
-    async def replay() -> Message:
-        return messages.pop() if messages else await asyncio.get_running_loop().create_future()
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
-    return replay
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = await receive()
+        response = asyncio.ensure_future(self._app(scope, _Replay(request["body"]), send))
+        disconnect = asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait({response, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+            if response.done():
+                await response
+        finally:
+            response.cancel()
+            disconnect.cancel()
 
 
-async def _answer_and_close(problem: Problem, receive: Receive, send: Send) -> None:
-    """Answer before the body is there, and hear some more of it before the connection is closed.
+class _Exchange:
+    """A request and its response.
 
-    A client that is still sending would find the connection broken, and never see the answer.
+    Attributes:
+        id: of the request.
+        status: of the response; `CLIENT_LEFT` before it starts.
     """
-    problem.headers["connection"] = "close"
-    answer = problem.response()
-    await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": True})
-    heard, more = 0, True
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGERING):
-            while more and heard < LEFTOVER:
-                message = await receive()
-                heard, more = heard + len(message.get("body", b"")), message.get("more_body", False)
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, origins: Sequence[str]) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        headers = Headers(scope=scope)
+        given, origin = headers.get("x-request-id", ""), headers.get("origin", "")
+        self.id = given if _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"  # not a secret
+        self._origin = origin if origin in origins else None
+        self.status, self._more_body = CLIENT_LEFT, True
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._more_body = message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", []), *HEADERS, (b"x-request-id", self.id.encode())]
+        await self._send(message)
+
+    async def fail(self, problem: Problem) -> None:
+        """Send a problem, unless a response has started, and read no more of the request."""
+        self._more_body = False
+        if self.status == CLIENT_LEFT:
+            await self.respond(problem)
+
+    async def respond(self, problem: Problem) -> None:
+        """Send a problem that no route sent, readable by pages of allowed origins.
+
+        If the body is still arriving, some more of it is read before the connection is closed: a client that is still
+        sending would see a broken connection, and never the response.
+        """
+        if self._more_body:
+            problem.headers["connection"] = "close"
+        response = problem.response()
+        if self._origin is not None:
+            response.headers["access-control-allow-origin"] = self._origin
+            response.headers["access-control-expose-headers"] = ", ".join(EXPOSED_HEADERS)
+            response.headers.add_vary_header("Origin")
+        await self.send({"type": "http.response.start", "status": problem.status, "headers": response.raw_headers})
+        await self.send({"type": "http.response.body", "body": response.body, "more_body": self._more_body})
+        if self._more_body:
+            await self._drain()
+            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _drain(self) -> None:
+        size = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_TIMEOUT):
+                while self._more_body and size < MAX_DRAIN:
+                    size += len((await self.receive()).get("body", b""))
+
+
+class _Replay:
+    """`receive` of a body that was read already; `then` gives what follows it, by default nothing."""
+
+    def __init__(self, body: bytes, then: Receive | None = None) -> None:
+        self._body: bytes | None = body
+        self._then = then
+
+    async def __call__(self) -> Message:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await (self._then() if self._then else asyncio.get_running_loop().create_future())

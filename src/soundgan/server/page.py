@@ -1,4 +1,4 @@
-"""`/`: the page that people play. It is made of the files in `page/` as they are, and asks the web API for all else."""
+"""`/`: the web page. Its files are those in `page/`, and everything else comes from the web API."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fastapi.staticfiles import StaticFiles
 FOLDER = Path(__file__).parent / "page"
 
 
-class Files(StaticFiles):
-    """Files that browsers ask for again each time, and get again only if they changed: no page is half an old one."""
+class RevalidatedFiles(StaticFiles):
+    """Static files that browsers revalidate on each load, so that old and new files never mix."""
 
     def file_response(self, *args: Any, **options: Any) -> Response:
         response = super().file_response(*args, **options)
@@ -21,8 +21,8 @@ class Files(StaticFiles):
 
 
 def install(app: FastAPI) -> None:
-    """Serve the page and its files; none of them needs a token, which the page asks for itself."""
-    files, router = Files(directory=FOLDER), APIRouter(include_in_schema=False)
+    """Serve the page and its files; they need no token, since the page prompts for it."""
+    files, router = RevalidatedFiles(directory=FOLDER), APIRouter(include_in_schema=False)
 
     @router.get("/", response_class=Response)
     async def _(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""What goes wrong is answered as `application/problem+json` (RFC 9457), with the field that is to blame."""
+"""Error responses as `application/problem+json` (RFC 9457), with the invalid field."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from soundgan.server.schemas import ProblemDetails
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 1  # s
-BUSY = "as many sounds as may wait are waiting already; try again a little later"
+BUSY = "the queue is full; retry a little later"
 
 
 class Problem(Exception):
-    """An answer other than what was asked for.
+    """An error response.
 
     Attributes:
-        field: of the request, if one is to blame.
+        field: the invalid field of the request, if there is one.
     """
 
     def __init__(self, status: int, title: str, detail: str, field: str | None = None, **headers: str) -> None:
@@ -31,17 +31,17 @@ class Problem(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def response(self) -> JSONResponse:
-        told = ProblemDetails(title=self.title, status=self.status, detail=self.detail, field=self.field)
-        return JSONResponse(told.model_dump(exclude_none=True), self.status, self.headers, media_type=MEDIA_TYPE)
+        details = ProblemDetails(title=self.title, status=self.status, detail=self.detail, field=self.field)
+        return JSONResponse(details.model_dump(exclude_none=True), self.status, self.headers, media_type=MEDIA_TYPE)
 
 
-def may(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses` of a route that may answer with problems of these statuses; `openapi` tells what they are."""
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return `responses` of a route with problems of these statuses; `openapi` describes them."""
     return {status: {} for status in statuses}
 
 
 def install(app: FastAPI) -> None:
-    """Have an app answer its errors as problems."""
+    """Register the exception handlers that answer with problems."""
 
     @app.exception_handler(Problem)
     async def _(request: Request, error: Problem) -> JSONResponse:
@@ -58,13 +58,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _(request: Request, error: RequestValidationError) -> JSONResponse:
-        found = error.errors()
-        if found[0]["type"] == "json_invalid":
-            return Problem(400, "Not JSON", f"the body is not JSON: {found[0]['ctx']['error']}").response()
-        if found[0]["loc"] == ("body",) and found[0]["type"] == "missing":
+        errors = error.errors()
+        if errors[0]["type"] == "json_invalid":
+            return Problem(400, "Not JSON", f"the body is not JSON: {errors[0]['ctx']['error']}").response()
+        if errors[0]["loc"] == ("body",) and errors[0]["type"] == "missing":
             return Problem(422, "Not a valid request", "the body is empty: send a JSON object, {} at least").response()
-        told = "; ".join(f"{_field(one)}: {_said(one)}" for one in found)
-        return Problem(422, "Not a valid request", told, _field(found[0])).response()
+        detail = "; ".join(f"{_field(entry)}: {_message(entry)}" for entry in errors)
+        return Problem(422, "Not a valid request", detail, _field(errors[0])).response()
 
     @app.exception_handler(HTTPException)
     async def _(request: Request, error: HTTPException) -> JSONResponse:
@@ -79,6 +79,6 @@ def _field(error: dict[str, Any]) -> str:
     return ".".join(str(part) for part in error["loc"][1:]) or str(error["loc"][0])
 
 
-def _said(error: dict[str, Any]) -> str:
-    told = error["msg"].removeprefix("Value error, ")
-    return told[:1].lower() + told[1:]
+def _message(error: dict[str, Any]) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]

@@ -1,4 +1,4 @@
-"""How many sounds a minute one client may have."""
+"""Rate limit: sounds per minute and client."""
 
 from __future__ import annotations
 
@@ -9,53 +9,55 @@ from collections.abc import Callable
 
 from soundgan.server.problems import Problem
 
-MOST_CLIENTS = 10_000  # that are remembered
+MAX_CLIENTS = 10_000  # whose buckets are stored
 
 
 class RateLimiter:
-    """A bucket of tokens for each client: a sound takes one, and they come back steadily.
+    """A token bucket per client: a sound takes a token, and tokens return at a constant rate.
 
-    Of a bucket only the time is kept at which it will be full again; one that is full is forgotten. When there are too
-    many, so is the one that was longest not touched: who comes from thousands of addresses is not held up by this.
+    Only the time at which a bucket is full again is stored; full buckets are dropped. Beyond `max_clients`, the bucket
+    used least recently is dropped too, so a client with thousands of addresses is not limited.
 
     Args:
-        most: tokens in a full bucket, which an empty one has again after a minute.
+        per_minute: tokens of a full bucket, and those that return in a minute.
         clock: in s.
     """
 
-    def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic, clients: int = MOST_CLIENTS) -> None:
-        self._most, self._clock, self._clients = most, clock, clients
-        self._full: dict[str, float] = {}  # by client, the one touched last at the end
+    def __init__(
+        self, per_minute: int, *, clock: Callable[[], float] = time.monotonic, max_clients: int = MAX_CLIENTS
+    ) -> None:
+        self._per_minute, self._clock, self._max_clients = per_minute, clock, max_clients
+        self._full_at: dict[str, float] = {}  # by client, least recently used first
 
-    def take(self, address: str, count: int) -> None:
-        """Take the tokens of some sounds. Raises `Problem` if there are not so many, and takes none then."""
+    def acquire(self, address: str, count: int) -> None:
+        """Take `count` tokens of a client. Raises `Problem`, and takes none, if it has fewer."""
         now, client = self._clock(), _client(address)
-        full = max(self._full.get(client, now), now) + self._seconds(count)
-        missing = full - now - self._seconds(self._most)
+        full_at = max(self._full_at.get(client, now), now) + self._seconds(count)
+        missing = full_at - now - self._seconds(self._per_minute)
         if missing > 1e-6:
             seconds = math.ceil(missing)
-            told = f"at most {self._most} sounds a minute for one client; come again in {seconds} s"
-            raise Problem(429, "Too many sounds", told, retry_after=str(seconds))
-        self._put(client, full, now)
+            message = f"the limit is {self._per_minute} sounds a minute for one client; retry in {seconds} s"
+            raise Problem(429, "Too many sounds", message, retry_after=str(seconds))
+        self._put(client, full_at, now)
 
-    def give_back(self, address: str, count: int) -> None:
-        """Put back the tokens of sounds that were not made after all."""
+    def refund(self, address: str, count: int) -> None:
+        """Return the tokens of sounds that were never generated."""
         now, client = self._clock(), _client(address)
-        self._put(client, self._full.get(client, now) - self._seconds(count), now)
+        self._put(client, self._full_at.get(client, now) - self._seconds(count), now)
 
     def _seconds(self, count: int) -> float:
-        return 60 * count / self._most
+        return 60 * count / self._per_minute
 
-    def _put(self, client: str, full: float, now: float) -> None:
-        self._full.pop(client, None)
-        if full > now:
-            self._full[client] = full
-        while self._full and (len(self._full) > self._clients or next(iter(self._full.values())) <= now):
-            del self._full[next(iter(self._full))]
+    def _put(self, client: str, full_at: float, now: float) -> None:
+        self._full_at.pop(client, None)
+        if full_at > now:
+            self._full_at[client] = full_at
+        while self._full_at and (len(self._full_at) > self._max_clients or next(iter(self._full_at.values())) <= now):
+            del self._full_at[next(iter(self._full_at))]
 
 
 def _client(address: str) -> str:
-    """Whose address it is: of IPv6, one customer has at least a whole network of 64 bits."""
+    """Client of an address: one IPv6 customer has at least a whole /64 network."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`POST /infer`, the classic contract: a name goes in, and a path or an error comes out."""
+"""`POST /infer`, the classic API: a file name in, a path or an error out."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from soundgan.errors import SoundGANError, one_line
 from soundgan.inference import save_at_size
 from soundgan.model import SEEDS, GenerationRequest
 from soundgan.server.batching import BatchQueue, Busy
-from soundgan.server.output_path import inside
-from soundgan.server.problems import BUSY, may
+from soundgan.server.output_path import resolve_within
+from soundgan.server.problems import BUSY, problem_responses
 from soundgan.server.schemas import InferAnswer, InferRequest
 from soundgan.server.security import AuthenticatedRoute
 from soundgan.server.settings import ServerSettings
-from soundgan.server.state import first_batcher, make, server_settings
+from soundgan.server.state import first_queue, server_settings, submit
 
 router = APIRouter(tags=["classic"], route_class=AuthenticatedRoute)
 
 
-@router.post("/infer", responses=may(422, 429))
+@router.post("/infer", responses=problem_responses(422, 429))
 async def infer(
-    asked: InferRequest,
+    body: InferRequest,
     request: Request,
-    queue: Annotated[BatchQueue, Depends(first_batcher)],
+    queue: Annotated[BatchQueue, Depends(first_queue)],
     settings: Annotated[ServerSettings, Depends(server_settings)],
 ) -> InferAnswer:
-    """Make a new sound and write it into the output folder under the name asked for."""
+    """Generate a sound and write it to the output folder under the given name."""
     try:
-        path = inside(settings.output_folder, asked.output_file)
-        (sound,) = await make(request, queue, [GenerationRequest(secrets.randbelow(SEEDS))])
+        path = resolve_within(settings.output_folder, body.output_file)
+        (sound,) = await submit(request, queue, [GenerationRequest(secrets.randbelow(SEEDS))])
         await asyncio.to_thread(save_at_size, sound, path, queue.model.representation, settings.image_size)
     except (SoundGANError, OSError) as error:
         return InferAnswer(output_path="", error=one_line(error))
     except Busy:
         return InferAnswer(output_path="", error=BUSY)
-    return InferAnswer(output_path=asked.output_file, error="")
+    return InferAnswer(output_path=body.output_file, error="")

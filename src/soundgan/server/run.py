@@ -1,4 +1,4 @@
-"""A server on a port, for the command line and for `app.py`."""
+"""Server on a port, for the command line and `app.py`."""
 
 from __future__ import annotations
 
@@ -27,76 +27,76 @@ from soundgan.server.workers import gc_frozen
 from soundgan.settings import load_settings
 
 LOG = logging.getLogger("soundgan.server")
-STOPPING = 30  # s in which requests that were taken are answered, once the server is asked to stop
+SHUTDOWN_TIMEOUT = 30  # s in which accepted requests are answered after SIGTERM
 
 
 def run(models: Sequence[str | Path], settings: ServerSettings, *, host: str = "127.0.0.1", port: int = PORT) -> None:
-    """Serve until SIGINT or SIGTERM, and then until what was taken is answered.
+    """Serve until SIGINT or SIGTERM, and then until all accepted requests are answered.
 
     Raises:
-        ServerError: nobody can listen at this address and port.
+        ServerError: the address or port is not available.
         ModelError: as `create_app`.
     """
-    with listening(host, port) as door, suppress(KeyboardInterrupt):
-        if settings.hosts is None and is_loopback(door.getsockname()[0]):
-            settings = settings.model_copy(update={"hosts": ()})
+    with listen(host, port) as sock, suppress(KeyboardInterrupt):
+        if settings.allowed_hosts is None and is_loopback(sock.getsockname()[0]):
+            settings = settings.model_copy(update={"allowed_hosts": ()})
         app = create_app(models, settings)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
         with gc_frozen():
-            AnnouncingServer(configured(app, settings)).run(sockets=[door])
+            AnnouncingServer(uvicorn_config(app, settings)).run(sockets=[sock])
 
 
 class AnnouncingServer(uvicorn.Server):
-    """Uvicorn that says where to go, as soon as somebody answers there."""
+    """Uvicorn that logs the address of the page once it accepts connections."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        for door in sockets or () if self.started else ():
-            LOG.info("Ready: open %s in a browser", page_of(door))
+        for sock in sockets or () if self.started else ():
+            LOG.info("Ready: open %s in a browser", page_url(sock))
 
 
-def page_of(door: socket.socket) -> str:
-    """The page behind what listens; of this machine, where it listens to all its addresses."""
-    host, port = door.getsockname()[:2]
+def page_url(sock: socket.socket) -> str:
+    """Return the URL of the page behind a socket, on localhost if it listens on all addresses."""
+    host, port = sock.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "localhost"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """What listens there; before anything else, so that a port in use is told at once. Raises `ServerError`."""
+def listen(host: str, port: int) -> socket.socket:
+    """Open the socket first, so that a port in use is reported at once. Raises `ServerError`."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # With its protocol, by which asyncio sees that answers in several parts must not wait for each other (Nagle).
-        door = socket.socket(family, kind, protocol)
+        # asyncio turns Nagle's algorithm off, which delays responses in several parts, if it knows the protocol.
+        sock = socket.socket(family, kind, protocol)
         try:
             if os.name == "posix":
-                door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            door.bind(address)
-            door.listen(2048)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen(2048)
         except OSError:
-            door.close()
+            sock.close()
             raise
-        return door
+        return sock
     except OSError as error:
         raise ServerError(f"{host}, port {port}: {error.strerror}; choose others with --host and --port") from error
 
 
-def configured(app: FastAPI, settings: ServerSettings, **where: Any) -> uvicorn.Config:
-    """How Uvicorn is to serve an app."""
+def uvicorn_config(app: FastAPI, settings: ServerSettings, **address: Any) -> uvicorn.Config:
+    """Configure Uvicorn with the limits of this server."""
     connection = cast(type[Connection], partial(Connection, limits=settings))
     return uvicorn.Config(
         app, http=connection, ws="none", access_log=False, log_config=None, server_header=False,
-        timeout_graceful_shutdown=STOPPING, **where,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT, **address,
     )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """`app.py`: serve the model in `saveroot` of the settings file, or the bundled one."""
-    parser = argparse.ArgumentParser(prog="app.py", description="SoundGAN's web API. More doors: soundgan serve --help")
+    """Run `app.py`: serve the model in `saveroot` of the settings file, or the bundled one."""
+    parser = argparse.ArgumentParser(prog="app.py", description="Web API of SoundGAN. See `soundgan serve --help`.")
     parser.add_argument("--config", default="gan_config.json", help="settings file (default: %(default)s)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=PORT, help="port to listen at (default: %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=PORT, help="port to listen on (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
         model, size = model_and_size(load_settings(options.config))

@@ -1,4 +1,4 @@
-"""What requests say and what answers hold."""
+"""Bodies of requests and responses."""
 
 from __future__ import annotations
 
@@ -12,27 +12,24 @@ from soundgan.model import SEEDS
 from soundgan.spectral.phase_retrieval import Quality
 
 
-def _whole(value: object) -> object:
+def _integer(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[
-    StrictInt, BeforeValidator(_whole)
-]  # 2.0 as well, an integer to JSON Schema; but neither "2" nor true
+def _integer_as_text(value: object) -> object:
+    integer = _integer(value)
+    return str(integer) if isinstance(integer, int) and not isinstance(integer, bool) else value
 
 
-def _word(value: object) -> object:
-    whole = _whole(value)
-    return str(whole) if isinstance(whole, int) and not isinstance(whole, bool) else value
-
-
+# 2.0 is an integer in JSON Schema; "2" and true are none.
+Count = Annotated[StrictInt, BeforeValidator(_integer)]
+Seed = Annotated[StrictInt, Field(ge=0, lt=SEEDS), BeforeValidator(_integer)]
+# Labels that are digits may be sent as numbers.
 Label = Annotated[
-    str, BeforeValidator(_word), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})
-]  # a number is the word for it
-
-Seed = Annotated[StrictInt, Field(ge=0, lt=SEEDS), BeforeValidator(_whole)]
-# A file holds one sound, and only JSON a spectrogram beside it.
-_TOGETHER: dict[str, Any] = {
+    str, BeforeValidator(_integer_as_text), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})
+]
+# `file` has a single sound, and only `json` has spectrograms.
+_CONDITIONAL_RULES: dict[str, Any] = {
     "allOf": [
         {
             "if": {"properties": {"answer": {"const": "file"}}, "required": ["answer"]},
@@ -47,89 +44,90 @@ _TOGETHER: dict[str, Any] = {
 
 
 class Request(BaseModel):
-    """Base of what clients send: unknown fields are refused."""
+    """Base class of request bodies; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class InferRequest(Request):
-    """The classic request."""
+    """Body of `POST /infer`."""
 
     output_file: str = Field(description="Name of the sound in the server's output folder.", examples=["x.wav"])
 
 
 class InferAnswer(BaseModel):
-    """The classic answer: one of both is empty."""
+    """Response of `POST /infer`; one of the two fields is empty."""
 
     output_path: str = Field(examples=["x.wav"])
     error: str = Field(examples=[""])
 
 
 class SoundsRequest(Request):
-    """Sounds to be made; all fields may be left out."""
+    """Sounds to generate; all fields are optional."""
 
-    model_config = ConfigDict(json_schema_extra=_TOGETHER)
+    model_config = ConfigDict(json_schema_extra=_CONDITIONAL_RULES)
 
-    n: Whole = Field(default=1, ge=1, description="How many; sound number i is that of `seed + i`.", examples=[1])
+    n: Count = Field(default=1, ge=1, description="Number of sounds; sound i has the seed `seed + i`.", examples=[1])
     label: Label | None = Field(
-        default=None, description='The kind of sound, 3 as well as "3"; null: every seed chooses.', examples=["3"]
+        default=None, description='Label of the sounds, 3 as well as "3"; null: chosen by each seed.', examples=["3"]
     )
-    seed: Seed | None = Field(default=None, description="Of the first sound; null: a new one.", examples=[7])
+    seed: Seed | None = Field(default=None, description="Seed of the first sound; null: random.", examples=[7])
     truncation: float = Field(
         default=1.0,
         strict=True,
         ge=0,
         le=2,
         allow_inf_nan=False,
-        description="1: full variety; towards 0: more typical.",
+        description="Truncation psi; 1: full variety; towards 0: more typical.",
     )
-    quality: Quality = Field(default="balanced", description="Of phases; `best` takes up to ten times as long.")
-    format: Format = Field(default="wav", description="Of the sound files.")
+    quality: Quality = Field(
+        default="balanced", description="Quality of phase retrieval; `best` takes up to ten times as long."
+    )
+    format: Format = Field(default="wav", description="Format of the sound files.")
     answer: Literal["file", "zip", "json"] | None = Field(
-        default=None, description="`file` (one sound only), `zip`, or `json` with base64; null: file for one, else zip."
+        default=None,
+        description="`file` (one sound only), `zip`, or `json` with base64; null: `file` for one sound, else `zip`.",
     )
-    spectrogram: StrictBool = Field(
-        default=False, description="Whether a JSON answer also holds the spectrogram of each sound."
-    )
+    spectrogram: StrictBool = Field(default=False, description="Add the spectrogram of each sound to a JSON response.")
 
 
 class SoundAnswer(BaseModel):
-    """One sound in a JSON answer."""
+    """A sound in a JSON response."""
 
-    name: str = Field(description="For a file of it.", examples=["3_7.wav"])
+    name: str = Field(description="File name.", examples=["3_7.wav"])
     label: str | None
     seed: int
     sample_rate: int = Field(description="In Hz.")
     duration: float = Field(description="In s.")
     format: Format
     audio: str = Field(description="The sound file, base64.")
-    spectrogram: str | None = Field(
-        description="Its spectrogram as PNG of bands × frames pixels, base64; if asked for."
-    )
+    spectrogram: str | None = Field(description="PNG of bands × frames pixels, base64; null if not requested.")
 
 
 class SoundsAnswer(BaseModel):
-    """A JSON answer."""
+    """JSON response."""
 
     model: str
     sounds: list[SoundAnswer]
 
 
 class ModelSummary(BaseModel):
-    """What a model makes."""
+    """A model."""
 
     name: str = Field(examples=["digits"])
-    labels: list[str] = Field(description="Kinds of sound to ask for; none: it makes one kind.", examples=[["0", "1"]])
+    labels: list[str] = Field(
+        description="Labels of its sounds; empty for a model without labels.", examples=[["0", "1"]]
+    )
     sample_rate: int = Field(description="In Hz.", examples=[8000])
-    duration: float = Field(description="Of a sound, in s.", examples=[1.024])
+    duration: float = Field(description="Duration of a sound, in s.", examples=[1.024])
     bands: int = Field(description="Rows of a spectrogram.", examples=[128])
     frames: int = Field(description="Columns of a spectrogram.", examples=[64])
-    license: str = Field(description="Of the data that it was trained on.", examples=["CC-BY-SA-4.0"])
-    attribution: str = Field(description="Whose data it was trained on.", examples=["Free Spoken Digit Dataset"])
+    license: str = Field(description="License of the training data.", examples=["CC-BY-SA-4.0"])
+    attribution: str = Field(description="Attribution of the training data.", examples=["Free Spoken Digit Dataset"])
 
 
 class ModelDetails(ModelSummary):
-    """What a model makes, and its card."""
+    """A model and its card."""
 
     card: str = Field(description="The model card, Markdown.", examples=["# digits"])
 
@@ -145,24 +143,24 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 
 class ProblemDetails(BaseModel):
-    """Why a request was not answered as asked (RFC 9457)."""
+    """Reason of an error response (RFC 9457)."""
 
-    type: str = Field(default="about:blank", description="A URI for the kind of problem.")
-    title: str = Field(description="The problem in a word or two.", examples=["Not possible with this model"])
-    status: int = Field(description="The status of the answer.", examples=[422])
+    type: str = Field(default="about:blank", description="URI of the problem type.")
+    title: str = Field(description="Problem type in a few words.", examples=["Not possible with this model"])
+    status: int = Field(description="HTTP status.", examples=[422])
     detail: str = Field(
-        description="What is wrong, where, and the way out.",
+        description="Cause, location and remedy.",
         examples=["label = 'bell': not a label of the model digits; it knows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"],
     )
     field: str | SkipJsonSchema[None] = Field(
         default=None,
-        description="The first field of the request that is to blame; left out if none is.",
+        description="First invalid field of the request; absent if there is none.",
         examples=["label"],
         json_schema_extra=_without_default,
     )
 
 
 class Health(BaseModel):
-    """How a server is."""
+    """State of the server."""
 
     status: str = Field(examples=["alive"])

@@ -1,4 +1,4 @@
-"""What a server may be told: where classic sounds go, who may ask, how much at once, and how slowly."""
+"""Settings of the server: output folder, access, limits and timeouts."""
 
 from __future__ import annotations
 
@@ -20,80 +20,80 @@ from pydantic import (
 from soundgan.errors import SettingsError
 
 _TOKEN = re.compile("[!-~]+")
-MOST_PROCESSES = 16  # that make sounds: the one that answers does not keep up with more
+MAX_PROCESSES = 16  # the process that answers does not keep up with more workers
 
 
 class ServerSettings(BaseModel):
-    """Limits and places of a server; unknown keys are refused."""
+    """Access, limits and timeouts of a server; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     output_folder: Path = Field(default=Path("."), description="Folder into which `POST /infer` writes.")
     image_size: tuple[int, int] | None = Field(
         default=None,
-        description="Bands and frames to which `POST /infer` brings a spectrogram; null: it keeps its size.",
+        description="Bands and frames to which `POST /infer` resizes a spectrogram; null: unchanged.",
     )
-    token: SecretStr | None = Field(default=None, description="What clients must send as bearer token; null: nothing.")
-    hosts: tuple[str, ...] | None = Field(
-        default=None, description="Names of this server, besides localhost, that requests may be sent to; null: any."
+    token: SecretStr | None = Field(default=None, description="Bearer token required of clients; null: none.")
+    allowed_hosts: tuple[str, ...] | None = Field(
+        default=None, description="Accepted host names besides localhost; null: any."
     )
-    origins: tuple[str, ...] = Field(
-        default=(), description="Sites whose pages may ask as well (CORS), such as https://example.org."
+    allowed_origins: tuple[str, ...] = Field(
+        default=(), description="Allowed CORS origins, such as https://example.org."
     )
-    most_per_minute: int | None = Field(default=None, ge=1, description="Sounds a minute for one client; null: any.")
-    most_sounds: int = Field(default=64, ge=1, le=1024, description="Sounds in one request.")
+    rate_limit: int | None = Field(default=None, ge=1, description="Sounds per minute and client; null: unlimited.")
+    max_sounds_per_request: int = Field(default=64, ge=1, le=1024, description="Sounds in one request.")
     max_queue: int = Field(
-        default=256, ge=1, description="Sounds that may wait for one model; beyond, requests are answered with 503."
+        default=256, ge=1, description="Sounds queued for one model; beyond, requests are answered with 503."
     )
-    max_batch: int = Field(default=4, ge=1, description="Sounds made together, whoever asked for them.")
+    max_batch: int = Field(default=4, ge=1, description="Sounds generated together, of one request or several.")
     processes: int | None = Field(
         default=1,
         ge=1,
-        le=MOST_PROCESSES,
-        description="That make sounds, beside the one that answers; 1: that one makes them itself; null: one a core.",
+        le=MAX_PROCESSES,
+        description="Worker processes that generate sounds; 1: the server's own process does; null: one per core.",
     )
-    most_bytes: int = Field(default=65_536, ge=1, description="Size of the body of a request.")
-    most_connections: int = Field(default=512, ge=1, description="Connections at a time.")
-    head_seconds: float = Field(default=10.0, gt=0, description="Time in which the head of a request must be there.")
-    body_seconds: float = Field(default=10.0, gt=0, description="Time in which the body of a request must be there.")
-    answer_seconds: float = Field(
-        default=30.0, gt=0, description="Time in which 64 KiB of an answer must be read, or all that is left of it."
+    max_body_bytes: int = Field(default=65_536, ge=1, description="Size of a request body, in bytes.")
+    max_connections: int = Field(default=512, ge=1, description="Open connections.")
+    header_timeout: float = Field(default=10.0, gt=0, description="Time until the headers of a request are read, in s.")
+    body_timeout: float = Field(default=10.0, gt=0, description="Time until the body of a request is read, in s.")
+    response_timeout: float = Field(
+        default=30.0, gt=0, description="Time in which a client reads 64 KiB of a response, or its remainder, in s."
     )
 
     @property
-    def max_sounds_per_request(self) -> int:
-        """Sounds in one request that this server ever takes."""
-        return min(self.most_sounds, self.most_per_minute or self.most_sounds)
+    def largest_request(self) -> int:
+        """Sounds that one request can ask for; the rate limit bounds it too."""
+        return min(self.max_sounds_per_request, self.rate_limit or self.max_sounds_per_request)
 
     @field_validator("token")
     @classmethod
-    def _can_be_sent(cls, token: SecretStr | None) -> SecretStr | None:
+    def _sendable(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and not _TOKEN.fullmatch(token.get_secret_value()):
-            raise ValueError("it may have ASCII letters, digits and signs, but no spaces: browsers can send no other")
+            raise ValueError("must be printable ASCII without spaces, since browsers can send nothing else")
         return token
 
-    @field_validator("hosts")
+    @field_validator("allowed_hosts")
     @classmethod
-    def _as_compared(cls, hosts: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def _normalized_hosts(cls, hosts: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if hosts is None else tuple(host.lower().rstrip(".") for host in hosts)
 
-    @field_validator("origins")
+    @field_validator("allowed_origins")
     @classmethod
-    def _as_browsers_say(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+    def _normalized_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(origin.lower().rstrip("/") for origin in origins)
 
     @model_validator(mode="after")
-    def _all_can_wait(self) -> ServerSettings:
-        if self.most_sounds > self.max_queue:
-            raise ValueError("most_sounds must not be above most_waiting: such a request could never be taken")
+    def _request_fits_queue(self) -> ServerSettings:
+        if self.max_sounds_per_request > self.max_queue:
+            raise ValueError("max_sounds_per_request is above max_queue: such a request would always be refused")
         return self
 
 
 def check_server_settings(values: Mapping[str, Any]) -> ServerSettings:
-    """Check `values` as settings. Raises `SettingsError`, which does not tell the values: one of them is a secret."""
+    """Validate `values`. Raises `SettingsError`, which leaves the values out: one of them is a secret."""
     try:
         return ServerSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "settings"
-        raise SettingsError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+        field = ".".join(map(str, first["loc"])) or "settings"
+        raise SettingsError(f"{field}: {first['msg'].removeprefix('Value error, ')}") from None

@@ -1,4 +1,4 @@
-"""What belongs to one app, and how its routes get at it."""
+"""State of an app, and how its routes reach it."""
 
 from __future__ import annotations
 
@@ -20,52 +20,62 @@ from soundgan.sound import Sound
 
 @dataclass
 class State:
-    """The models of an app by name, each with what makes its sounds and its card.
+    """State of an app.
 
-    `worked` is when a sound was made last, on the clock of the event loop, in s; None before the first. `probe` makes
-    the sound that shows whether one can be made, and `rate` says who may have how many; None: everybody, any.
+    Attributes:
+        queues: by the name of their model.
+        cards: model cards, by the name of their model.
+        last_sound_at: time of the last generated sound, in s of the event loop; None before the first.
+        readiness_probe: generates the sound that `/readyz` waits for.
+        rate_limiter: None if there is no limit.
     """
 
     settings: ServerSettings
-    batchers: dict[str, BatchQueue] = field(default_factory=dict)
+    queues: dict[str, BatchQueue] = field(default_factory=dict)
     cards: dict[str, str] = field(default_factory=dict)
     metrics: Metrics = field(default_factory=Metrics)
-    worked: float | None = None
-    probe: asyncio.Task[list[Sound]] | None = None
-    rate: RateLimiter | None = None
+    last_sound_at: float | None = None
+    readiness_probe: asyncio.Task[list[Sound]] | None = None
+    rate_limiter: RateLimiter | None = None
+
+    def on_batch(self, model: str, size: int) -> None:
+        """Record a generated batch."""
+        self.last_sound_at = asyncio.get_running_loop().time()
+        self.metrics.count_batch(model, size)
 
 
-def state(request: Request) -> State:
+def get_state(request: Request) -> State:
     return request.app.state.soundgan
 
 
 async def server_settings(request: Request) -> ServerSettings:
-    return state(request).settings
+    return get_state(request).settings
 
 
-async def first_batcher(request: Request) -> BatchQueue:
-    return next(iter(state(request).batchers.values()))
+async def first_queue(request: Request) -> BatchQueue:
+    return next(iter(get_state(request).queues.values()))
 
 
-async def named_batcher(name: str, request: Request) -> BatchQueue:
-    """That of the model in the path."""
-    batchers = state(request).batchers
-    if name not in batchers:
-        raise Problem(404, "No such model", f"{name}: not a model of this server; it has {', '.join(batchers)}", "name")
-    return batchers[name]
+async def named_queue(name: str, request: Request) -> BatchQueue:
+    """Queue of the model in the path."""
+    queues = get_state(request).queues
+    if name not in queues:
+        detail = f"{name}: not a model of this server, which has {', '.join(queues)}"
+        raise Problem(404, "No such model", detail, "name")
+    return queues[name]
 
 
-async def make(request: Request, queue: BatchQueue, orders: Sequence[GenerationRequest]) -> list[Sound]:
-    """The sounds of some orders for the client of a request.
+async def submit(request: Request, queue: BatchQueue, wanted: Sequence[GenerationRequest]) -> list[Sound]:
+    """Generate sounds for the client of a request, within its rate limit.
 
     Raises:
-        Problem: it had as many as it may have for now.
-        ModelError, Busy: as `BatchQueue.make`.
+        Problem: the client is over its rate limit.
+        ModelError, Busy: as `BatchQueue.run`.
     """
-    rate, address = state(request).rate, request.client.host if request.client else ""
-    if rate is None:
-        return await queue.make(orders)
-    for order in orders:
-        queue.model.check(order)
-    rate.take(address, len(orders))
-    return await queue.make(orders, unmade=partial(rate.give_back, address))
+    limiter, address = get_state(request).rate_limiter, request.client.host if request.client else ""
+    if limiter is None:
+        return await queue.run(wanted)
+    for generation_request in wanted:
+        queue.model.check(generation_request)
+    limiter.acquire(address, len(wanted))
+    return await queue.run(wanted, on_dropped=partial(limiter.refund, address))

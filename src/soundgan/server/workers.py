@@ -1,4 +1,4 @@
-"""Processes that make sounds, one a core: threads of one process would wait for each other in the interpreter."""
+"""Worker processes, one per core: threads of one process would wait for each other in the interpreter."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -21,37 +22,45 @@ from soundgan.model import GenerationRequest, SoundGAN
 from soundgan.sound import Sound
 
 LOG = logging.getLogger("soundgan.server")
-LINGERING = 2.0  # s in which a process that has nothing to do is to end by itself
-Make = Callable[[str, Sequence[GenerationRequest]], list[Sound]]
+SHUTDOWN_GRACE = 2.0  # s until a process that should end by itself is killed
+Generate = Callable[[str, Sequence[GenerationRequest]], list[Sound]]
 
 
 class WorkerPool:
-    """What makes the sounds of several models, each a batch at a time; a model that is slow leaves the others theirs.
+    """Workers shared by the queues of all models, each with one batch at a time.
 
     Args:
-        makers: each is called with the name of a model and its orders, in a thread.
+        workers: each is called in a thread with the name of a model and its requests.
     """
 
-    def __init__(self, makers: Sequence[Make]) -> None:
-        self._count, self._idle = len(makers), deque(makers)
-        self._free = asyncio.Semaphore(len(makers))  # whoever waits longest is next
+    def __init__(self, workers: Sequence[Generate]) -> None:
+        self._size, self._idle = len(workers), deque(workers)
+        self._available = asyncio.Semaphore(len(workers))  # first come, first served
+        self._threads = ThreadPoolExecutor(len(workers))
 
     def __len__(self) -> int:
-        return self._count
+        return self._size
 
-    async def take(self) -> Make:
-        """One that makes nothing, as soon as there is one."""
-        await self._free.acquire()
+    async def acquire(self) -> Generate:
+        """Reserve a worker, as soon as one is idle."""
+        await self._available.acquire()
         return self._idle.popleft()
 
-    def give_back(self, make: Make) -> None:
-        """Let others have it."""
-        self._idle.append(make)
-        self._free.release()
+    def release(self, worker: Generate) -> None:
+        """Return a reserved worker."""
+        self._idle.append(worker)
+        self._available.release()
+
+    async def run(self, worker: Generate, model: str, requests: Sequence[GenerationRequest]) -> list[Sound]:
+        """Generate sounds on a reserved worker, and release it."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, worker, model, requests)
+        finally:
+            self.release(worker)
 
 
 class Worker:
-    """A process that plays some models on one thread, and that is started anew when it dies.
+    """A process that generates sounds on one thread, and that is restarted when it dies.
 
     Args:
         folders: of the models.
@@ -64,50 +73,50 @@ class Worker:
         self._process: SpawnProcess | None = None
         self._start()
 
-    def make(self, model: str, orders: Sequence[GenerationRequest]) -> list[Sound]:
-        """The sounds of some orders to a model, by its name. Others who ask meanwhile wait for their turn.
+    def generate(self, model: str, requests: Sequence[GenerationRequest]) -> list[Sound]:
+        """Generate sounds of a model, given by name. Concurrent callers wait for their turn.
 
         Raises:
             ModelError: as `SoundGAN.generate_batch`.
-            RuntimeError: another error, in its words; or the process died over it, and so did the next one.
+            RuntimeError: another error, with its message; or the process died during the request, and so did the next.
             OSError: no process could be started; the next call tries again.
         """
         with self._lock:
             if self._process is None:
                 self._start()
             try:
-                answer = self._asked(model, orders)
+                answer = self._call(model, requests)
             except (EOFError, OSError):
                 self._reap()
                 if self._closing:
                     raise RuntimeError("the server is stopping") from None
                 self._start()
                 try:
-                    answer = self._asked(model, orders)
+                    answer = self._call(model, requests)
                 except (EOFError, OSError) as error:
-                    raise RuntimeError(f"two processes died over {len(orders)} sounds of {model}") from error
+                    raise RuntimeError(f"two processes died over {len(requests)} sounds of {model}") from error
         if isinstance(answer, Exception):
             raise answer
         return answer
 
     def kill(self) -> None:
-        """End the process at once and for good; who waits for its sounds gets a RuntimeError."""
+        """End the process at once and for good; a pending `generate` raises RuntimeError."""
         self._closing = True
         if (process := self._process) is not None:
             process.kill()
 
     def close(self) -> None:
-        """End the process for good, after what it makes now."""
+        """End the process for good, after its current batch."""
         self._closing = True
         with self._lock:
             if self._process is not None:
                 self._connection.close()
-                self._process.join(LINGERING)
+                self._process.join(SHUTDOWN_GRACE)
                 self._process.kill()
                 self._process.join()
 
-    def _asked(self, model: str, orders: Sequence[GenerationRequest]) -> Any:
-        self._connection.send((model, orders))
+    def _call(self, model: str, requests: Sequence[GenerationRequest]) -> Any:
+        self._connection.send((model, requests))
         return self._connection.recv()
 
     def _start(self) -> None:
@@ -117,49 +126,44 @@ class Worker:
         try:
             process.start()
         finally:
-            theirs.close()  # otherwise nobody would learn that there is no process at the other end
+            theirs.close()  # otherwise the pipe would outlive the process, and `recv` never end
         self._connection, self._process = ours, process
-        if self._closing:  # `kill` may have seen the one before
+        if self._closing:  # `kill` may have seen the previous process
             process.kill()
 
     def _reap(self) -> None:
-        """Have no process, as the one that there was does not answer."""
+        """Remove a process that does not answer."""
         process, self._process = self._process, None
         self._connection.close()
         if process is not None:
             process.kill()
             process.join()
             if not self._closing:
-                LOG.error("a process that makes sounds died (exit code %s); another starts", process.exitcode)
+                LOG.error("a worker process died (exit code %s); it is restarted", process.exitcode)
 
 
 def _work(connection: Connection, folders: Sequence[Path]) -> None:
-    """Make sounds until the other end is closed, as it also is when the server was killed."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a group; the server answers first
+    """Generate sounds until the server closes the pipe, or dies."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole process group; the server ends its workers
         signal.signal(number, signal.SIG_IGN)
-    train_state = [SoundGAN.load(folder, threads=1) for folder in folders]
-    models = {player.config.name: player for player in train_state}
+    models = {model.config.name: model for model in (SoundGAN.load(folder, threads=1) for folder in folders)}
     with gc_frozen():
         while True:
             try:
-                model, orders = connection.recv()
+                name, requests = connection.recv()
             except EOFError:
                 return
             try:
-                connection.send(models[model].generate_batch(orders))
+                connection.send(models[name].generate_batch(requests))
             except ModelError as error:
                 connection.send(error)
-            except Exception as error:  # of any class, which need not be one that can be sent
+            except Exception as error:  # its class may not be picklable
                 connection.send(RuntimeError(f"{type(error).__name__}: {error}"))
 
 
 @contextmanager
 def gc_frozen() -> Iterator[None]:
-    """Within it, the garbage collector passes over what was there at its start.
-
-    A server keeps all that it has loaded; to look through it again and again for what could go held all answers up for
-    60 ms each time.
-    """
+    """Exclude all present objects from garbage collection: scanning them delayed every response by 60 ms each time."""
     gc.collect()
     gc.freeze()
     try:

@@ -1,0 +1,36 @@
+"""Error responses: their status, fields and details."""
+
+from __future__ import annotations
+
+import pytest
+from server_clients import JSON, SOUNDS, assert_problem
+
+pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
+
+from fastapi.testclient import TestClient
+
+
+def test_problem_lists_all_invalid_fields(client: TestClient) -> None:
+    problem = assert_problem(client.post(SOUNDS, json={"n": 0, "sed": 1, "quality": "good"}), 422)
+    assert problem["field"] in ("n", "sed", "quality")
+    assert all(f"{name}: " in problem["detail"] for name in ("n", "sed", "quality"))
+
+
+def test_empty_body_is_a_problem(client: TestClient) -> None:
+    problem = assert_problem(client.post(SOUNDS, headers={"Content-Type": "application/json"}), 422)
+    assert problem["detail"].startswith("the body is empty: send a JSON object")
+
+
+def test_invalid_json_and_unknown_paths_are_problems(client: TestClient) -> None:
+    assert assert_problem(client.post(SOUNDS, content="{", headers=JSON), 400)["title"] == "Not JSON"
+    assert "tiny, flat" in assert_problem(client.post("/v1/models/none/sounds", json={}), 404)["detail"]
+    assert_problem(client.get("/nothing"), 404)
+    assert_problem(client.get("/v1/models/"), 404)
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/infer", "POST"), ("/v1/models", "GET, HEAD"), (SOUNDS, "POST")])
+def test_other_methods_get_the_allowed_ones(client: TestClient, path: str, allowed: str) -> None:
+    for method in ("DELETE", "PUT", "OPTIONS"):
+        response = client.request(method, path)
+        assert_problem(response, 405)
+        assert response.headers["allow"] == allowed
