@@ -163,9 +163,8 @@ def train(
         health.check(train_state, progress)
         step.tell(progress)
         save_checkpoint(checkpoint, train_state, progress, run_config)
-        save_snapshot(
-            folder / "snapshots", train_state.generator_ema, dataset, settings, generator_inputs, progress.samples_seen
-        )
+        snapshots, seed = folder / "snapshots", settings.run.seed
+        save_snapshot(snapshots, train_state.generator_ema, dataset, generator_inputs, progress.samples_seen, seed)
         write_report(folder, dataset, settings)
 
     failing = report_failures(folder, dataset, settings) if distributed.is_rank_zero else nullcontext()

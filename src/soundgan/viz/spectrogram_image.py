@@ -11,7 +11,7 @@ from PIL import Image
 
 from soundgan.files import atomic_write
 
-# Anchors of a dark-to-bright colour map of steadily rising lightness, from silence (-1) to the loudest (+1).
+# Anchors of a dark-to-bright colormap of steadily rising lightness, from silence (-1) to the loudest (+1).
 _ANCHORS = (
     (6, 6, 20),
     (38, 18, 84),
@@ -22,21 +22,33 @@ _ANCHORS = (
     (250, 213, 84),
     (253, 252, 214),
 )
-_LEVELS = 255  # colours for levels; the 256th is the ground that a grid lies on
+_LEVELS = 255  # colors of the levels; the 256th is the ground of a grid
 _GROUND = (236, 236, 232)
+COLORS = (
+    np.stack(
+        [
+            np.interp(np.linspace(0, 1, _LEVELS), np.linspace(0, 1, len(_ANCHORS)), channel)
+            for channel in zip(*_ANCHORS, strict=True)
+        ],
+        axis=1,
+    )
+    .round()
+    .astype(np.uint8)
+)
+_PALETTE = COLORS.tobytes() + bytes(_GROUND)
 
 
 def picture(spectrogram: NDArray[np.float32], *, zoom: int = 1) -> Image.Image:
     """A picture of one spectrogram: (bands, frames) or (channels, bands, frames) in [-1, 1] → frames × bands pixels.
 
-    Its colours are a palette, which keeps the PNG small.
+    The colors are a palette, which keeps the PNG small.
     """
     spectrogram = np.asarray(spectrogram, np.float32)
     if spectrogram.ndim == 3:
         spectrogram = spectrogram[0]
     level = (np.clip(spectrogram[::-1], -1, 1) + 1) / 2 * (_LEVELS - 1) + 0.5
     image = Image.fromarray(level.astype(np.uint8)).convert("L")
-    image.putpalette(_palette())
+    image.putpalette(_PALETTE)
     return image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST) if zoom > 1 else image
 
 
@@ -46,18 +58,11 @@ def grid(rows: Sequence[Sequence[NDArray[np.float32]]], *, zoom: int = 2, gap: i
     width, height = pictures[0][0].size
     size = max(map(len, pictures)) * (width + gap) + gap, len(pictures) * (height + gap) + gap
     sheet = Image.new("P", size, _LEVELS)
-    sheet.putpalette(_palette())
+    sheet.putpalette(_PALETTE)
     for row, images in enumerate(pictures):
         for column, image in enumerate(images):
             sheet.paste(image, (gap + column * (width + gap), gap + row * (height + gap)))
     return sheet
-
-
-def _palette() -> bytes:
-    position = np.linspace(0, len(_ANCHORS) - 1, _LEVELS)
-    channels = [np.interp(position, np.arange(len(_ANCHORS)), channel) for channel in zip(*_ANCHORS, strict=True)]
-    colours = np.round(np.stack(channels, axis=1)).astype(np.uint8)
-    return colours.tobytes() + bytes(_GROUND)
 
 
 def save_picture(image: Image.Image, path: str | Path) -> Path:

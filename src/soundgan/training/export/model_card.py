@@ -9,7 +9,7 @@ from soundgan.data.dataset import Dataset
 from soundgan.files import write_text
 from soundgan.model import SoundGAN
 from soundgan.model_folder import ModelConfig
-from soundgan.training.monitor.snapshot import MADE, REAL, chosen_rows, real_spectrograms
+from soundgan.training.monitor.snapshot import GENERATED, REAL, chosen_rows, real_spectrograms
 from soundgan.viz.spectrogram_image import grid, save_picture
 
 CARD = "README.md"
@@ -29,7 +29,7 @@ def write_card(folder: Path, config: ModelConfig, dataset: Dataset | None = None
     for row, label in enumerate(chosen_rows(len(config.labels))):
         real = real_spectrograms(dataset, label, row) if dataset is not None else []
         name = config.labels[label] if config.labels else None
-        made = model.generate(MADE, label=name, seed=1000 * row)
+        made = model.generate(GENERATED, label=name, seed=1000 * row)
         sheet.append([*real, *(sound.spectrogram for sound in made)])
         made[0].save(samples / f"{name or row}_{made[0].seed}.flac")
     save_picture(grid(sheet), samples / "spectrograms.png")
@@ -40,7 +40,9 @@ def write_card(folder: Path, config: ModelConfig, dataset: Dataset | None = None
 
 def _card(config: ModelConfig, *, with_real: bool) -> str:
     representation, training = config.representation, config.training
-    beside = f"the first {REAL} in a row are real, the other {MADE} were generated" if with_real else "all generated"
+    beside = (
+        f"the first {REAL} in a row are real, the other {GENERATED} were generated" if with_real else "all generated"
+    )
     samples_seen, machine = training.get("samples_seen", 0), training.get("machine")
     trained = (
         f"{samples_seen:,} samples seen in {training.get('minutes')} minutes"

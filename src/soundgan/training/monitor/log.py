@@ -16,7 +16,7 @@ LOG = "log.jsonl"
 
 
 class Log:
-    """Appends to the log in `folder`; lines past `samples_seen`, written after the checkpoint that is resumed, are dropped."""
+    """Appends to the log in `folder`; lines after `samples_seen`, those past the resumed checkpoint, are dropped."""
 
     def __init__(self, folder: Path, samples_seen: int) -> None:
         path = folder / LOG
