@@ -1,4 +1,4 @@
-"""Benchmarks, run from the root: `python -m benchmarks.player`, `.synthesis`, `.serving`, `.serving.hard_use`, `.training`."""
+"""Benchmarks, run from the root as `python -m benchmarks.<name>`."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""How quickly the player starts and plays: `python -m benchmarks.player [MODEL]`.
+"""Start and speed of the player: `python -m benchmarks.player [MODEL]`.
 
-Cold starts of the classic door and of `import torch` take turns in one run, so that a busy moment of the machine hits
-both; medians are printed. Needs the training extra for its comparison, and otherwise only the player.
+Cold starts of the classic command line and of `import torch` take turns, so that load from elsewhere affects both;
+medians are printed. Needs the extra `train` for this comparison.
 """
 
 from __future__ import annotations
@@ -12,18 +12,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import ROOT
+from benchmarks.common import timed
 from soundgan import SoundGAN
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -43,11 +36,11 @@ def main() -> None:
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
         for command in commands.values():
-            start(command)  # once for the disk
+            start(command)  # fill the disk cache
         cold = {name: [] for name in commands}
         for _ in range(options.rounds):
             for name, command in commands.items():
-                cold[name].append(seconds(lambda command=command: start(command)))
+                cold[name].append(timed(start, command)[0])
     medians = [statistics.median(times) for times in cold.values()]
     for name, median in zip(cold, medians, strict=True):
         print(f"{name:30} {median:6.2f} s (median of {options.rounds})")
@@ -55,11 +48,11 @@ def main() -> None:
 
     model = SoundGAN.load(options.model)
     model.generate(64, seed=0)
-    one = statistics.median(seconds(lambda seed=seed: model.generate(1, seed=seed)) for seed in range(30))
-    many = statistics.median(seconds(lambda seed=seed: model.generate(64, seed=seed)) for seed in range(options.rounds))
+    single = statistics.median(timed(model.generate, 1, seed=seed)[0] for seed in range(30))
+    batch = statistics.median(timed(model.generate, 64, seed=seed)[0] for seed in range(options.rounds))
     duration = model.representation.duration
-    print(f"one {duration:.2f} s sound, loaded model {1000 * one:8.1f} ms")
-    print(f"in a batch of 64 {1000 * many / 64:23.1f} ms a sound, {64 * duration / many:.0f} × real time")
+    print(f"one {duration:.2f} s sound, loaded model {1000 * single:8.1f} ms")
+    print(f"in a batch of 64 {1000 * batch / 64:23.1f} ms a sound, {64 * duration / batch:.0f} × real time")
     print(f"on {os.cpu_count()} cores")
 
 

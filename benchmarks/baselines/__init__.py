@@ -1,10 +1,10 @@
-"""Generators of sounds that others have published, to be trained for as long as ours and judged by the same harness.
+"""Published generators of sounds, trained for as long as ours and scored in the same way.
 
-Every module but `game`, which they share, has one function
+The modules of `NAMES` have one function
 
-    train(waves, sample_rate, *, minutes, seed, …) -> Trained
+    train(waves, sample_rate, options, *, width, config) -> TrainedBaseline
 
-whose result makes waves: `trained(n, seed)`. None of them knows labels, as in their papers.
+whose result generates waves: `trained(n, seed)`. The baselines have no labels, as in their papers.
 """
 
 from __future__ import annotations

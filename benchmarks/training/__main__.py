@@ -1,22 +1,20 @@
-"""What comes out of equal time: ours and the baselines trained alike and judged by one harness. And our pace.
+"""Quality after equal training time, for ours and the baselines, with the same scores; and the speed of training.
 
     python -m benchmarks.training --data ../shared/data/digits --test-pattern '*_0[0-4].*' --minutes 10
     python -m benchmarks.training --data ../shared/data/digits --test-pattern '*_0[0-4].*' --speed
     python -m benchmarks.training --render
 
-Needs the `train` extra. The first trains all competitors one after another, or those named by --only; the second
-measures sounds a second and the share of the machine's convolution peak. Each adds its rows to `training.json` as it
-ends, and makes `training.md` of it. Models, sounds and the classifier stay in --work: what was trained there for as
-long is judged again, not trained.
+Needs the extra `train`. The first trains all competitors one after another, or those of --only; the second measures
+sounds a second and the share of the machine's convolution peak. Each adds its rows to `training.json` and renders
+`training.md` from it. Models, sounds and the classifier stay in --work: a training of the same length that is complete
+there is scored again, not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
@@ -26,9 +24,9 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.baselines import NAMES
-from benchmarks.baselines.wgan_gp import samples_of
-from benchmarks.training import pace
-from benchmarks.training import page as training_page
+from benchmarks.baselines.wgan_gp import TrainingOptions, samples_of
+from benchmarks.common import command_line, load, log, processor, save
+from benchmarks.training import page, speed
 from soundgan import audio
 from soundgan.data.dataset import prepare
 from soundgan.errors import DataError, SoundGANError, one_line
@@ -37,7 +35,6 @@ from soundgan.evaluation.evaluate import generate
 from soundgan.evaluation.features.predictions import classifier_for
 from soundgan.evaluation.metrics.catalog import Row
 from soundgan.evaluation.score import CEILING, GENERATED, judge
-from soundgan.files import write_text
 from soundgan.model import SoundGAN
 from soundgan.settings import Settings, check_settings
 from soundgan.training.loop import ProgressReport
@@ -46,32 +43,28 @@ from soundgan.training.runtime.device import select_device
 from soundgan.training.state.checkpoint import Progress
 
 OURS = "ours"
-RATE = 16_000  # Hz: that of the papers of WaveGAN and SpecGAN, for all sounds that have at least as much
-SAY_EVERY = 30.0  # s
+MAX_SAMPLE_RATE = 16_000  # Hz, that of the papers of WaveGAN and SpecGAN
+REPORT_INTERVAL = 30.0  # s
 FACTS = "facts.json"
 
 
-class Made(NamedTuple):
-    """The sounds that a competitor made, and what its training took."""
+class Generated(NamedTuple):
+    """The sounds of a competitor, and the facts of its training."""
 
     sounds: Sounds
     facts: dict[str, Any]
 
 
 class Reporter:
-    """Says how a training goes, now and then."""
+    """Logs the progress of a training."""
 
     def __init__(self, name: str) -> None:
         self.name, self.last = name, time.monotonic()
 
     def __call__(self, progress: Progress | ProgressReport) -> None:
-        if time.monotonic() - self.last > SAY_EVERY:
+        if time.monotonic() - self.last > REPORT_INTERVAL:
             self.last = time.monotonic()
-            say(f"{self.name}: {progress.samples_seen:,} samples seen")
-
-
-def say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+            log(f"{self.name}: {progress.samples_seen:,} samples seen")
 
 
 def our_settings(options: argparse.Namespace, rate: int, folder: Path) -> Settings:
@@ -83,58 +76,49 @@ def our_settings(options: argparse.Namespace, rate: int, folder: Path) -> Settin
     return check_settings(values, source="command line")
 
 
-def train_ours(options: argparse.Namespace, real: Real, folder: Path) -> Made:
-    """Train our networks, or go on; the labels asked for are those of the test sounds."""
+def train_ours(options: argparse.Namespace, real: Real, folder: Path) -> Generated:
+    """Train our networks or resume, and generate the labels of the test sounds."""
     settings = our_settings(options, real.test.sample_rate, folder)
-    result = run(settings, announce=say, stepped=Reporter(OURS))
+    result = run(settings, announce=log, stepped=Reporter(OURS))
     model = SoundGAN.load(result.folder)
-    told = model.config.training
-    about = {"batch": settings.optim.batch_size, "generator_parameters": told["generator_parameters"]}
+    training = model.config.training
+    summary = {"batch_size": settings.optim.batch_size, "generator_parameters": training["generator_parameters"]}
     facts = {
-        "samples_seen": result.samples_seen, "seconds": result.seconds, "steps": told["steps"],
-        "settings": {**about, **model.config.settings},
+        "samples_seen": result.samples_seen, "seconds": result.seconds, "steps": training["steps"],
+        "settings": {**summary, **model.config.settings},
     }  # fmt: skip
-    asked = sorted(real.test.labels) or [None] * len(real.test)
-    return Made(generate(model, asked, seed=options.seed), facts)
+    labels = sorted(real.test.labels) or [None] * len(real.test)
+    return Generated(generate(model, labels, seed=options.seed), facts)
 
 
-def train_baseline(name: str, options: argparse.Namespace, real: Real, folder: Path) -> Made:
-    """Train a baseline, or take its sounds from the folder if they are there."""
+def train_baseline(name: str, options: argparse.Namespace, real: Real, folder: Path) -> Generated:
+    """Train a baseline, or read its sounds from the folder of an earlier training."""
     rate, seconds = real.test.sample_rate, real.test.seconds
     if not (folder / FACTS).is_file():
         module = importlib.import_module(f"benchmarks.baselines.{name}")
         width = {"width": options.width} if options.width else {}
-        trained = module.train(
-            real.training.waves, rate, minutes=options.minutes, seed=options.seed,
-            device=select_device(Settings.from_flat(ngpu=int(options.gpu))), report=Reporter(name), **width,
-        )  # fmt: skip
+        device = select_device(Settings.from_flat(ngpu=int(options.gpu)))
+        training = TrainingOptions(options.seed, options.minutes, device=device, report=Reporter(name))
+        trained = module.train(real.training.waves, rate, training, **width)
         folder.mkdir(parents=True, exist_ok=True)
         for index, wave in enumerate(trained(len(real.test), options.seed)):
             audio.write(folder / f"{index:04d}.wav", as_file(wave), rate)
         progress = trained.progress
-        facts = {
-            "samples_seen": progress.samples_seen,
-            "seconds": progress.seconds,
-            "steps": progress.steps,
+        save({
+            "samples_seen": progress.samples_seen, "seconds": progress.seconds, "steps": progress.steps,
             "settings": trained.settings,
-        }
-        write_text(folder / FACTS, json.dumps(facts, indent=1) + "\n")
+        }, folder / FACTS)  # fmt: skip
     files = sorted(folder.glob("*.wav"))
     waves = [as_file(audio.read(file, rate, seconds=seconds)[0]) for file in files]
-    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    return Made(Sounds(waves, rate, seconds, names=[file.name for file in files]), facts)
+    return Generated(Sounds(waves, rate, seconds, names=[file.name for file in files]), load(folder / FACTS))
 
 
 def machine(gpu: bool) -> str:
-    """What the pace depends on."""
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    processor = (names or [platform.processor() or platform.machine()])[0]
+    """Everything that the speed depends on."""
     threads = torch.get_num_threads()
     used = f"{threads} {'thread' if threads == 1 else 'threads'} on {os.cpu_count()} cores"
     card = f"{torch.cuda.get_device_name()} and " if gpu and torch.cuda.is_available() else ""
-    return f"{card}{used} ({processor}), PyTorch {torch.__version__}"
+    return f"{card}{used} ({processor()}), PyTorch {torch.__version__}"
 
 
 def figures_of(row: Row | None) -> dict[str, Any]:
@@ -142,16 +126,16 @@ def figures_of(row: Row | None) -> dict[str, Any]:
 
 
 def compete(options: argparse.Namespace, record: Path) -> None:
-    """Train and judge the competitors of --only, and write a row for each as it is there."""
-    rate = judged_rate(options.data, options.rate)
+    """Train and score the competitors of --only, and write the row of each when it is complete."""
+    rate = common_sample_rate(options.data, options.rate)
     real = real_sounds(
         options.data, rate, samples_of(rate) / rate,
         test_patterns=[options.test_pattern], named=True, seed=options.seed,
     )  # fmt: skip
     work = options.work / options.data.name
-    listener = None
+    classifier = None
     if len(set(real.training.labels)) >= 2:
-        listener = classifier_for(real.files, work / "classifier", sample_rate=rate)
+        classifier = classifier_for(real.files, work / "classifier", sample_rate=rate)
     conditions = {
         "data": options.data.name, "test_pattern": options.test_pattern, "sample_rate": rate,
         "seconds": real.test.seconds, "training": len(real.training), "test": len(real.test),
@@ -159,111 +143,106 @@ def compete(options: argparse.Namespace, record: Path) -> None:
     }  # fmt: skip
     for name in options.only or (OURS, *NAMES):
         key = row_name(name, options)
-        say(f"{options.data.name}: {key}")
+        log(f"{options.data.name}: {key}")
         folder = work / f"{key.replace(', ', '-').replace(' ', '-')}-{options.minutes:g}-minutes-seed-{options.seed}"
-        made = train_ours(options, real, folder) if name == OURS else train_baseline(name, options, real, folder)
-        judged = judge(made.sounds, real.training, real.test, classifier=listener, seed=options.seed)
+        generated = train_ours(options, real, folder) if name == OURS else train_baseline(name, options, real, folder)
+        scores = judge(generated.sounds, real.training, real.test, classifier=classifier, seed=options.seed)
         row = {
-            "name": name, "minutes": options.minutes, "seed": options.seed, "n": len(made.sounds),
-            "machine": machine(options.gpu), **made.facts, "figures": figures_of(judged.row(GENERATED)),
+            "name": name, "minutes": options.minutes, "seed": options.seed, "n": len(generated.sounds),
+            "machine": machine(options.gpu), **generated.facts, "figures": figures_of(scores.row(GENERATED)),
         }  # fmt: skip
-        judges = {"embedding": judged.embedding, "ceiling": figures_of(judged.row(CEILING))}
-        add_row(record, conditions, judges, key, row)
+        shared = {"embedding": scores.embedding, "ceiling": figures_of(scores.row(CEILING))}
+        add_row(record, conditions, shared, key, row)
 
 
 def row_name(name: str, options: argparse.Namespace) -> str:
-    """What a row is called: the competitor, and its size where it is not the usual one."""
+    """Name of a row: the competitor, and its size if it is not the default."""
     if name == OURS:
-        usual = (
-            options.size == Settings().model.size and options.batch == Settings().optim.batch_size and not options.gpu
-        )
-        return name if usual else sized_name(name, options)
+        defaults = Settings().model.size, Settings().optim.batch_size, False
+        return name if (options.size, options.batch, options.gpu) == defaults else sized_name(name, options)
     return f"{name}, width {options.width}" if options.width else name
 
 
 def sized_name(name: str, options: argparse.Namespace) -> str:
-    """A name, size and batch of our networks, and a GPU where one is used."""
+    """A name with the size and batch of our networks, and the GPU if used."""
     device = select_device(Settings.from_flat(ngpu=int(options.gpu)))
     return f"{name}, size {options.size}, batch {options.batch}{', on a GPU' if device.type != 'cpu' else ''}"
 
 
-def judged_rate(data: Path, asked: int | None) -> int:
-    """Hz at which all compete: the papers' 16 kHz, or that of the data where it has less."""
-    if asked:
-        return asked
+def common_sample_rate(data: Path, sample_rate: int | None) -> int:
+    """Sample rate of all competitors in Hz: the one given, or the papers' 16 kHz, or that of the data if lower."""
+    if sample_rate:
+        return sample_rate
     first = next((file for file in sorted(data.rglob("*")) if file.suffix.lower() in (".wav", ".flac", ".ogg")), None)
     if first is None:
         raise DataError(f"--data {data}: holds no WAV, FLAC or OGG files; name a folder of sounds")
-    return min(RATE, audio.probe(first).sample_rate)
+    return min(MAX_SAMPLE_RATE, audio.probe(first).sample_rate)
 
 
 def read_record(record: Path) -> dict[str, Any]:
-    return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {"sets": {}}
+    return load(record) if record.is_file() else {"sets": {}}
 
 
-def add_row(record: Path, conditions: dict[str, Any], judges: dict[str, Any], key: str, row: dict[str, Any]) -> None:
-    """Put a row among those of its set, in place of an older one of its name; refuse to mix what cannot be compared."""
+def add_row(record: Path, conditions: dict[str, Any], shared: dict[str, Any], key: str, row: dict[str, Any]) -> None:
+    """Add a row to those of its data, or replace it; refuse to mix rows of different conditions."""
     figures = read_record(record)
-    found = figures["sets"].setdefault(conditions["data"], {"conditions": conditions, "rows": {}})
-    if found["conditions"] != conditions:
+    rows = figures["sets"].setdefault(conditions["data"], {"conditions": conditions, "rows": {}})
+    if rows["conditions"] != conditions:
         raise DataError(
-            f"{record}: its rows on {conditions['data']} were made under other conditions ({found['conditions']}); "
+            f"{record}: its rows on {conditions['data']} have other conditions ({rows['conditions']}); "
             "repeat those, or choose another --out"
         )
-    found |= judges
-    found["rows"][key] = row
-    save(record, figures)
+    rows |= shared
+    rows["rows"][key] = row
+    write(figures, record)
 
 
-def save(record: Path, figures: dict[str, Any]) -> None:
-    record.parent.mkdir(parents=True, exist_ok=True)
-    write_text(record, json.dumps(figures, indent=1) + "\n")
-    training_page.render(figures, record.parent)
+def write(figures: dict[str, Any], record: Path) -> None:
+    save(figures, record)
+    page.render(figures, record.parent)
 
 
-def speed(options: argparse.Namespace, record: Path) -> None:
-    """Measure the pace of our loop on this machine."""
-    rate = judged_rate(options.data, options.rate)
-    settings = our_settings(options, rate, options.work / "pace")
-    dataset = prepare(options.data, settings, options.work / "pace" / "cache")
-    measured = pace.measure(dataset, settings, rounds=options.rounds, steps=options.steps, say=say)
+def measure_speed(options: argparse.Namespace, record: Path) -> None:
+    """Measure the speed of our loop on this machine."""
+    rate = common_sample_rate(options.data, options.rate)
+    settings = our_settings(options, rate, options.work / "speed")
+    dataset = prepare(options.data, settings, options.work / "speed" / "cache")
+    measured = speed.measure(dataset, settings, rounds=options.rounds, steps=options.steps, log=log)
     figures = read_record(record)
     figures.setdefault("speed", {})[sized_name(options.data.name, options)] = {
         "machine": machine(options.gpu),
         **measured,
     }
-    save(record, figures)
+    write(figures, record)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the benchmark; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Run the benchmark; return the exit status."""
+    parser = command_line(__doc__, "training")
     add = parser.add_argument
     add("--data", type=Path, help="folder of real sounds, sub-folders are labels")
-    add("--test-pattern", default="*_0[0-4].*", help="names of the files that test and never train (%(default)s)")
-    add("--minutes", type=float, default=10.0, help="of training for each (%(default)s)")
-    add("--only", action="append", choices=(OURS, *NAMES), help="train this one; may be given several times")
-    add("--width", type=int, help="of the baselines; those of their papers if left out")
+    add("--test-pattern", default="*_0[0-4].*", help="names of the test files (%(default)s)")
+    add("--minutes", type=float, default=10.0, help="of training per competitor (%(default)s)")
+    add("--only", action="append", choices=(OURS, *NAMES), help="train this competitor; repeatable")
+    add("--width", type=int, help="of the baselines; default: those of their papers")
     add("--size", type=int, default=Settings().model.size, help="of our networks (%(default)s)")
     add("--batch", type=int, default=Settings().optim.batch_size, help="sounds in a step of ours (%(default)s)")
-    add("--rate", type=int, help="Hz at which all compete; 16000 if left out, or less where the data has less")
+    add("--rate", type=int, help="sample rate in Hz; default: 16000, or that of the data if lower")
     add("--seed", type=int, default=0)
-    add("--gpu", action="store_true", help="train on a GPU if there is one; otherwise on the processor")
-    add("--work", type=Path, default=Path("runs/benchmark"), help="keeps models and sounds (%(default)s)")
-    add("--out", type=Path, default=Path("docs/benchmarks"), help="folder of the page (%(default)s)")
-    add("--speed", action="store_true", help="measure the pace of our loop instead")
-    add("--rounds", type=int, default=5, help="of measuring the pace (%(default)s)")
-    add("--steps", type=int, default=25, help="of every party in such a round (%(default)s)")
-    add("--render", action="store_true", help="do not measure, make the page of training.json again")
+    add("--gpu", action="store_true", help="train on a GPU if available")
+    add("--work", type=Path, default=Path("runs/benchmark"), help="folder of models and sounds (%(default)s)")
+    add("--speed", action="store_true", help="measure the speed of our loop instead")
+    add("--rounds", type=int, default=5, help="of the speed measurement (%(default)s)")
+    add("--steps", type=int, default=25, help="per round and competitor (%(default)s)")
     options = parser.parse_args(arguments)
     record = options.out / "training.json"
     if not options.render and not options.data:
         parser.error("--data is needed, except with --render")
     try:
         if options.render:
-            training_page.render(read_record(record), options.out)
+            page.render(read_record(record), options.out)
         elif options.speed:
-            speed(options, record)
+            measure_speed(options, record)
         else:
             compete(options, record)
     except (SoundGANError, OSError) as error:

@@ -1,4 +1,4 @@
-"""How fast our loop trains, beside the same networks in plain PyTorch and beside what the machine could do at most."""
+"""Speed of the training loop, beside the same networks in plain PyTorch and beside the peak of the machine."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from soundgan.training.step import Step
 
 # Batch, channels, rows and columns of 3 × 3 convolutions: as the networks have them, and larger ones.
 SHAPES = ((16, 32, 32, 16), (64, 32, 32, 16), (64, 64, 16, 8), (64, 64, 32, 16), (8, 128, 64, 64), (16, 256, 16, 16))
-SHAPES_OF_A_GPU = (*SHAPES, (128, 256, 64, 64), (64, 512, 32, 32))
+GPU_SHAPES = (*SHAPES, (128, 256, 64, 64), (64, 512, 32, 32))
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 OURS = "ours"
-WARM_UP = FIRST + 2  # steps, after which a GPU has them recorded
+WARMUP_STEPS = FIRST + 2  # until a CUDA graph is captured
 PLAIN = {
     "plain, exact penalties": True,
     "plain, finite differences": False,
@@ -46,7 +46,7 @@ PLAIN = {
 
 
 class Ours:
-    """Steps as `soundgan.training.loop` makes them, without the checks, logs and snapshots between them."""
+    """Steps of `soundgan.training.loop`, without its validation, logs and snapshots."""
 
     def __init__(self, dataset: Dataset, settings: Settings) -> None:
         self.settings, self.device, self.progress = settings, select_device(settings), Progress()
@@ -60,41 +60,40 @@ class Ours:
         )
 
     def train(self, steps: int) -> float:
-        """Make some steps; returns real samples seen a second."""
+        """Train some steps; return the real samples seen a second."""
         start = time.perf_counter()
         with torch_threads_and_determinism(self.settings):
             for _ in range(steps - 1):
                 self._step()
             loss = self._step()
-        assert loss.isfinite(), "a benchmark of a broken training says nothing"  # and waits for a GPU
+        assert loss.isfinite(), "the training diverged, so its speed is meaningless"  # and wait for the GPU
         return steps * self.settings.optim.batch_size / (time.perf_counter() - start)
 
     def flops(self) -> int:
-        """Floating-point operations in a step: those of convolutions and matrix products, a product and a sum are two.
+        """Floating-point operations of the convolutions and matrix products in a step; a multiply-add is two.
 
-        Counted in a first step, which is recorded nowhere yet.
+        Call it before `train`, while no CUDA graph is captured.
         """
         with FlopCounterMode(display=False) as counter:
             self._step()
         return counter.get_total_flops()
 
     def _step(self) -> Tensor:
-        told = self.step(self.progress)
+        stats = self.step(self.progress)
         self.progress.samples_seen += self.settings.optim.batch_size
         self.progress.steps += 1
         self.train_state.update_ema(0.999)
-        return told.loss_G
+        return stats.loss_G
 
 
 class Plain:
-    """The same networks and optimizer, as one would first train them.
+    """The same networks and optimizer in plain PyTorch: float32, eager, channels first, its own Adam.
 
-    float32, eager, channels first, PyTorch's own Adam. Spectrograms are not changed first; the loop does that work
-    from its first step on, even while it changes none.
+    Spectrograms are not augmented. The loop does that work from its first step on, even at a probability of 0.
 
     Args:
-        exact: play as R3GAN is published: penalties by differentiating twice, and spectrograms for each network of their
-            own. Otherwise play the game of our loop: finite differences, and what is painted once serves both.
+        exact: R3GAN as published: penalties by differentiating twice, and separate spectrograms for each network.
+            Otherwise the losses of our loop: finite differences, and generated spectrograms shared by both networks.
     """
 
     def __init__(self, dataset: Dataset, settings: Settings, *, exact: bool) -> None:
@@ -106,7 +105,7 @@ class Plain:
         self.pairs = PairedSampler(settings.run.seed, np.array(dataset.labels))
         candidates = new_candidates(settings, dataset.representation, len(dataset.label_names)).to(self.device)
         self.auxiliary = AuxiliaryLosses(dataset, settings, self.device, candidates, SINGLE_PROCESS)
-        self.lately = torch.tensor(0.5, device=self.device)
+        self.variety_ema = torch.tensor(0.5, device=self.device)
         self.generator_inputs = GeneratorInputs(settings, dataset.representation)
         about = dataset.representation, len(dataset.label_names)
         self.generator = build_generator(settings.model, *about).to(self.device)
@@ -119,11 +118,11 @@ class Plain:
         self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), settings.optim.lr_D, betas)
 
     def train(self, steps: int) -> float:
-        """Make some steps; returns real samples seen a second."""
+        """Train some steps; return the real samples seen a second."""
         start, loss = time.perf_counter(), torch.zeros(())
         for _ in range(steps):
             loss = self._step()
-        assert loss.isfinite(), "a benchmark of a broken training says nothing"  # and waits for a GPU
+        assert loss.isfinite(), "the training diverged, so its speed is meaningless"  # and wait for the GPU
         return steps * self.settings.optim.batch_size / (time.perf_counter() - start)
 
     def _step(self) -> Tensor:
@@ -133,66 +132,63 @@ class Plain:
         z = self.generator_inputs.latents(size, rng)
         z[::2] = self.auxiliary.nearest(rows[::2], z[::2])
         w = self.generator.mapping(z, labels)
-        made = self.generator_inputs.synthesize_from_w(self.generator, w, rng)
-        self.auxiliary.keep(z[1::2], made[1::2].detach(), labels[1::2])
-        taught = self.auxiliary.compare(self.generator, made, w, rows[::2], self.lately)
+        fake = self.generator_inputs.synthesize_from_w(self.generator, w, rng)
+        self.auxiliary.keep(z[1::2], fake[1::2].detach(), labels[1::2])
+        auxiliary = self.auxiliary.compare(self.generator, fake, w, rows[::2], self.variety_ema)
 
         self.discriminator_optimizer.zero_grad()
-        judged = self._judge(real, made, labels, rng)
-        judged.loss.backward()
+        d_loss = self._discriminator_loss(real, fake, labels, rng)
+        d_loss.loss.backward()
         self.discriminator_optimizer.step()
 
         self.generator_optimizer.zero_grad()
         self.discriminator.requires_grad_(False)
-        real_logits = judged.real_logits
+        real_logits = d_loss.real_logits
         if self.exact:
             with torch.no_grad():
                 real_logits = logits_of(self.discriminator(real), labels)
-        loss = generator_loss(self.discriminator, real_logits, made, labels)
-        (loss + taught.loss).backward()
+        loss = generator_loss(self.discriminator, real_logits, fake, labels)
+        (loss + auxiliary.loss).backward()
         self.discriminator.requires_grad_(True)
         self.generator_optimizer.step()
         with torch.no_grad():
-            for mine, theirs in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-                mine.lerp_(theirs, 0.001)
+            for ema, parameter in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+                ema.lerp_(parameter, 0.001)
         self.steps += 1
         return loss.detach()
 
-    def _judge(self, real: Tensor, made: Tensor, labels: Tensor, rng: StepRNG) -> DiscriminatorLoss:
+    def _discriminator_loss(self, real: Tensor, fake: Tensor, labels: Tensor, rng: StepRNG) -> DiscriminatorLoss:
         if self.exact:
             with torch.no_grad():
-                made = self.generator_inputs.generate(self.generator, labels, rng)
-            return exact_loss(self.discriminator, real, made, labels, self.settings)
+                fake = self.generator_inputs.generate(self.generator, labels, rng)
+            return exact_loss(self.discriminator, real, fake, labels, self.settings)
         settings, noise = self.settings, torch.randn(2 * len(real), *real.shape[1:], device=self.device)
         return discriminator_loss(
-            self.discriminator, real, made.detach(), labels, noise,
+            self.discriminator, real, fake.detach(), labels, noise,
             gamma=settings.losses.gradient_penalty, sigma=settings.losses.gradient_penalty_sigma,
             label_weight=settings.losses.label_loss, label_weights=self.label_weights,
         )  # fmt: skip
 
 
 def exact_loss(
-    discriminator: nn.Module, real: Tensor, made: Tensor, labels: Tensor, settings: Settings
+    discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor, settings: Settings
 ) -> DiscriminatorLoss:
-    """The Discriminator's loss of `soundgan.training.losses.adversarial` with the true gradients of all pairs.
-
-    The backward pass then differentiates a second time.
-    """
-    spectrograms = torch.cat([real, made]).requires_grad_()
-    of_labels = discriminator(spectrograms)
-    logits = logits_of(of_labels, labels.repeat(2))
+    """Discriminator loss with exact R1 and R2 penalties, whose backward pass differentiates a second time."""
+    spectrograms = torch.cat([real, fake]).requires_grad_()
+    label_logits = discriminator(spectrograms)
+    logits = logits_of(label_logits, labels.repeat(2))
     (gradient,) = torch.autograd.grad(logits.sum(), spectrograms, create_graph=True)
-    real_logits, made_logits = logits.chunk(2)
+    real_logits, fake_logits = logits.chunk(2)
     penalty = gradient.square().sum() / len(spectrograms)
-    label_loss = F.cross_entropy(of_labels[: len(real)], labels)
-    loss = F.softplus(made_logits - real_logits).mean() + settings.losses.gradient_penalty * penalty
+    label_loss = F.cross_entropy(label_logits[: len(real)], labels)
+    loss = F.softplus(fake_logits - real_logits).mean() + settings.losses.gradient_penalty * penalty
     loss = loss + settings.losses.label_loss * label_loss
-    correct = (real_logits > made_logits).float().mean()
-    return DiscriminatorLoss(loss, correct, *(part.detach() for part in (penalty, label_loss, real_logits)))
+    d_accuracy = (real_logits > fake_logits).float().mean()
+    return DiscriminatorLoss(loss, d_accuracy, *(part.detach() for part in (penalty, label_loss, real_logits)))
 
 
-def convolution_pace(shape: tuple[int, int, int, int], precision: torch.dtype, device: torch.device) -> float:
-    """FLOP/s of a 3 × 3 convolution forward and backward, channels-last, at the best of its runs."""
+def convolution_speed(shape: tuple[int, int, int, int], precision: torch.dtype, device: torch.device) -> float:
+    """FLOP/s of a 3 × 3 convolution forward and backward, channels-last, in the fastest run."""
     batch, channels, rows, columns = shape
     x, weight, gradient = (
         torch.randn(*size, device=device).to(precision, memory_format=torch.channels_last)
@@ -212,49 +208,46 @@ def convolution_pace(shape: tuple[int, int, int, int], precision: torch.dtype, d
 
 
 def measure(
-    dataset: Dataset, settings: Settings, *, rounds: int, steps: int, say: Callable[[str], None] = lambda text: None
+    dataset: Dataset, settings: Settings, *, rounds: int, steps: int, log: Callable[[str], None] = lambda message: None
 ) -> dict[str, Any]:
-    """Everything about pace, all parties in turn in every round, so that a busy moment of the machine hits them all.
+    """Measure all competitors in turn in every round, so that load from elsewhere affects all of them.
 
     Returns:
-        `pace`: sounds/s of every party, a value a round. `flops`: of a step. `peaks`: FLOP/s by precision and shape,
-        the best of all rounds. And what the loop runs on.
+        `speed`: sounds/s of every competitor, a value per round. `flops`: of a step. `peaks`: FLOP/s by precision and
+        shape, the best of all rounds. And the device, precision and sizes.
     """
     device = select_device(settings)
     precision = str(select_precision(settings, device)).removeprefix("torch.")
     settings = settings.with_values(precision=precision)
     flops = Ours(dataset, settings).flops()
-    parties: dict[str, Ours | Plain] = {OURS: Ours(dataset, settings)}
-    parties |= {name: Plain(dataset, settings, exact=exact) for name, exact in PLAIN.items()}
-    pace: dict[str, list[float]] = {name: [] for name in parties}
-    shapes = SHAPES_OF_A_GPU if device.type == "cuda" else SHAPES
+    competitors: dict[str, Ours | Plain] = {OURS: Ours(dataset, settings)}
+    competitors |= {name: Plain(dataset, settings, exact=exact) for name, exact in PLAIN.items()}
+    speed: dict[str, list[float]] = {name: [] for name in competitors}
+    shapes = GPU_SHAPES if device.type == "cuda" else SHAPES
     peaks = {name: {_named(shape): 0.0 for shape in shapes} for name in PRECISIONS}
-    for turn in range(rounds + 1):  # the first one only warms up
-        say(f"round {turn} of {rounds}")
-        for name, party in parties.items():
-            found = party.train(steps if turn else WARM_UP)
-            pace[name] += [found] if turn else []
+    for turn in range(rounds + 1):  # the first one is a warm-up
+        log(f"round {turn} of {rounds}")
+        for name, competitor in competitors.items():
+            rate = competitor.train(steps if turn else WARMUP_STEPS)
+            speed[name] += [rate] if turn else []
         for kind, dtype in PRECISIONS.items() if turn else ():
             for shape in shapes:
-                reached = convolution_pace(shape, dtype, device)
+                reached = convolution_speed(shape, dtype, device)
                 peaks[kind][_named(shape)] = max(peaks[kind][_named(shape)], reached)
     return {
         "device": device.type, "threads": torch.get_num_threads(), "precision": precision, "steps": steps,
         "batch_size": settings.optim.batch_size, "size": settings.model.size, "shape": dataset.representation.shape,
-        "pace": pace, "flops": flops, "peaks": peaks,
+        "speed": speed, "flops": flops, "peaks": peaks,
     }  # fmt: skip
 
 
 def summary(figures: dict[str, Any]) -> dict[str, float]:
-    """Medians and ratios of `measure`: what the goals ask for.
-
-    Ratios are medians over rounds of the ratio within a round. Shares are of the peak of the precision named.
-    """
-    ours = np.array(figures["pace"][OURS])
-    told = {f"faster than {name}": float(np.median(ours / figures["pace"][name])) for name in PLAIN}
+    """Speedups, medians over rounds of the ratio within a round, and shares of the peak of each precision."""
+    ours = np.array(figures["speed"][OURS])
+    speedups = {f"speedup over {name}": float(np.median(ours / figures["speed"][name])) for name in PLAIN}
     reached = statistics.median(ours) / figures["batch_size"] * figures["flops"]
-    told |= {f"share of {name}": float(reached / max(peak.values())) for name, peak in figures["peaks"].items()}
-    return told | {"flops a second": float(reached)}
+    shares = {f"share of {name}": float(reached / max(peak.values())) for name, peak in figures["peaks"].items()}
+    return speedups | shares | {"flops a second": float(reached)}
 
 
 def _named(shape: tuple[int, ...]) -> str:
