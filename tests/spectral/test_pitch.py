@@ -1,4 +1,4 @@
-"""The pitch of sounds whose pitch is known."""
+"""Pitch tracking of sounds of known pitch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def tracked(waves: NDArray[Any], representation: Representation) -> Pitch:
 
 
 def pulses(hz: NDArray[np.float64] | float, representation: Representation) -> NDArray[np.float64]:
-    """A sound of many harmonics, those below half the sample rate, at a pitch (samples,) in Hz."""
+    """A sound of all harmonics below 0.45 times the sample rate, at a pitch (samples,) in Hz."""
     hz = np.broadcast_to(hz, representation.samples)
     phase = 2 * np.pi * np.cumsum(hz) / representation.sample_rate
     harmonics = range(1, int(0.45 * representation.sample_rate / hz.max()) + 1)
@@ -31,14 +31,14 @@ def pulses(hz: NDArray[np.float64] | float, representation: Representation) -> N
 
 
 def inner(values: NDArray[Any], representation: Representation) -> NDArray[Any]:
-    """Those of frames whose neighbourhood lies within the sound."""
+    """Values of the frames whose windows lie within the sound."""
     margin = int(np.ceil(1.25 / MIN_PITCH * representation.sample_rate / representation.hop_length)) + 1
     return values[..., margin:-margin]
 
 
 @pytest.mark.parametrize("rate", RATES)
 @given(hz=st.floats(MIN_PITCH + 5, MAX_PITCH - 20))
-def test_a_harmonic_sound_has_its_pitch(rate: int, hz: float) -> None:
+def test_pitch_of_a_harmonic_sound_is_exact(rate: int, hz: float) -> None:
     representation = preset(rate, 0.5)
     pitch = tracked(pulses(hz, representation), representation)
     assert pitch.hz.shape == pitch.periodicity.shape == (1, representation.frames)
@@ -47,15 +47,15 @@ def test_a_harmonic_sound_has_its_pitch(rate: int, hz: float) -> None:
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_a_rising_sound_is_followed(rate: int) -> None:
+def test_pitch_follows_a_rising_sound(rate: int) -> None:
     representation = preset(rate, 1.0)
     hz = np.geomspace(90, 320, representation.samples)
     pitch = tracked(pulses(hz, representation), representation)
-    centres = hz[(np.arange(representation.frames) * representation.hop_length + representation.hop_length // 2)]
-    np.testing.assert_allclose(inner(pitch.hz[0], representation), inner(centres, representation), rtol=0.03)
+    expected = hz[(np.arange(representation.frames) * representation.hop_length + representation.hop_length // 2)]
+    np.testing.assert_allclose(inner(pitch.hz[0], representation), inner(expected, representation), rtol=0.03)
 
 
-def test_noise_and_silence_have_none_and_neighbours_do_not_matter() -> None:
+def test_noise_and_silence_are_unvoiced_and_sounds_are_independent() -> None:
     representation = preset(8000, 1.0)
     rng = np.random.default_rng(0)
     noise, tone = 0.3 * rng.standard_normal(representation.samples), pulses(150.0, representation)
@@ -68,7 +68,7 @@ def test_noise_and_silence_have_none_and_neighbours_do_not_matter() -> None:
     np.testing.assert_array_equal(together.periodicity[2], alone.periodicity[0])
 
 
-def test_the_level_does_not_matter_but_what_is_very_soft_beside_the_rest_has_no_pitch() -> None:
+def test_pitch_is_independent_of_level_and_very_soft_frames_are_unvoiced() -> None:
     representation = preset(8000, 1.0)
     tone = pulses(150.0, representation)
     for gain in (1e-3, 2.0):

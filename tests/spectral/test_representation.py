@@ -1,4 +1,4 @@
-"""Spectrograms hold what sounded: bands, levels and times; and what comes back from them sounds like what went in."""
+"""Spectrograms of known sounds have their bands, levels and times."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from pydantic import ValidationError
 from waves import click, db, denormalize, sine
 
 from soundgan.spectral.presets import PRESETS, preset
-from soundgan.spectral.representation import Representation, Scale, analyze, levels_db, normalize, synthesize
-from soundgan.spectral.stft import STFT, Window
+from soundgan.spectral.representation import Representation, analyze, levels_db, normalize, synthesize
 
 Floats = NDArray[np.float32]
 RATES = sorted(PRESETS)
@@ -24,57 +23,16 @@ SMALL = Representation(
 
 
 def band_areas(rep: Representation) -> NDArray[np.float64]:
-    """How many bins of the STFT every band stands for, where bands are wider than bins."""
+    """Number of bins of each band, where bands are wider than bins."""
     gaps = np.diff(rep.band_centers) * rep.n_fft / rep.sample_rate
     return (np.concatenate([gaps[:1], gaps]) + np.concatenate([gaps, gaps[-1:]])) / 2
 
 
-# Presets and representations
-
-
-@given(rate=st.sampled_from(RATES), duration=st.floats(0.25, 10))
-def test_presets_hold_the_duration_in_frames_the_networks_can_paint(rate: int, duration: float) -> None:
-    rep = preset(rate, duration)
-    assert rep.sample_rate == rate and rep.bands == 128 and rep.frames % 16 == 0 and rep.frames <= 640
-    assert rep.samples == rep.frames * rep.hop_length and rep.duration == rep.samples / rate
-    wanted = round(duration * rate)
-    assert wanted <= rep.samples < wanted + 16 * rep.hop_length, "no shorter, and no longer than 16 frames need"
-
-
-@given(rate=st.sampled_from(RATES), frames=st.integers(1, 40), bands=st.integers(2, 200), span=st.floats(20, 120))
-def test_presets_can_be_told_their_size(rate: int, frames: int, bands: int, span: float) -> None:
-    rep = preset(rate, 1.0, bands=bands, frames=16 * frames, range_db=span)
-    assert rep.shape == (bands, 16 * frames) and rep.ceiling_db - rep.floor_db == span
-
-
-@given(
-    rate=st.sampled_from(RATES),
-    overlap=st.sampled_from([2, 4, 8]),
-    scale=st.sampled_from(["mel", "linear"]),
-    window=st.sampled_from(["hann", "gaussian"]),
-)
-def test_presets_can_be_told_their_kind(rate: int, overlap: int, scale: Scale, window: Window) -> None:
-    rep = preset(rate, 0.5, overlap=overlap, scale=scale).with_changes(window=window)
-    assert (rep.n_fft // rep.hop_length, rep.scale, rep.window) == (overlap, scale, window)
-    assert rep.stft == STFT(PRESETS[rate].n_fft, PRESETS[rate].n_fft // overlap, window)
-
-
-@pytest.mark.parametrize("rate, duration", [(48000, 1), (8000, 0.2), (8000, 10.1), (8000, float("nan")), (0, 1)])
-def test_what_has_no_preset_is_refused(rate: int, duration: float) -> None:
-    with pytest.raises(
-        ValueError, match=r"= .*: (must be one of 8000, 16000, 22050, 44100 Hz|must be between 0\.25 and 10 s)"
-    ):
-        preset(rate, duration)
-
-
-@pytest.mark.parametrize("overlap", [0, 1, 3, 16])
-def test_another_redundancy_is_refused(overlap: int) -> None:
-    with pytest.raises(ValueError, match=f"overlap = {overlap}: must be 2, 4 or 8"):
-        preset(8000, 1.0, overlap=overlap)
+# Parameters
 
 
 @given(rate=st.sampled_from(RATES), duration=st.floats(0.25, 10), ceiling=st.floats(-60, 20))
-def test_a_representation_survives_json(rate: int, duration: float, ceiling: float) -> None:
+def test_representation_survives_json(rate: int, duration: float, ceiling: float) -> None:
     rep = preset(rate, duration).with_changes(ceiling_db=ceiling)
     again = Representation.model_validate(json.loads(json.dumps(json.loads(rep.model_dump_json()))))
     assert again == rep and hash(again) == hash(rep)
@@ -102,14 +60,14 @@ def test_a_representation_survives_json(rate: int, duration: float, ceiling: flo
         {"f_min": 20.0},
     ],
 )
-def test_an_impossible_representation_is_refused(change: dict[str, float | str]) -> None:
+def test_representation_rejects_impossible_values(change: dict[str, float | str]) -> None:
     with pytest.raises(ValidationError):
         Representation.model_validate({**SMALL.model_dump(), **change})
     with pytest.raises(ValidationError):
         SMALL.with_changes(**change)
 
 
-def test_a_representation_with_a_value_missing_is_refused_and_a_whole_one_cannot_change() -> None:
+def test_representation_rejects_missing_values_and_is_immutable() -> None:
     for name in set(Representation.model_fields) - {"window"}:
         with pytest.raises(ValidationError, match=name):
             Representation.model_validate({key: value for key, value in SMALL if key != name})
@@ -119,8 +77,8 @@ def test_a_representation_with_a_value_missing_is_refused_and_a_whole_one_cannot
 
 
 @given(bands=st.integers(2, 120), frames=st.integers(1, 40), scale=st.sampled_from(["mel", "linear"]))
-def test_a_replaced_representation_is_as_good_as_a_new_one(bands: int, frames: int, scale: str) -> None:
-    # Worked out before, and not to be carried over:
+def test_with_changes_recomputes_cached_properties(bands: int, frames: int, scale: str) -> None:
+    # Cached by the original, and not to be copied:
     assert len(SMALL.band_centers) == len(SMALL.band_weights.toarray()) == 24
     assert len(SMALL.bin_weights.toarray()) == 65 and SMALL.stft.bins == 65
     rep = SMALL.with_changes(bands=bands, frames=frames, scale=scale)
@@ -151,15 +109,15 @@ REPRESENTATIONS = st.builds(
 
 
 @given(REPRESENTATIONS)
-def test_a_band_is_an_average_of_bins(rep: Representation) -> None:
+def test_band_weights_average_bins(rep: Representation) -> None:
     weights = rep.band_weights.toarray()
     assert weights.shape == (rep.bands, rep.n_fft // 2 + 1) and (weights >= 0).all()
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
-    assert not weights[:, 0].any(), "0 Hz is no sound"
+    assert not weights[:, 0].any(), "0 Hz is not left out"
 
 
 @given(REPRESENTATIONS)
-def test_a_bin_lies_between_two_bands(rep: Representation) -> None:
+def test_bin_weights_interpolate_between_two_bands(rep: Representation) -> None:
     weights = rep.bin_weights.toarray()
     frequencies = np.arange(rep.n_fft // 2 + 1) * rep.sample_rate / rep.n_fft
     assert weights.shape == (len(frequencies), rep.bands)
@@ -169,7 +127,7 @@ def test_a_bin_lies_between_two_bands(rep: Representation) -> None:
 
 
 @given(REPRESENTATIONS)
-def test_centres_rise_from_the_first_bin_to_half_the_rate(rep: Representation) -> None:
+def test_band_centers_rise_from_the_first_bin_to_half_the_rate(rep: Representation) -> None:
     assert rep.band_centers[0] == pytest.approx(rep.sample_rate / rep.n_fft)
     assert rep.band_centers[-1] == pytest.approx(rep.sample_rate / 2)
     steps = np.diff(rep.band_centers)
@@ -185,7 +143,7 @@ def test_centres_rise_from_the_first_bin_to_half_the_rate(rep: Representation) -
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_a_tone_is_in_its_band(rate: int) -> None:
+def test_tone_is_loudest_in_its_band(rate: int) -> None:
     rep = preset(rate, 0.25)
     for hertz in np.geomspace(2 * rate / rep.n_fft, 0.45 * rate, 20):
         levels = levels_db(sine(rep.samples, rep.sample_rate, hertz, level=1), rep)[0][:, 4:-4].mean(axis=1)
@@ -196,9 +154,9 @@ def test_a_tone_is_in_its_band(rate: int) -> None:
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_a_full_scale_sine_is_0_db(rate: int) -> None:
-    """In bands as narrow as a bin; a Hann window hides up to 1.4 dB of a tone between two bins."""
-    rep = preset(rate, 0.25, bands=16).with_changes(scale="linear", bands=PRESETS[rate].n_fft // 2)  # every bin a band
+def test_full_scale_sine_is_0_db(rate: int) -> None:
+    """In bands as narrow as a bin; a Hann window attenuates tones between bins by up to 1.4 dB."""
+    rep = preset(rate, 0.25, bands=16).with_changes(scale="linear", bands=PRESETS[rate].n_fft // 2)  # all bins
     for bin_ in (2, 9, rep.bands // 2, rep.bands - 4):
         levels = levels_db(sine(rep.samples, rep.sample_rate, bin_ * rate / rep.n_fft, level=1), rep)[0][:, 4:-4]
         np.testing.assert_allclose(levels[bin_ - 1], 0, atol=0.01)
@@ -209,8 +167,8 @@ def test_a_full_scale_sine_is_0_db(rate: int) -> None:
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("level", [0.0, -20.0, -50.0])
-def test_bands_share_the_power_of_a_tone(rate: int, level: float) -> None:
-    """Bands average: times the bins they stand for they add up to the power, 1.5 times for a Hann window's width."""
+def test_band_levels_add_up_to_the_power_of_a_tone(rate: int, level: float) -> None:
+    """Bands are means: times their numbers of bins they add up to the power, times 1.5 for a Hann window."""
     rep = preset(rate, 0.25)
     wide = rep.band_centers[band_areas(rep).searchsorted(1.6)] if rep.scale == "mel" else 200
     for hertz in np.geomspace(1.2 * wide, 0.42 * rate, 6):
@@ -220,7 +178,7 @@ def test_bands_share_the_power_of_a_tone(rate: int, level: float) -> None:
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_white_noise_is_level_in_all_bands(rate: int) -> None:
+def test_white_noise_has_equal_levels_in_all_bands(rate: int) -> None:
     rep = preset(rate, 0.25)
     rms = 0.1
     waves = np.random.default_rng(0).normal(0, rms, (40, rep.samples)).astype(np.float32)
@@ -231,14 +189,14 @@ def test_white_noise_is_level_in_all_bands(rate: int) -> None:
 
 
 @given(gain=st.floats(-40, 0), seed=st.integers(0, 2**32 - 1))
-def test_a_gain_moves_every_level_by_itself(gain: float, seed: int) -> None:
+def test_gain_is_added_to_all_levels(gain: float, seed: int) -> None:
     wave = np.random.default_rng(seed).normal(0, 0.1, SMALL.samples).astype(np.float32)
-    moved = levels_db(np.float32(10 ** (gain / 20)) * wave, SMALL) - levels_db(wave, SMALL)
-    np.testing.assert_allclose(moved, gain, atol=2e-3)
+    change = levels_db(np.float32(10 ** (gain / 20)) * wave, SMALL) - levels_db(wave, SMALL)
+    np.testing.assert_allclose(change, gain, atol=2e-3)
 
 
 @given(st.lists(st.floats(-150, 50), min_size=1, max_size=8))
-def test_normalising_is_linear_between_floor_and_ceiling(values: list[float]) -> None:
+def test_normalize_is_linear_between_floor_and_ceiling(values: list[float]) -> None:
     levels = np.full((1, *SMALL.shape), -80, np.float32)
     levels[0, 0, : len(values)] = values
     spectrogram = normalize(levels, SMALL)
@@ -248,7 +206,7 @@ def test_normalising_is_linear_between_floor_and_ceiling(values: list[float]) ->
     np.testing.assert_allclose(denormalize(spectrogram[:, 0], SMALL), np.clip(levels, -80, 0), atol=1e-4)
 
 
-def test_time_runs_with_the_frames() -> None:
+def test_click_is_loudest_in_its_frame() -> None:
     for frame in (0, 3, 15):
         spectrogram = analyze(
             click(SMALL.samples, SMALL.sample_rate, frame * SMALL.hop_length + SMALL.hop_length // 2), SMALL
@@ -256,7 +214,7 @@ def test_time_runs_with_the_frames() -> None:
         assert spectrogram.mean(axis=0).argmax() == frame
 
 
-def test_short_waves_are_padded_and_long_ones_cut() -> None:
+def test_analyze_pads_short_waves_and_cuts_long_ones() -> None:
     wave = np.random.default_rng(0).normal(0, 0.1, SMALL.samples).astype(np.float32)
     whole = analyze(wave, SMALL)
     assert whole.shape == (1, 1, *SMALL.shape) and whole.dtype == np.float32

@@ -1,4 +1,4 @@
-"""From spectrograms back to sounds: what comes back sounds like what went in, and is the same every time."""
+"""Synthesis of analyzed sounds keeps levels, spectrum and time, and is reproducible."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def burst(rep: Representation) -> Floats:
     return wave
 
 
-# There and back
+# Round trip
 
 
 # Root mean square of the change of level over all cells after a round trip, in dB: measured, and a quarter more.
@@ -43,7 +43,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_a_sound_comes_back(rate: int) -> None:
+def test_synthesis_keeps_levels_and_energy(rate: int) -> None:
     rep = preset(rate, 0.5)
     waves = {
         "kick": kick(rep.samples, rep.sample_rate),
@@ -63,28 +63,30 @@ def test_a_sound_comes_back(rate: int) -> None:
 @pytest.mark.parametrize("window", ["hann", "gaussian"])
 @pytest.mark.parametrize("overlap", [2, 4, 8])
 @pytest.mark.parametrize("scale, bands", [("mel", 40), ("mel", 128), ("linear", 128), ("linear", 512)])
-def test_so_it_does_from_every_kind_of_spectrogram(scale: Scale, bands: int, overlap: int, window: Window) -> None:
+def test_synthesis_keeps_the_spectrum_in_every_representation(
+    scale: Scale, bands: int, overlap: int, window: Window
+) -> None:
     """The spectrum, in third octaves, from 100 Hz up: bands of 2.6 bins and more, a few of them wide ones."""
     rep = preset(16000, 0.5, bands=bands, scale=scale, overlap=overlap).with_changes(window=window)
     wave = burst(rep)
     back = synthesize(analyze(wave, rep), rep)[0]
     edges = np.geomspace(100, 7000, 19)
-    places = np.fft.rfftfreq(rep.samples, 1 / rep.sample_rate).searchsorted(edges)
-    there, again = (np.add.reduceat(np.abs(np.fft.rfft(w)) ** 2, places)[:-1] for w in (wave, back))
-    change = 10 * np.log10(again / there)
+    bins = np.fft.rfftfreq(rep.samples, 1 / rep.sample_rate).searchsorted(edges)
+    before, after = (np.add.reduceat(np.abs(np.fft.rfft(w)) ** 2, bins)[:-1] for w in (wave, back))
+    change = 10 * np.log10(after / before)
     assert np.sqrt((change[6:] ** 2).mean()) < 1.5 and abs(change[6:].mean()) < 0.9, change
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_the_best_quality_comes_closer_than_the_fastest(rate: int) -> None:
-    """From every bin; what mel bands blur is no wave's spectrum, and has no phase that fits it better."""
+def test_best_quality_is_closer_than_fast(rate: int) -> None:
+    """With a band for each bin: blurred mel bands are the spectrum of no wave, so that no phase fits them better."""
     rep = preset(rate, 0.5, scale="linear", bands=PRESETS[rate].n_fft // 2)
     spectrograms = analyze(
         np.stack([kick(rep.samples, rep.sample_rate), chirp(rep.samples, rep.sample_rate), burst(rep)]), rep
     )
-    there = 10 ** (denormalize(spectrograms, rep) / 20)
+    expected = 10 ** (denormalize(spectrograms, rep) / 20)
     fast, best = (
-        10 ** (denormalize(analyze(synthesize(spectrograms, rep, quality=quality), rep), rep) / 20) - there
+        10 ** (denormalize(analyze(synthesize(spectrograms, rep, quality=quality), rep), rep) / 20) - expected
         for quality in ("fast", "best")
     )
     assert (best**2).mean() < 0.5 * (fast**2).mean()
@@ -92,26 +94,24 @@ def test_the_best_quality_comes_closer_than_the_fastest(rate: int) -> None:
 
 @pytest.mark.parametrize("hertz, bin_", [(20.0, 1), (60.0, 3), (19_000.0, 882)])
 @pytest.mark.parametrize("scale, bands", [("mel", 128), ("linear", 1024)])
-def test_tones_at_the_ends_of_hearing_come_back_in_their_bins(
-    scale: Scale, bands: int, hertz: float, bin_: int
-) -> None:
+def test_tones_of_20_hz_to_19_khz_keep_their_bins(scale: Scale, bands: int, hertz: float, bin_: int) -> None:
     rep = preset(44100, 0.5, bands=bands, scale=scale)
     assert round(hertz * rep.n_fft / rep.sample_rate) == bin_
     back = synthesize(analyze(sine(rep.samples, rep.sample_rate, hertz), rep), rep)[0]
     spectrum = np.abs(rep.stft.forward(back))[4:-4].mean(axis=0)
-    # A mel band at 19 kHz is 28 bins wide, and a spectrogram does not say where in it the tone is.
+    # A mel band at 19 kHz is 28 bins wide, so the tone may be anywhere in it.
     nearby = 14 if scale == "mel" and bin_ > 100 else 0
     assert abs(int(spectrum.argmax()) - bin_) <= nearby
     assert abs(db((back[4096:-4096] ** 2).mean()) - db(0.125)) < 2
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_0_hz_and_clipping_do_not_blow_up(rate: int) -> None:
+def test_dc_and_clipping_stay_bounded(rate: int) -> None:
     rep = preset(rate, 0.5)
     tone = sine(rep.samples, rep.sample_rate, 440, level=1)
     middle = slice(rep.n_fft, -rep.n_fft)
     shifted = synthesize(analyze(0.4 * tone + 0.5, rep), rep)[0]
-    assert abs(shifted[middle].mean()) < 0.02 and np.abs(shifted[middle]).max() < 1, "0 Hz is not painted"
+    assert abs(shifted[middle].mean()) < 0.02 and np.abs(shifted[middle]).max() < 1, "0 Hz is not left out"
     clipped = np.clip(4 * tone, -1, 1)  # nearly a square: harmonics up to half the rate
     loud = rep.with_changes(ceiling_db=6.0, floor_db=-74.0)
     back = synthesize(analyze(clipped, loud), loud)[0]
@@ -124,7 +124,7 @@ PRE_ECHO = {8000: -26, 16000: -29, 22050: -32, 44100: -27}
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_a_click_stays_where_it_was(rate: int) -> None:
+def test_click_keeps_its_time(rate: int) -> None:
     rep = preset(rate, 0.25)
     for at in range(rep.samples // 3, rep.samples // 3 + 2 * rep.hop_length, rep.hop_length // 3):
         back = synthesize(analyze(click(rep.samples, rep.sample_rate, at), rep), rep)[0]
@@ -145,16 +145,16 @@ def test_silence_stays_exact_silence(rate: int) -> None:
 
 
 @pytest.mark.parametrize("range_db", [1.0, 20.0, 80.0, 120.0])
-def test_a_haze_is_silence_wherever_it_lies(range_db: float) -> None:
+def test_levels_just_above_the_floor_are_silence(range_db: float) -> None:
     rep = preset(16000, 0.5, range_db=range_db)
     random, silent = np.random.default_rng(0), np.arange(rep.frames) % 20 >= 8
     sound = np.where(silent, -1, random.uniform(-1, 1, (1, 1, *rep.shape))).astype(np.float32)
-    haze = random.uniform(0, 0.07, sound.shape).astype(np.float32) * silent
-    np.testing.assert_array_equal(synthesize(sound + haze, rep), synthesize(sound, rep))
-    heard = synthesize(sound + np.float32(0.15) * silent, rep)
+    residue = random.uniform(0, 0.07, sound.shape).astype(np.float32) * silent
+    np.testing.assert_array_equal(synthesize(sound + residue, rep), synthesize(sound, rep))
+    louder = synthesize(sound + np.float32(0.15) * silent, rep)
     between = slice(12 * rep.hop_length, 14 * rep.hop_length)
     assert not synthesize(sound, rep)[0, between].any()
-    assert heard[0, between].any(), "and what is louder is heard"
+    assert louder[0, between].any(), "levels above the threshold are silent"
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(1, 3))
@@ -167,17 +167,17 @@ def test_any_spectrogram_gives_a_finite_sound(seed: int, excess: float) -> None:
     assert np.array_equal(wave, synthesize(np.clip(spectrogram, -1, 1), SMALL)), "beyond the range is the range's end"
 
 
-def test_0_hz_is_not_played() -> None:
+def test_synthesis_leaves_out_dc() -> None:
     wave = synthesize(np.full(SMALL.shape, 0.5, np.float32), SMALL)[0]
     assert abs(wave.mean()) < 1e-2 * wave.std()
 
 
-# The same sound again
+# Reproducibility
 
 
 @given(st.integers(1, 7), st.randoms(use_true_random=False))
 @settings(deadline=None, max_examples=10)
-def test_neither_batch_nor_order_changes_a_sound(count: int, random: object) -> None:
+def test_synthesis_is_independent_of_batch_and_order(count: int, random: object) -> None:
     spectrograms = np.random.default_rng(count).uniform(-1, 1, (count, *SMALL.shape)).astype(np.float32)
     order = list(range(count))
     random.shuffle(order)  # type: ignore[attr-defined]
@@ -190,7 +190,7 @@ def test_neither_batch_nor_order_changes_a_sound(count: int, random: object) -> 
     assert np.array_equal(waves, np.concatenate([analyze(wave, SMALL) for wave in alone]))
 
 
-def test_neither_does_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_synthesis_is_independent_of_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     rep = preset(16000, 0.25)
     spectrograms = np.random.default_rng(0).uniform(-1, 1, (5, 1, *rep.shape)).astype(np.float32)
     expected = synthesize(spectrograms, rep)
@@ -199,7 +199,7 @@ def test_neither_does_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> No
         assert np.array_equal(synthesize(spectrograms, rep), expected)
 
 
-def test_nor_the_threads_of_the_matrix_library() -> None:
+def test_synthesis_is_independent_of_blas_threads() -> None:
     script = (
         "import hashlib, numpy as np; from soundgan.spectral.presets import preset;"
         "from soundgan.spectral.representation import synthesize; rep = preset(44100, 0.5);"
@@ -216,11 +216,11 @@ def test_nor_the_threads_of_the_matrix_library() -> None:
     assert len(digests) == 1
 
 
-# What is refused
+# Errors
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_a_number_is_refused(bad: float) -> None:
+def test_analysis_and_synthesis_reject_nan_and_infinity(bad: float) -> None:
     wave, spectrogram = np.zeros(SMALL.samples, np.float32), np.zeros((3, *SMALL.shape), np.float32)
     wave[7], spectrogram[1, 2, 3] = bad, bad
     with pytest.raises(ValueError, match="NaN or infinite"):
@@ -230,15 +230,15 @@ def test_what_is_not_a_number_is_refused(bad: float) -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 24, 16), (24, 15), (16, 24), (1, 1, 24, 17), (24,), ()])
-def test_a_spectrogram_of_another_size_is_refused(shape: tuple[int, ...]) -> None:
+def test_synthesis_rejects_spectrograms_of_another_shape(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"must be \(n, 1, 24, 16\)"):
         synthesize(np.zeros(shape, np.float32), SMALL)
 
 
-def test_an_unknown_quality_is_refused() -> None:
+def test_synthesis_rejects_unknown_qualities() -> None:
     with pytest.raises(ValueError, match="quality = 'perfect': must be one of fast, balanced, best"):
         synthesize(np.zeros(SMALL.shape, np.float32), SMALL, quality="perfect")  # type: ignore[arg-type]
 
 
-def test_no_spectrograms_give_no_sounds() -> None:
+def test_synthesis_of_nothing_is_empty() -> None:
     assert synthesize(np.empty((0, 1, *SMALL.shape), np.float32), SMALL).shape == (0, SMALL.samples)

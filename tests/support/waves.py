@@ -1,4 +1,4 @@
-"""Synthesised sounds for the tests: each is (samples,) in float32. And how well a sound fits magnitudes, and levels."""
+"""Synthesized sounds for the tests, (samples,) in float32 each, and measures of their fit and level."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def kick(samples: int, sample_rate: int) -> Floats:
 
 
 def chirp(samples: int, sample_rate: int, low: float = 100.0, high: float | None = None) -> Floats:
-    """A tone that rises steadily from `low` to `high`, in Hz; to 0.4 times the sample rate if left out."""
+    """A tone that rises steadily from `low` to `high`, in Hz; by default 0.4 times the sample rate."""
     time = _seconds(samples, sample_rate)
     rise = ((0.4 * sample_rate if high is None else high) - low) * sample_rate / samples
     return (0.5 * np.sin(2 * np.pi * (low * time + rise / 2 * time**2))).astype(np.float32)
@@ -43,7 +43,7 @@ def burst(samples: int, sample_rate: int, seed: int = 0) -> Floats:
 
 
 def click(samples: int, sample_rate: int, at: int | None = None) -> Floats:
-    """A single sample of 1 at `at`; near the middle, and on no frame's centre, if left out."""
+    """A single sample of 1 at `at`; by default near the middle, and at no frame's center."""
     wave = np.zeros(samples, np.float32)
     wave[samples // 2 + 37 if at is None else at] = 1
     return wave
@@ -56,7 +56,7 @@ def hat(samples: int, sample_rate: int, seconds: float = 0.05, seed: int = 0) ->
 
 
 def sounds(samples: int, sample_rate: int) -> dict[str, Floats]:
-    """One of everything; two of what depends on where it lies between the bins or the frames."""
+    """One sound of each kind; two where the position between bins or frames matters."""
     return {
         "tone": sine(samples, sample_rate),
         "high tone": sine(samples, sample_rate, 5003.7),
@@ -73,9 +73,9 @@ def sounds(samples: int, sample_rate: int) -> dict[str, Floats]:
 
 
 def fit_db(wave: Floats, magnitudes: Floats, stft: STFT) -> float:
-    """Spectral convergence: how far the misfit of the wave's magnitudes lies below the magnitudes, in dB."""
-    misfit = np.abs(stft.forward(wave)) - magnitudes
-    return float(20 * np.log10(np.linalg.norm(magnitudes) / np.linalg.norm(misfit)))
+    """Spectral convergence: level of the magnitudes over that of the wave's error in them, in dB."""
+    error = np.abs(stft.forward(wave)) - magnitudes
+    return float(20 * np.log10(np.linalg.norm(magnitudes) / np.linalg.norm(error)))
 
 
 def denormalize(spectrograms: Floats, rep: Representation) -> Floats:

@@ -24,8 +24,8 @@ class PackedBatch:
         wave        aa  aa  aa  aa  ..  bb  bb  ..  cc  cc  cc  cc  cc   ..: gain 0 in every inverse STFT
         spans       [0 ------- 4)       [5 - 7)     [8 ---------- 13)
 
-    No window reaches over a gap, so sounds do not affect each other. The few large arrays use NumPy better than many
-    small ones, whatever the lengths of the sounds.
+    No window reaches over a gap, so sounds do not affect each other. NumPy works faster on a few large arrays than on
+    many small ones, and the sounds may have any lengths.
 
     Attributes:
         magnitudes: of all sounds, (frames, bins).

@@ -122,8 +122,8 @@ def integrate_over_mst(edges: Edges, count: int) -> Floats:
     """Return values of `count` nodes: differences, added up along the maximum spanning tree (Borůvka 1926).
 
     In every round each node picks its heaviest edge; connected nodes become one node of the next round. The tests have
-    a slow twin that takes one edge at a time (`kruskal` in tests/spectral/test_phase_integration.py), and PGHI with its
-    heap (`slow_pghi`, there).
+    slow twins, in tests/spectral/test_phase_integration.py: `kruskal`, which takes one edge at a time, and `slow_pghi`,
+    which visits one bin at a time, from a heap.
 
     Returns:
         (count,); some node of each component has the value 0.

@@ -1,0 +1,54 @@
+"""Presets cover the duration, accept other values, and reject impossible ones."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundgan.spectral.presets import PRESETS, preset
+from soundgan.spectral.representation import Scale
+from soundgan.spectral.stft import STFT, Window
+
+RATES = sorted(PRESETS)
+
+
+@given(rate=st.sampled_from(RATES), duration=st.floats(0.25, 10))
+def test_preset_covers_the_duration_with_a_multiple_of_16_frames(rate: int, duration: float) -> None:
+    rep = preset(rate, duration)
+    assert rep.sample_rate == rate and rep.bands == 128 and rep.frames % 16 == 0 and rep.frames <= 640
+    assert rep.samples == rep.frames * rep.hop_length and rep.duration == rep.samples / rate
+    samples = round(duration * rate)
+    assert samples <= rep.samples < samples + 16 * rep.hop_length, "not rounded up to 16 frames"
+
+
+@given(rate=st.sampled_from(RATES), frames=st.integers(1, 40), bands=st.integers(2, 200), span=st.floats(20, 120))
+def test_preset_accepts_a_size_and_a_range(rate: int, frames: int, bands: int, span: float) -> None:
+    rep = preset(rate, 1.0, bands=bands, frames=16 * frames, range_db=span)
+    assert rep.shape == (bands, 16 * frames) and rep.ceiling_db - rep.floor_db == span
+
+
+@given(
+    rate=st.sampled_from(RATES),
+    overlap=st.sampled_from([2, 4, 8]),
+    scale=st.sampled_from(["mel", "linear"]),
+    window=st.sampled_from(["hann", "gaussian"]),
+)
+def test_preset_accepts_overlap_and_scale(rate: int, overlap: int, scale: Scale, window: Window) -> None:
+    rep = preset(rate, 0.5, overlap=overlap, scale=scale).with_changes(window=window)
+    assert (rep.n_fft // rep.hop_length, rep.scale, rep.window) == (overlap, scale, window)
+    assert rep.stft == STFT(PRESETS[rate].n_fft, PRESETS[rate].n_fft // overlap, window)
+
+
+@pytest.mark.parametrize("rate, duration", [(48000, 1), (8000, 0.2), (8000, 10.1), (8000, float("nan")), (0, 1)])
+def test_preset_rejects_other_sample_rates_and_durations(rate: int, duration: float) -> None:
+    with pytest.raises(
+        ValueError, match=r"= .*: (must be one of 8000, 16000, 22050, 44100 Hz|must be between 0\.25 and 10 s)"
+    ):
+        preset(rate, duration)
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 3, 16])
+def test_preset_rejects_other_overlaps(overlap: int) -> None:
+    with pytest.raises(ValueError, match=f"overlap = {overlap}: must be 2, 4 or 8"):
+        preset(8000, 1.0, overlap=overlap)
