@@ -1,0 +1,113 @@
+"""Compare the sounds of the bundled models, bit by bit, with those on record: `python -m benchmarks.digests`.
+
+The last bits depend on the CPU's kernels. Digests in `bundled_sounds.json` hold on machines of the same `platform`.
+Summaries in `bundled_sounds.npz` (means of spectrograms over 8 × 8 cells, and envelopes) hold on all. `--write` replaces
+both, for new models only, since a seed keeps its sound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import ROOT
+from soundgan import Sound, SoundGAN
+from soundgan.files import write_text
+from soundgan.spectral.phase_retrieval import QUALITIES
+
+DIGESTS = ROOT / "tests/reference/bundled_sounds.json"
+SUMMARIES = DIGESTS.with_suffix(".npz")
+MODELS = ("digits", "drums")
+CELL, SEGMENTS = 8, 32
+
+Digests = dict[str, list[str]]
+Summaries = dict[str, NDArray[np.float16]]
+
+
+def bundled_sounds() -> Iterator[tuple[str, Sound]]:
+    """Sounds of twelve seeds in all qualities, and of every label with a truncation, of both bundled models."""
+    for name in MODELS:
+        model = SoundGAN.load(name)
+        for quality in QUALITIES:
+            for seed, sound in enumerate(model.generate(12, seed=100, quality=quality), 100):
+                yield f"{name}/{quality}/{seed}", sound
+        for index, label in enumerate(model.labels):
+            yield f"{name}/label/{label}", model.generate(1, label=label, seed=7 + index, truncation=0.7)[0]
+
+
+def digest(*arrays: NDArray[Any]) -> str:
+    """SHA-256 of the bits of arrays."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+
+def digests(sound: Sound) -> list[str]:
+    """Label, digest of the samples, digest of the spectrogram."""
+    return [sound.label or "", digest(sound.samples), digest(sound.spectrogram)]
+
+
+def platform_digest() -> str:
+    """Digest of a spectrogram and of elementary functions, equal on machines with equal rounding."""
+    values = np.random.default_rng(0).uniform(0.1, 5, 4096).astype(np.float32)
+    functions = np.exp(values), np.log(values), np.sin(values), np.cos(values), np.sqrt(values), np.fft.rfft(values)
+    return digest(SoundGAN.load(MODELS[0]).generate(1, seed=100)[0].spectrogram, *functions)
+
+
+def cells(sound: Sound) -> NDArray[np.float32]:
+    """Means of the spectrogram over cells of 8 × 8, (bands / 8, frames / 8)."""
+    *_, bands, frames = sound.spectrogram.shape
+    grid = sound.spectrogram.reshape(bands // CELL, CELL, frames // CELL, CELL)
+    return grid.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
+
+
+def envelope(sound: Sound) -> NDArray[np.float32]:
+    """RMS level of each of 32 segments, (32,)."""
+    segments = np.array_split(sound.samples.astype(np.float64), SEGMENTS)
+    return np.array([np.sqrt(np.mean(segment**2)) for segment in segments], np.float32)
+
+
+def summaries(key: str, sound: Sound) -> Summaries:
+    """Both summaries by the name that they have on record; sounds of all qualities share a spectrogram."""
+    name = key.replace("/balanced/", "/").replace("/fast/", "/").replace("/best/", "/")
+    return {
+        f"{name}/cells": cells(sound).astype(np.float16),
+        f"{key}/envelope": envelope(sound).astype(np.float16),
+    }
+
+
+def recorded_digests() -> tuple[str, Digests]:
+    """Platform and digests on record."""
+    record = json.loads(DIGESTS.read_text(encoding="utf-8"))
+    return record["platform"], record["sounds"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="replace the record")
+    options = parser.parse_args()
+    sounds = dict(bundled_sounds())
+    current = {key: digests(sound) for key, sound in sounds.items()}
+    if options.write:
+        write_text(DIGESTS, json.dumps({"platform": platform_digest(), "sounds": current}, indent=1) + "\n")
+        record: Summaries = {}
+        for key, sound in sounds.items():
+            record |= summaries(key, sound)
+        np.savez_compressed(SUMMARIES, **record)  # type: ignore[arg-type]
+    platform, recorded = recorded_digests()
+    different = [key for key, values in recorded.items() if current.get(key) != values]
+    for key in different:
+        print(f"{key}: differs from the record")
+    print(f"{len(current) - len(different)} of {len(current)} sounds are identical to those on record")
+    if platform != platform_digest():
+        print("this machine rounds differently from the one of the record, so that digests may differ")
+    return int(bool(different))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
