@@ -19,22 +19,22 @@ PATIENCE = 60.0  # s for a server to start on a busy machine
 
 @contextmanager
 def served(command: list[str], folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Its address and process."""
+    """Run a server, and return its address and process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with tempfile.TemporaryFile() as log:  # not a pipe: nobody would empty it, and a full one stops the server
+    with tempfile.TemporaryFile() as log:  # a pipe that nobody reads would fill up and block the server
         process = subprocess.Popen([sys.executable, *command, "--port", str(port)], cwd=folder, stderr=log)
         try:
-            until = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + PATIENCE
             while True:
                 try:
                     with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10):
                         break
                 except OSError:
-                    if process.poll() is not None or time.monotonic() > until:
+                    if process.poll() is not None or time.monotonic() > deadline:
                         log.seek(0)
-                        pytest.fail(f"it did not start: {log.read().decode()}")
+                        pytest.fail(f"the server did not start: {log.read().decode()}")
                     time.sleep(0.1)
             yield f"http://127.0.0.1:{port}", process
         finally:

@@ -1,31 +1,31 @@
-// What is on the page, as the fragment of its address, and back:
+// Conversion between the state of the page and the fragment of its address:
 //   #model=digits&label=3&truncation=0.8&pad=7&pad=8,locked&pad=9,locked,model=drums,label=kick
-// A pad says only in what it differs from the controls.
+// A pad lists only its differences from the controls.
 
 export const PADS = 8;
 
-/** The fragment of a state `{model, label, truncation, pads}`; a label of null is any. */
+/** Fragment of a state `{model, label, truncation, pads}`; a label of null means any. */
 export function write({ model, label, truncation, pads }) {
   const controls = { model, label: label ?? "", truncation };
   const parts = Object.entries(controls).map(([key, value]) => `${key}=${encodeURIComponent(value)}`);
   for (const pad of pads) {
     const own = { model: pad.model, label: pad.label ?? "", truncation: pad.truncation };
     const differs = Object.keys(own).filter((key) => own[key] !== controls[key]);
-    const told = differs.map((key) => `,${key}=${encodeURIComponent(own[key])}`).join("");
-    parts.push(`pad=${pad.seed}${pad.locked ? ",locked" : ""}${told}`);
+    const values = differs.map((key) => `,${key}=${encodeURIComponent(own[key])}`).join("");
+    parts.push(`pad=${pad.seed}${pad.locked ? ",locked" : ""}${values}`);
   }
   return `#${parts.join("&")}`;
 }
 
 /**
- * The state in a fragment, and what is `unknown` of it: what these models have not, and numbers that cannot be. What is
- * missing or unknown is as `fresh` has it.
+ * State of a fragment, and its `unknown` values: models and labels that the server does not have, and invalid numbers.
+ * Missing and unknown values are taken from `fresh`.
  */
 export function read(fragment, models, fresh) {
   const unknown = new Set();
   const pairs = fragment.replace(/^#/, "").split("&").map((part) => split(part, "="));
-  const told = Object.fromEntries(pairs.filter(([key]) => key !== "pad").map(decoded));
-  const controls = checked(told, models, fresh, unknown);
+  const values = Object.fromEntries(pairs.filter(([key]) => key !== "pad").map(decoded));
+  const controls = checked(values, models, fresh, unknown);
   const texts = pairs.filter(([key]) => key === "pad").map(([, text]) => text);
   const pads = fresh.pads.map((pad, i) => readPad(texts[i] ?? "", models, controls, unknown) ?? { ...pad, ...controls });
   return { state: { ...controls, pads }, unknown: [...unknown] };
@@ -41,29 +41,29 @@ function readPad(text, models, controls, unknown) {
   return { seed: Number(seed), locked: rest.includes("locked"), ...checked(own, models, controls, unknown) };
 }
 
-/** Model, label and truncation, each as told or else as in `otherwise`. */
-function checked(told, models, otherwise, unknown) {
-  const named = models.find(({ name }) => name === told.model);
-  const model = named ?? models.find(({ name }) => name === otherwise.model);
-  if (told.model && !named) unknown.add(`model ${told.model}`);
-  else if (told.label && !model.labels.includes(told.label)) unknown.add(`label ${told.label} of ${model.name}`);
-  const label = [told.label, otherwise.label].find((one) => one === "" || one === null || model.labels.includes(one));
-  const number = told.truncation?.trim() ? Number(told.truncation) : NaN;
-  const possible = number >= 0 && number <= 2;
-  if (told.truncation && !possible) unknown.add(`truncation ${told.truncation}`);
-  const truncation = possible ? number : otherwise.truncation;
+/** Model, label and truncation of `values` where valid, otherwise of `defaults`. */
+function checked(values, models, defaults, unknown) {
+  const named = models.find(({ name }) => name === values.model);
+  const model = named ?? models.find(({ name }) => name === defaults.model);
+  if (values.model && !named) unknown.add(`model ${values.model}`);
+  else if (values.label && !model.labels.includes(values.label)) unknown.add(`label ${values.label} of ${model.name}`);
+  const label = [values.label, defaults.label].find((value) => value === "" || value === null || model.labels.includes(value));
+  const number = values.truncation?.trim() ? Number(values.truncation) : NaN;
+  const valid = number >= 0 && number <= 2;
+  if (values.truncation && !valid) unknown.add(`truncation ${values.truncation}`);
+  const truncation = valid ? number : defaults.truncation;
   return { model: model.name, label: label || null, truncation };
 }
 
 function split(text, at) {
-  const place = text.indexOf(at);
-  return place < 0 ? [text, ""] : [text.slice(0, place), text.slice(place + 1)];
+  const index = text.indexOf(at);
+  return index < 0 ? [text, ""] : [text.slice(0, index), text.slice(index + 1)];
 }
 
 function decoded([key, value]) {
   try {
     return [key, decodeURIComponent(value)];
   } catch {
-    return [key, undefined]; // cut in the middle of a letter
+    return [key, undefined]; // truncated percent-encoding
   }
 }

@@ -1,9 +1,9 @@
-// Asks the server. Addresses are relative, so that the page works under any path of a proxy.
+// Client of the web API. URLs are relative, so that the page works under any path of a proxy.
 
-const TRIES = 6;
+const MAX_ATTEMPTS = 6;
 
-/** The server said no; `message` says why, for people. */
-export class Refused extends Error {
+/** Error response of the server, with a readable `message`. */
+export class ApiError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
@@ -12,64 +12,64 @@ export class Refused extends Error {
 
 export class Api {
   /**
-   * @param {(wrong: boolean) => Promise<string>} askToken asks the user for the server's token, once more if the last
-   *   one was wrong; "" if the user has none
-   * @param {() => void} wait is called when the server is busy, and will be asked again
+   * @param {(invalid: boolean) => Promise<string>} promptToken prompts the user for the server's token, `invalid` if the
+   *   previous one was refused; "" if the user has none
+   * @param {() => void} onBusy called before a request to a busy server is repeated
    */
-  constructor(askToken, wait) {
-    this.askToken = askToken;
-    this.wait = wait;
-    this.token = remembered();
-    this.asking = null;
+  constructor(promptToken, onBusy) {
+    this.promptToken = promptToken;
+    this.onBusy = onBusy;
+    this.token = loadToken();
+    this.prompt = null;
   }
 
   /** All models: `[{name, labels, duration, …}]`. */
   async models() {
-    return (await this.ask("v1/models")).models;
+    return (await this.request("v1/models")).models;
   }
 
-  /** The sound of a pad: `{label, seed, name, file: Uint8Array, spectrogram: address of a PNG, sampleRate, duration}`. */
+  /** Sound of a pad: `{label, seed, name, file: Uint8Array, spectrogram: URL of a PNG, sampleRate, duration}`. */
   async sound({ model, label, truncation, seed }, signal) {
     const body = JSON.stringify({ seed, label, truncation, answer: "json", spectrogram: true });
     const headers = { "Content-Type": "application/json" };
-    const answer = await this.ask(`v1/models/${encodeURIComponent(model)}/sounds`, { method: "POST", body, headers, signal });
-    const [{ label: made, name, audio, spectrogram, duration, sample_rate: sampleRate }] = answer.sounds;
-    return { label: made, seed, name, file: bytes(audio), spectrogram: `data:image/png;base64,${spectrogram}`, sampleRate, duration };
+    const response = await this.request(`v1/models/${encodeURIComponent(model)}/sounds`, { method: "POST", body, headers, signal });
+    const [{ label: actualLabel, name, audio, spectrogram, duration, sample_rate: sampleRate }] = response.sounds;
+    return { label: actualLabel, seed, name, file: bytes(audio), spectrogram: `data:image/png;base64,${spectrogram}`, sampleRate, duration };
   }
 
-  /** The JSON of an answer. A busy server is asked again when it wants to be; one that wants a token gets it. */
-  async ask(address, { headers, signal, ...request } = {}) {
-    for (let tried = 1; ; tried++) {
+  /** JSON of a response. Requests to a busy server are repeated; a missing token is prompted for. */
+  async request(url, { headers, signal, ...options } = {}) {
+    for (let attempt = 1; ; attempt++) {
       const sent = this.token;
       const token = sent && { Authorization: `Bearer ${sent}` };
-      const answer = await reached(fetch(address, { ...request, signal, headers: { ...headers, ...token } }));
-      if (answer.status === 401) {
+      const response = await reachable(fetch(url, { ...options, signal, headers: { ...headers, ...token } }));
+      if (response.status === 401) {
         await this.newToken(sent);
         continue;
       }
-      if (sent) remember(sent); // it is the right one
-      if (answer.ok) return answer.json();
-      if ([429, 503].includes(answer.status) && tried < TRIES) {
-        this.wait();
-        await rest(Number(answer.headers.get("Retry-After")) || 1, signal);
+      if (sent) saveToken(sent); // it is valid
+      if (response.ok) return response.json();
+      if ([429, 503].includes(response.status) && attempt < MAX_ATTEMPTS) {
+        this.onBusy();
+        await sleep(Number(response.headers.get("Retry-After")) || 1, signal);
       } else {
-        const told = await answer.json().catch(() => ({}));
-        throw new Refused(answer.status, told.detail ?? `The server answered ${answer.status}.`);
+        const problem = await response.json().catch(() => ({}));
+        throw new ApiError(response.status, problem.detail ?? `The server answered ${response.status}.`);
       }
     }
   }
 
-  /** Asks once, however many requests were refused with the same old token. */
+  /** Prompt once, however many requests were refused with the same token. */
   async newToken(refused) {
     if (this.token !== refused) return;
-    this.asking ??= this.askToken(Boolean(refused)).finally(() => (this.asking = null));
-    this.token = await this.asking;
-    if (!this.token) throw new Refused(401, "This server asks for a token; “New sounds” asks you again.");
+    this.prompt ??= this.promptToken(Boolean(refused)).finally(() => (this.prompt = null));
+    this.token = await this.prompt;
+    if (!this.token) throw new ApiError(401, "This server requires a token; “New sounds” prompts for it again.");
   }
 }
 
-/** The token of this tab; browsers may forbid pages to keep any. */
-function remembered() {
+/** Token of this tab; browsers may forbid pages to store any. */
+function loadToken() {
   try {
     return sessionStorage.getItem("token");
   } catch {
@@ -77,33 +77,33 @@ function remembered() {
   }
 }
 
-function remember(token) {
+function saveToken(token) {
   try {
     sessionStorage.setItem("token", token);
   } catch {
-    // It is asked for again when the page is loaded again.
+    // The page prompts for it again when it is loaded again.
   }
 }
 
-async function reached(asked) {
+async function reachable(response) {
   try {
-    return await asked;
+    return await response;
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refused(0, "The server cannot be reached; is it still running?");
+    throw new ApiError(0, "The server cannot be reached; is it still running?");
   }
 }
 
 function bytes(base64) {
-  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
-function rest(seconds, signal) {
-  return new Promise((done, stopped) => {
-    const timer = setTimeout(done, 1000 * seconds);
+function sleep(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, 1000 * seconds);
     signal?.addEventListener("abort", () => {
       clearTimeout(timer);
-      stopped(signal.reason);
+      reject(signal.reason);
     });
   });
 }

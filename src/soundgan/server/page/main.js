@@ -1,4 +1,4 @@
-// The page: what is on its pads, and what happens when a user does something.
+// State of the page, and reactions to the user.
 
 import { PADS, read, write } from "./address.js";
 import { Api } from "./api.js";
@@ -7,12 +7,12 @@ import { Player } from "./player.js";
 import { Sounds } from "./sounds.js";
 import { zip } from "./zip.js";
 
-const SEEDS = 1_000_000; // of new sounds; the server takes any below 2³², but these are easier to tell one another
-const SETTLED = 250; // ms in which a slider is not moved any more
+const SEEDS = 1_000_000; // of new sounds; the server accepts any below 2³², but short seeds are easier to share
+const SLIDER_DELAY = 250; // ms after the last move of a slider
 
 const $ = (id) => document.getElementById(id);
 const controls = $("controls").elements;
-const api = new Api(askToken, () => say("The server is busy; it is asked again."));
+const api = new Api(promptToken, () => say("The server is busy; trying again."));
 const player = new Player();
 const sounds = new Sounds(api, player);
 const pads = Array.from({ length: PADS }, (_, i) => new Pad(i + 1, {
@@ -22,11 +22,11 @@ const pads = Array.from({ length: PADS }, (_, i) => new Pad(i + 1, {
 }));
 
 let models = [];
-let state = null; // {model, label, truncation, pads: [{seed, locked, model, label, truncation}]}; null: no models yet
-const shown = pads.map(() => null); // what the pads show and play: {pad, sound}, with what was asked for
-let leaving = new AbortController(); // aborts what is no longer wanted
-let settling; // timer of the slider
-let pointed = false; // whether the last thing that a user did was done by mouse or finger
+let state = null; // {model, label, truncation, pads: [{seed, locked, model, label, truncation}]}; null before the models are loaded
+const loaded = pads.map(() => null); // sounds of the pads, with their settings: {pad, sound}
+let loading = new AbortController(); // aborts outdated requests
+let sliderTimer;
+let usesPointer = false; // true if the last input came from a mouse or finger
 
 $("pads").append(...pads.map((pad) => pad.element));
 listen();
@@ -47,13 +47,13 @@ function listen() {
   for (const list of [controls.model, controls.label]) {
     list.addEventListener("change", () => {
       change();
-      if (pointed) list.blur(); // so that the next digit plays a pad, and does not choose a label
+      if (usesPointer) list.blur(); // the next digit plays a pad instead of choosing a label
     });
   }
   controls.truncation.addEventListener("input", showTruncation);
   controls.truncation.addEventListener("change", () => {
-    clearTimeout(settling); // it moves on, and only where it stops is it worth a look
-    settling = setTimeout(change, SETTLED);
+    clearTimeout(sliderTimer);
+    sliderTimer = setTimeout(change, SLIDER_DELAY);
   });
   controls.save.addEventListener("click", saveAll);
   controls.link.addEventListener("click", copyLink);
@@ -61,57 +61,57 @@ function listen() {
     event.preventDefault();
     renew();
   });
-  addEventListener("pointerdown", () => (pointed = true), true);
-  addEventListener("keydown", () => (pointed = false), true);
+  addEventListener("pointerdown", () => (usesPointer = true), true);
+  addEventListener("keydown", () => (usesPointer = false), true);
   addEventListener("keydown", onKey);
-  addEventListener("popstate", () => state && restore()); // going back, and another address typed in
+  addEventListener("popstate", () => state && restore()); // going back, or editing the address
 }
 
-/** Take the state from the address. */
+/** Read the state from the address. */
 async function restore() {
   const fresh = { model: models[0].name, label: null, truncation: 1 };
   const unlocked = pads.map(() => ({ seed: newSeed(), locked: false }));
-  const found = read(location.hash, models, { ...fresh, pads: unlocked });
-  state = found.state;
+  const parsed = read(location.hash, models, { ...fresh, pads: unlocked });
+  state = parsed.state;
   showControls();
-  const missing = found.unknown.join(", ");
-  if (!missing) history.replaceState(null, "", write(state)); // otherwise the link stays as it is, for another server
-  if (await showPads() && missing) say(`Here is no ${missing}: these are other sounds.`);
+  const unknown = parsed.unknown.join(", ");
+  if (!unknown) history.replaceState(null, "", write(state)); // otherwise the link is kept, for another server
+  if (await showPads() && unknown) say(`Not on this server: ${unknown}. Other sounds are loaded.`);
 }
 
-/** The controls were changed: the same seeds, made otherwise, on all pads that are not locked. */
+/** Apply changed controls to the seeds of all unlocked pads. */
 function change() {
-  clearTimeout(settling);
+  clearTimeout(sliderTimer);
   if (!state) return;
   const label = controls.label.value || null;
   const model = models.find(({ name }) => name === controls.model.value);
   const truncation = Number(controls.truncation.value);
-  const asked = { model: model.name, label: model.labels.includes(label) ? label : null, truncation };
-  makeAnew(asked, ({ seed }) => seed, (count, sounds) => `${count} ${sounds} made anew.`);
+  const settings = { model: model.name, label: model.labels.includes(label) ? label : null, truncation };
+  update(settings, ({ seed }) => seed, (count, sounds) => `${count} ${sounds} updated.`);
 }
 
-/** New sounds on all pads that are not locked. */
+/** Generate new sounds on all unlocked pads. */
 function renew() {
-  if (state) makeAnew({}, newSeed, (count, sounds) => `${count} new ${sounds}.`);
+  if (state) update({}, newSeed, (count, sounds) => `${count} new ${sounds}.`);
   else start();
 }
 
-async function makeAnew(asked, seed, told) {
-  state = { ...state, ...asked };
+async function update(settings, seed, message) {
+  state = { ...state, ...settings };
   const { model, label, truncation } = state;
   state.pads = state.pads.map((pad) => (pad.locked ? pad : { seed: seed(pad), locked: false, model, label, truncation }));
   history.pushState(null, "", write(state));
   showControls();
   const count = state.pads.filter(({ locked }) => !locked).length;
   if (!count) return say("All pads are locked.");
-  if (await showPads()) say(told(count, noun(count)));
+  if (await showPads()) say(message(count, noun(count)));
 }
 
-/** Lock what a pad shows, also while another sound is on its way to it; or unlock it. */
+/** Lock the sound of a pad, even while another one is loading; or unlock it. */
 function lock(i) {
-  if (!shown[i]) return;
-  const pad = { ...shown[i].pad, locked: !state.pads[i].locked };
-  state.pads[i] = shown[i].pad = pad;
+  if (!loaded[i]) return;
+  const pad = { ...loaded[i].pad, locked: !state.pads[i].locked };
+  state.pads[i] = loaded[i].pad = pad;
   pads[i].settle();
   pads[i].showLock(pad.locked);
   say(`Pad ${i + 1} ${pad.locked ? "locked" : "unlocked"}.`);
@@ -119,8 +119,8 @@ function lock(i) {
 }
 
 function play(i) {
-  if (!shown[i]) return;
-  player.play(i, shown[i].sound.buffer);
+  if (!loaded[i]) return;
+  player.play(i, loaded[i].sound.buffer);
   pads[i].sweep();
 }
 
@@ -134,11 +134,11 @@ function onKey(event) {
   } else if (event.key === "n" || event.key === "N") renew();
 }
 
-/** Get and show the sounds of all pads; whether all came, and are still wanted. */
+/** Load the sounds of all pads; true if all succeeded and are not outdated. */
 async function showPads() {
-  leaving.abort();
-  leaving = new AbortController();
-  const { signal } = leaving;
+  loading.abort();
+  loading = new AbortController();
+  const { signal } = loading;
   const errors = await Promise.all(state.pads.map((pad, i) => showPad(pad, i, signal)));
   if (signal.aborted) return false;
   const error = errors.find(Boolean);
@@ -147,39 +147,39 @@ async function showPads() {
   return !error;
 }
 
-/** Get and show the sound of one pad; the error, if none came. What the pad showed before then stays. */
+/** Load the sound of a pad; returns the error, if any, and then the previous sound stays. */
 async function showPad(pad, i, signal) {
-  const wanted = () => !signal.aborted && state.pads[i] === pad;
+  const current = () => !signal.aborted && state.pads[i] === pad;
   pads[i].wait();
   try {
     const sound = await sounds.get(pad, signal);
-    if (!wanted()) return null;
-    shown[i] = { pad, sound };
+    if (!current()) return null;
+    loaded[i] = { pad, sound };
     pads[i].show(pad, sound);
     return null;
   } catch (error) {
-    if (!wanted()) return null;
-    if (shown[i]) state.pads[i] = shown[i].pad;
+    if (!current()) return null;
+    if (loaded[i]) state.pads[i] = loaded[i].pad;
     pads[i].fail();
     return error;
   }
 }
 
 function saveAll() {
-  const files = shown.filter(Boolean).map(({ sound }) => sound);
+  const files = loaded.filter(Boolean).map(({ sound }) => sound);
   if (!files.length) return;
   const link = document.createElement("a");
   link.href = URL.createObjectURL(zip(files));
   link.download = "sounds.zip";
   link.click();
   say(`${files.length} ${noun(files.length)} saved as ${link.download}.`);
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // once it is surely saved
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // after the download
 }
 
 async function copyLink() {
-  history.replaceState(null, "", write(state)); // not that of a link to what is not here
+  history.replaceState(null, "", write(state)); // replaces a link with unknown values
   await navigator.clipboard.writeText(location.href);
-  say("Link copied: it brings these sounds back.");
+  say("Link copied: it opens these sounds again.");
 }
 
 function showControls() {
@@ -191,9 +191,9 @@ function showControls() {
   controls.label.disabled = !labels.length;
   controls.truncation.value = state.truncation;
   showTruncation();
-  $("about").textContent = `New sounds of ${model.duration.toFixed(2)} s at ${model.sample_rate / 1000} kHz, never recorded.`;
-  const heard = new Set([model.name, ...state.pads.map((pad) => pad.model)]);
-  $("license").textContent = models.filter(({ name }) => heard.has(name)).map(credit).filter(Boolean).join(". ");
+  $("about").textContent = `Generated sounds of ${model.duration.toFixed(2)} s at ${model.sample_rate / 1000} kHz.`;
+  const used = new Set([model.name, ...state.pads.map((pad) => pad.model)]);
+  $("license").textContent = models.filter(({ name }) => used.has(name)).map(credit).filter(Boolean).join(". ");
 }
 
 function credit({ name, license, attribution }) {
@@ -204,15 +204,15 @@ function showTruncation() {
   $("controls").querySelector(".value").textContent = controls.truncation.value;
 }
 
-function askToken(wrong) {
+function promptToken(invalid) {
   const dialog = $("token");
-  $("asks").textContent = wrong ? "That is not the token of this server." : "This server asks for a token.";
-  dialog.returnValue = ""; // which stays if it is closed with Escape
+  $("token-message").textContent = invalid ? "This is not the token of this server." : "This server requires a token.";
+  dialog.returnValue = ""; // also after closing with Escape
   dialog.showModal();
   const field = dialog.querySelector("[name=token]");
   field.select();
   const entered = () => (dialog.returnValue ? field.value : "");
-  return new Promise((done) => dialog.addEventListener("close", () => done(entered()), { once: true }));
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(entered()), { once: true }));
 }
 
 function say(text) {

@@ -1,11 +1,11 @@
-// One pad as it is seen: spectrogram, label, seed, lock. What it does is told to it.
+// View of a pad: spectrogram, label, seed, lock. Its actions are given to it.
 
 export class Pad {
   /**
-   * @param {number} key the digit that plays it
-   * @param {{play: () => void, stop: () => void, lock: () => void}} does what a user may do with it
+   * @param {number} key digit of its keyboard shortcut
+   * @param {{play: () => void, stop: () => void, lock: () => void}} actions of the user
    */
-  constructor(key, does) {
+  constructor(key, actions) {
     this.key = key;
     this.element = document.getElementById("pad").content.firstElementChild.cloneNode(true);
     const part = (name) => this.element.querySelector(name);
@@ -14,23 +14,23 @@ export class Pad {
     part("kbd").textContent = key;
     this.button.setAttribute("aria-keyshortcuts", key);
     this.lock.setAttribute("aria-keyshortcuts", `Shift+${key}`);
-    this.lock.addEventListener("click", does.lock);
-    whenPressed(this.button, does);
+    this.lock.addEventListener("click", actions.lock);
+    onPress(this.button, actions);
   }
 
-  /** A sound is on its way. */
+  /** Show that a sound is loading. */
   wait() {
     this.element.ariaBusy = "true";
     delete this.element.dataset.failed;
   }
 
-  /** What was on its way does not come, or is not wanted any more. */
+  /** Show that nothing is loading. */
   settle() {
     this.element.ariaBusy = "false";
     delete this.element.dataset.failed;
   }
 
-  /** Show what was asked for and what came. */
+  /** Show a requested sound and its settings. */
   show({ locked, model, truncation }, { label, seed, spectrogram, duration, name, file }) {
     this.settle();
     this.duration = duration;
@@ -52,7 +52,7 @@ export class Pad {
     this.element.classList.toggle("locked", locked);
   }
 
-  /** No sound came; the one before stays. */
+  /** Show that loading failed; the previous sound stays. */
   fail() {
     this.element.ariaBusy = "false";
     this.element.dataset.failed = "";
@@ -60,19 +60,19 @@ export class Pad {
 
   /** Move the playhead once across the spectrogram. */
   sweep() {
-    this.head.getAnimations().forEach((one) => one.cancel());
+    this.head.getAnimations().forEach((animation) => animation.cancel());
     this.head.animate([{ left: "0", opacity: 1 }, { left: "100%", opacity: 1 }], 1000 * this.duration);
     this.button.animate([{ filter: "brightness(1.35)" }, { filter: "none" }], 250);
   }
 }
 
-/** Call `play` when a finger, a mouse or a key goes down, not when it comes up. */
-function whenPressed(button, { play, stop }) {
+/** Call `play` when a finger, a mouse button or a key is pressed, not when it is released. */
+function onPress(button, { play, stop }) {
   let pressed = false;
-  button.addEventListener("pointerdown", ({ button: which, pointerType }) => {
-    // Browsers stay silent until a user has clicked, or has lifted the finger from a first touch.
-    const heard = pointerType === "mouse" || navigator.userActivation?.hasBeenActive;
-    pressed = which === 0 && Boolean(heard);
+  button.addEventListener("pointerdown", ({ button: number, pointerType }) => {
+    // Browsers allow no audio before a first click, or the end of a first touch.
+    const audible = pointerType === "mouse" || navigator.userActivation?.hasBeenActive;
+    pressed = number === 0 && Boolean(audible);
     if (pressed) play();
   });
   button.addEventListener("pointercancel", () => {
@@ -80,7 +80,7 @@ function whenPressed(button, { play, stop }) {
     stop();
   });
   button.addEventListener("click", ({ detail }) => {
-    if (detail === 0 || !pressed) play(); // keys and screen readers only click
+    if (detail === 0 || !pressed) play(); // keys and screen readers send only a click
     pressed = false;
   });
 }

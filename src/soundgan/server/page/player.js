@@ -1,21 +1,21 @@
-// Plays sounds that were decoded ahead, so that nothing but the loudspeaker stands between a key and its sound.
+// Audio player of decoded sounds, which start without delay.
 
-const FADE = 0.005; // s: a sound that is broken off does not click
+const FADE = 0.005; // s; avoids a click when a sound is stopped
 
 export class Player {
   constructor() {
-    // Made ahead, as it takes longer than a sound may wait. It stays silent until the user has touched the page.
+    // Created early, since it takes longer than a sound may wait. It is suspended until the user's first gesture.
     this.context = new AudioContext({ latencyHint: "interactive" });
     this.playing = new Map();
   }
 
-  /** The AudioBuffer of a sound file, at the rate of the file where browsers can. */
+  /** AudioBuffer of a sound file, at the file's sample rate where browsers can. */
   decode(file, sampleRate) {
-    const rate = Math.min(Math.max(sampleRate, 8000), 96000); // what every browser must take
+    const rate = Math.min(Math.max(sampleRate, 8000), 96000); // the range that every browser supports
     return new OfflineAudioContext(1, 1, rate).decodeAudioData(file.slice().buffer);
   }
 
-  /** Play at once. What the same `voice` still plays is broken off; other voices go on. */
+  /** Play at once. Stops the previous sound of the same `voice`; other voices continue. */
   play(voice, buffer) {
     if (this.context.state !== "running") this.context.resume();
     this.stop(voice);
@@ -26,7 +26,7 @@ export class Player {
     source.start();
   }
 
-  /** Break off what a voice plays. */
+  /** Stop the sound of a voice. */
   stop(voice) {
     const { source, gain } = this.playing.get(voice) ?? {};
     if (!source) return;

@@ -1,23 +1,23 @@
-// Files in one archive, stored as they are: sounds hardly get smaller. PKWARE's APPNOTE 6.3, without its options.
+// Zip archive without compression, which hardly shrinks sounds (PKWARE's APPNOTE 6.3, without its options).
 
 const UTF8 = 0x0800; // names are UTF-8
-const DATE = 0x0021; // 1 January 1980, the first that the format knows: the same sounds make the same archive
+const DATE = 0x0021; // 1 January 1980, constant: the same sounds give the same archive
 
-/** A Blob of `[{name, file: Uint8Array}]`; a name that is there twice gets a number. */
+/** Blob of `[{name, file: Uint8Array}]`; repeated names get a number. */
 export function zip(files) {
   const [local, central] = [[], []];
-  let place = 0;
+  let offset = 0;
   for (const { name, file } of numbered(files)) {
     const title = new TextEncoder().encode(name);
     const common = [[2, 20], [2, UTF8], [2, 0], [2, 0], [2, DATE], [4, crc32(file)], [4, file.length], [4, file.length], [2, title.length], [2, 0]];
     const header = record(0x04034b50, common);
-    central.push(record(0x02014b50, [[2, 20], ...common, [2, 0], [2, 0], [2, 0], [4, 0], [4, place]]), title);
+    central.push(record(0x02014b50, [[2, 20], ...common, [2, 0], [2, 0], [2, 0], [4, 0], [4, offset]]), title);
     local.push(header, title, file);
-    place += header.length + title.length + file.length;
+    offset += header.length + title.length + file.length;
   }
   const size = central.reduce((sum, part) => sum + part.length, 0);
   const count = files.length;
-  const end = record(0x06054b50, [[2, 0], [2, 0], [2, count], [2, count], [4, size], [4, place], [2, 0]]);
+  const end = record(0x06054b50, [[2, 0], [2, 0], [2, count], [2, count], [4, size], [4, offset], [2, 0]]);
   return new Blob([...local, ...central, end], { type: "application/zip" });
 }
 
@@ -30,7 +30,7 @@ function numbered(files) {
   });
 }
 
-/** A signature and `[bytes, value]` fields, lowest byte first. */
+/** Record of a signature and `[bytes, value]` fields, little-endian. */
 function record(signature, fields) {
   const all = [[4, signature], ...fields];
   return Uint8Array.from(all.flatMap(([bytes, value]) => Array.from({ length: bytes }, (_, i) => (value >>> (8 * i)) & 255)));
