@@ -28,10 +28,11 @@ class NoiseTexture:
         levels: (bands, frames), float32, in units of a spectrogram; each band has mean 0.
         num_offsets: number of different crops.
 
-    >>> from soundgan.spectral.presets import preset
-    >>> texture = NoiseTexture(preset(8000, 0.25), seed=0)
-    >>> texture.levels.shape, texture.num_offsets, texture.crop(0).shape
-    ((128, 2048), 2033, (1, 1, 128, 16))
+    Examples:
+        >>> from soundgan.spectral.presets import preset
+        >>> texture = NoiseTexture(preset(8000, 0.25), seed=0)
+        >>> texture.levels.shape, texture.num_offsets, texture.crop(0).shape
+        ((128, 2048), 2033, (1, 1, 128, 16))
     """
 
     def __init__(self, representation: Representation, seed: int = 0) -> None:

@@ -16,7 +16,7 @@ Spectrum = NDArray[np.complex64]
 class PackedBatch:
     """Sounds one after another along the frames of one spectrum, kept apart by gaps of silent frames.
 
-    For sounds a, b and c of 4, 2 and 5 frames, and a gap of 1 frame::
+    For sounds a, b and c of 4, 2 and 5 frames, and a gap of 1 frame:
 
         frame       0   1   2   3   4   5   6   7   8   9   10  11  12
         magnitudes  a   a   a   a   0   b   b   0   c   c   c   c   c    each (bins,), scaled to a peak near 1

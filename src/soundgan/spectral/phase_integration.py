@@ -128,11 +128,12 @@ def integrate_over_mst(edges: Edges, count: int) -> Floats:
     Returns:
         (count,); some node of each component has the value 0.
 
-    >>> start, stop = np.array([0, 1, 0]), np.array([1, 2, 2])
-    >>> weights, differences = np.float32([3, 2, 1]), np.float32([0.5, 0.25, 9])
-    >>> values = integrate_over_mst(Edges(start, stop, weights, differences), 3)  # the lightest edge is left out
-    >>> (values - values[0]).tolist()
-    [0.0, 0.5, 0.75]
+    Examples:
+        >>> start, stop = np.array([0, 1, 0]), np.array([1, 2, 2])
+        >>> weights, differences = np.float32([3, 2, 1]), np.float32([0.5, 0.25, 9])
+        >>> values = integrate_over_mst(Edges(start, stop, weights, differences), 3)  # the lightest edge is left out
+        >>> (values - values[0]).tolist()
+        [0.0, 0.5, 0.75]
     """
     start, stop, weights, differences = edges
     if not len(start):

@@ -65,13 +65,14 @@ def retrieve(
     Raises:
         ValueError: a magnitude is negative, NaN or infinite, their shape does not fit the STFT, or threads < 1.
 
-    >>> stft = STFT(n_fft=256, hop_length=128)
-    >>> wave = np.sin(2 * np.pi * 0.055 * np.arange(2048)).astype(np.float32)
-    >>> magnitudes = np.abs(stft.forward(wave))
-    >>> again = retrieve(magnitudes, stft, QUALITIES["best"])
-    >>> error = np.abs(stft.forward(again)) - magnitudes
-    >>> again.shape, bool(np.linalg.norm(error) < 0.02 * np.linalg.norm(magnitudes))
-    ((2048,), True)
+    Examples:
+        >>> stft = STFT(n_fft=256, hop_length=128)
+        >>> wave = np.sin(2 * np.pi * 0.055 * np.arange(2048)).astype(np.float32)
+        >>> magnitudes = np.abs(stft.forward(wave))
+        >>> again = retrieve(magnitudes, stft, QUALITIES["best"])
+        >>> error = np.abs(stft.forward(again)) - magnitudes
+        >>> again.shape, bool(np.linalg.norm(error) < 0.02 * np.linalg.norm(magnitudes))
+        ((2048,), True)
     """
     magnitudes = np.asarray(magnitudes, np.float32)
     if magnitudes.ndim not in (2, 3) or magnitudes.shape[-1] != stft.bins:

@@ -36,10 +36,11 @@ def track(waves: ArrayLike, sample_rate: int, hop_length: int) -> Pitch:
     Shape:
         waves (n, samples) or (samples,) → (n, samples // hop_length) each
 
-    >>> time = np.arange(4000) / 8000
-    >>> pitch = track(np.sin(2 * np.pi * 200 * time), 8000, 128)
-    >>> pitch.hz.shape, round(float(pitch.hz[0, 15])), round(float(pitch.periodicity[0, 15]), 1)
-    ((1, 31), 200, 1.0)
+    Examples:
+        >>> time = np.arange(4000) / 8000
+        >>> pitch = track(np.sin(2 * np.pi * 200 * time), 8000, 128)
+        >>> pitch.hz.shape, round(float(pitch.hz[0, 15])), round(float(pitch.periodicity[0, 15]), 1)
+        ((1, 31), 200, 1.0)
     """
     waves = np.atleast_2d(np.asarray(waves, np.float64))
     frames = waves.shape[1] // hop_length

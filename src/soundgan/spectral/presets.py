@@ -58,11 +58,12 @@ def preset(
     Raises:
         ValueError: the sample rate has no preset, or the duration or the overlap is out of range.
 
-    >>> representation = preset(16000, 1.0)
-    >>> representation.shape, representation.hop_length, representation.duration
-    ((128, 64), 256, 1.024)
-    >>> preset(16000, 1.0, overlap=4).hop_length
-    128
+    Examples:
+        >>> representation = preset(16000, 1.0)
+        >>> representation.shape, representation.hop_length, representation.duration
+        ((128, 64), 256, 1.024)
+        >>> preset(16000, 1.0, overlap=4).hop_length
+        128
     """
     if overlap not in (None, 2, 4, 8):
         raise ValueError(f"overlap = {overlap}: must be 2, 4 or 8")

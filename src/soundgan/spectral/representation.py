@@ -122,15 +122,16 @@ def analyze(waves: Wave, representation: Representation) -> Spectrogram:
     Raises:
         ValueError: a sample is NaN or infinite.
 
-    >>> from soundgan.spectral.presets import preset
-    >>> representation = preset(8000, 0.25)
-    >>> tone = np.sin(2 * np.pi * 1000 / 8000 * np.arange(2000)).astype(np.float32)
-    >>> spectrogram = analyze(tone, representation)
-    >>> spectrogram.shape
-    (1, 1, 128, 16)
-    >>> band = int(spectrogram[0, 0, :, 8].argmax())
-    >>> round(representation.band_centers[band]), round(float(spectrogram[0, 0, band, 8]), 3)
-    (1000, 1.0)
+    Examples:
+        >>> from soundgan.spectral.presets import preset
+        >>> representation = preset(8000, 0.25)
+        >>> tone = np.sin(2 * np.pi * 1000 / 8000 * np.arange(2000)).astype(np.float32)
+        >>> spectrogram = analyze(tone, representation)
+        >>> spectrogram.shape
+        (1, 1, 128, 16)
+        >>> band = int(spectrogram[0, 0, :, 8].argmax())
+        >>> round(representation.band_centers[band]), round(float(spectrogram[0, 0, band, 8]), 3)
+        (1000, 1.0)
     """
     return normalize(levels_db(waves, representation), representation)
 
@@ -157,12 +158,13 @@ def synthesize(
     Raises:
         ValueError: the spectrograms have another shape, or contain NaN or infinite values, or the quality is unknown.
 
-    >>> from soundgan.spectral.presets import preset
-    >>> representation = preset(8000, 0.25)
-    >>> tone = 0.5 * np.sin(2 * np.pi * 1000 / 8000 * np.arange(2048)).astype(np.float32)
-    >>> wave = synthesize(analyze(tone, representation), representation)
-    >>> wave.shape, round(float(np.sqrt(2 * (wave**2).mean())), 1)
-    ((1, 2048), 0.5)
+    Examples:
+        >>> from soundgan.spectral.presets import preset
+        >>> representation = preset(8000, 0.25)
+        >>> tone = 0.5 * np.sin(2 * np.pi * 1000 / 8000 * np.arange(2048)).astype(np.float32)
+        >>> wave = synthesize(analyze(tone, representation), representation)
+        >>> wave.shape, round(float(np.sqrt(2 * (wave**2).mean())), 1)
+        ((1, 2048), 0.5)
     """
     if quality not in QUALITIES:
         raise ValueError(f"quality = {quality!r}: must be one of {', '.join(QUALITIES)}")
@@ -195,10 +197,11 @@ def levels_db(waves: Wave, representation: Representation) -> NDArray[np.float32
     Raises:
         ValueError: a sample is NaN or infinite.
 
-    >>> from soundgan.spectral.presets import preset
-    >>> tone = np.sin(2 * np.pi * 1000 / 8000 * np.arange(2048)).astype(np.float32)
-    >>> bool(abs(levels_db(tone, preset(8000, 0.25)).max()) < 0.01)  # full scale is 0 dBFS
-    True
+    Examples:
+        >>> from soundgan.spectral.presets import preset
+        >>> tone = np.sin(2 * np.pi * 1000 / 8000 * np.arange(2048)).astype(np.float32)
+        >>> bool(abs(levels_db(tone, preset(8000, 0.25)).max()) < 0.01)  # full scale is 0 dBFS
+        True
     """
     waves = np.atleast_2d(np.asarray(waves, np.float32))
     if not np.isfinite(waves).all():
@@ -221,10 +224,11 @@ def normalize(levels: NDArray[np.float32], representation: Representation) -> Sp
     Shape:
         levels (n, bands, frames) → spectrograms (n, 1, bands, frames)
 
-    >>> from soundgan.spectral.presets import preset
-    >>> levels = np.array([[[-200, -80, -40, 0, 6]]], np.float32)
-    >>> normalize(levels, preset(16000, 1.0)).tolist()
-    [[[[-1.0, -1.0, 0.0, 1.0, 1.0]]]]
+    Examples:
+        >>> from soundgan.spectral.presets import preset
+        >>> levels = np.array([[[-200, -80, -40, 0, 6]]], np.float32)
+        >>> normalize(levels, preset(16000, 1.0)).tolist()
+        [[[[-1.0, -1.0, 0.0, 1.0, 1.0]]]]
     """
     span = representation.ceiling_db - representation.floor_db
     return np.clip((levels - representation.floor_db) * (2 / span) - 1, -1, 1).astype(np.float32)[:, None]

@@ -31,9 +31,10 @@ class STFT:
     Raises:
         ValueError: n_fft and hop_length do not fit, or the window is unknown.
 
-    >>> stft = STFT(n_fft=256, hop_length=128)
-    >>> stft.bins, stft.overlap, stft.sine_gain
-    (129, 2, 64.0)
+    Examples:
+        >>> stft = STFT(n_fft=256, hop_length=128)
+        >>> stft.bins, stft.overlap, stft.sine_gain
+        (129, 2, 64.0)
     """
 
     n_fft: int
@@ -100,10 +101,11 @@ class STFT:
         Raises:
             ValueError: the length is 0 or no multiple of hop_length.
 
-        >>> tone = np.sin(2 * np.pi * np.arange(1024) / 8).astype(np.float32)  # 1 kHz at 8 kHz
-        >>> spectrum = STFT(256, 128).forward(tone)
-        >>> spectrum.shape, int(np.abs(spectrum[4]).argmax())  # bins are 31.25 Hz wide
-        ((8, 129), 32)
+        Examples:
+            >>> tone = np.sin(2 * np.pi * np.arange(1024) / 8).astype(np.float32)  # 1 kHz at 8 kHz
+            >>> spectrum = STFT(256, 128).forward(tone)
+            >>> spectrum.shape, int(np.abs(spectrum[4]).argmax())  # bins are 31.25 Hz wide
+            ((8, 129), 32)
         """
         if not len(wave) or len(wave) % self.hop_length:
             raise ValueError(f"a wave of {len(wave)} samples is not a whole number of hops of {self.hop_length}")
@@ -123,10 +125,11 @@ class STFT:
         Shape:
             spectrum (frames, bins) → wave (frames * hop_length,)
 
-        >>> stft = STFT(256, 128)
-        >>> wave = np.linspace(-1, 1, 1024, dtype=np.float32)
-        >>> bool(np.allclose(stft.inverse(stft.forward(wave)), wave, atol=1e-5))
-        True
+        Examples:
+            >>> stft = STFT(256, 128)
+            >>> wave = np.linspace(-1, 1, 1024, dtype=np.float32)
+            >>> bool(np.allclose(stft.inverse(stft.forward(wave)), wave, atol=1e-5))
+            True
         """
         windowed = np.asarray(fft.irfft(spectrum, self.n_fft, axis=-1), np.float32)
         windowed *= self.weights
