@@ -1,4 +1,4 @@
-"""Under `audio.read` and `audio.probe`: opening sound files whose headers may lie, and decoding a part of them."""
+"""Opening and decoding of sound files whose headers may be wrong; the layer below `audio.read` and `audio.probe`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 from soundgan.errors import AudioError
 from soundgan.files import printable
 
-BLOCK = 4096  # frames decoded at a time: memory stays flat, and no more than this is lost before a damaged spot
+CHUNK_SIZE = 4096  # frames decoded at a time: bounds the memory, and the sound lost before a damaged spot
 RATES = range(1_000, 768_001)  # Hz; a header that claims 1 Hz would fill the memory when it is resampled
 NO_LENGTH = 2**62  # libsndfile gives a stream without a length nearly 2**63 frames
-MP3_SLACK = 2 * 1152  # frames that an MP3 may honestly be shorter than its length tag says: the coder's delay
+MP3_SLACK = 2 * 1152  # frames that an undamaged MP3 may be shorter than its length tag says: the delay of the encoder
 
 
 class TruncatedWarning(UserWarning):
-    """The decoder met damage or a missing end; what came before was used."""
+    """The file is damaged or its end is missing; the sound before that was used."""
 
 
 class Source(NamedTuple):
-    """An open sound file: its name for messages, the decoder, and the frames in its header (None: not known)."""
+    """Open sound file: its name for messages, the decoder, and the frames in its header (None: unknown)."""
 
     name: str
     stream: Stream
@@ -37,28 +37,30 @@ class Source(NamedTuple):
 
 
 class Stream(soundfile.SoundFile):
-    """A decoder on which a short read is a short read.
+    """Decoder whose reads may be short.
 
-    A seekable `SoundFile` seeks after each read and so loses what it read where the file ends before its header says.
-    Denying that it is seekable stops that; `seek` works all the same.
+    A seekable `SoundFile` seeks after each read, and loses a short read at the end of a file that is shorter than its
+    header says. A stream that denies being seekable does not; `seek` works all the same.
     """
 
     def seekable(self) -> bool:
         return False
 
 
-class _Unmeasured(io.FileIO):
-    """An MP3 file that claims to be far longer than it is.
+class _AudioFile(io.FileIO):
+    """A file that can claim to be far longer than it is.
 
-    Without a length tag the decoder guesses the length from the file's bytes and its first bit rate, and stops there: a
-    file of variable bit rate loses most of its sound. Led to guess far too much, it stops where the file does.
+    Without a length tag the decoder of MP3 guesses the length from the file's size and first bit rate, and stops there:
+    a file of variable bit rate loses most of its sound. With a far too high guess, it stops at the end of the file.
     """
 
+    size_factor = 1
     _claimed = 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         position = super().seek(offset, whence)
-        self._claimed = 64 * position if (offset, whence) == (0, os.SEEK_END) else 0
+        at_end = self.size_factor > 1 and (offset, whence) == (0, os.SEEK_END)
+        self._claimed = self.size_factor * position if at_end else 0
         return self._claimed or position
 
     def tell(self) -> int:
@@ -67,18 +69,24 @@ class _Unmeasured(io.FileIO):
 
 @contextlib.contextmanager
 def open_audio(path: str | os.PathLike[str]) -> Iterator[Source]:
-    """Open a sound file; raises `AudioError`, naming it, if it is missing, empty or not a sound file."""
+    """Open a sound file, once.
+
+    Raises:
+        AudioError: it is missing, empty or not a sound file; the message names it.
+    """
     name = printable(path)
     with contextlib.ExitStack() as stack:
         try:
             _refuse_all_but_files(path, name)
-            file = stack.enter_context(open(path, "rb", buffering=0))
+            file = stack.enter_context(_AudioFile(path))
             stream = stack.enter_context(Stream(file))
             frames = stream.frames if stream.frames < NO_LENGTH else None
-            if stream.format == "MP3" and not _has_length_tag(path):
-                stream, frames = stack.enter_context(Stream(stack.enter_context(_Unmeasured(path)))), None
+            if stream.format == "MP3" and not _has_length_tag(file):
+                file.size_factor = 64
+                file.seek(0)
+                stream, frames = stack.enter_context(Stream(file)), None
         except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a name that ends in .raw
-            # Their own words are left out: they tell of chunks and pipes, or of no more than this.
+            # The decoder's message is left out: it is about RIFF chunks and pipes, or says no more than this.
             raise AudioError(
                 f"{name}: not a sound file, or damaged at its beginning; use WAV, FLAC, OGG, MP3 or AIFF"
             ) from error
@@ -96,10 +104,13 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[Source]:
 
 
 def decode(source: Source, start: int = 0, frames: int | None = None) -> NDArray[np.float32]:
-    """Decode `frames` frames (None: all) from frame `start` and average the channels: `(samples,)`.
+    """Decode `frames` frames (None: all) from frame `start` and average the channels: (samples,).
 
-    Raises `AudioError` if there is no sound in that part, if the decoder gives up before half of the file, or for
-    samples that are not finite; gives `TruncatedWarning` if it gives up later.
+    Raises:
+        AudioError: that part holds no sound, the decoder fails in the first half of the file, or a sample is not finite.
+
+    Warns:
+        TruncatedWarning: the decoder fails in the second half.
     """
     name, stream, length = source
     rate = stream.samplerate
@@ -110,15 +121,15 @@ def decode(source: Source, start: int = 0, frames: int | None = None) -> NDArray
     wanted = math.inf if frames is None else dropped + frames
     if length is not None:
         wanted = min(wanted, length - start)
-    blocks: list[NDArray[np.float32]] = []
+    chunks: list[NDArray[np.float32]] = []
     got = 0
     failure: Exception | None = None
     try:
         if start > dropped:
             stream.seek(start)
-        while got < wanted and (block := _next_block(source, min(wanted - got, BLOCK))).size:
-            blocks.append(block)
-            got += block.size
+        while got < wanted and (chunk := _next_chunk(source, min(wanted - got, CHUNK_SIZE))).size:
+            chunks.append(chunk)
+            got += chunk.size
     except soundfile.LibsndfileError as error:
         failure = error
     end = start - dropped + got
@@ -130,35 +141,37 @@ def decode(source: Source, start: int = 0, frames: int | None = None) -> NDArray
         warnings.warn(f"{state}; the sound before that is used", TruncatedWarning, stacklevel=3)
     if got <= dropped:
         raise AudioError(f"{name}: ends at {end / rate:.2f} s; start before that, not at {start / rate:.2f} s")
-    return np.concatenate(blocks)[dropped:]
+    return np.concatenate(chunks)[dropped:]
 
 
-def _next_block(source: Source, frames: float) -> NDArray[np.float32]:
+def _next_chunk(source: Source, frames: float) -> NDArray[np.float32]:
     name, stream, _ = source
-    block = stream.read(out=np.empty((int(frames), stream.channels), dtype=np.float32))
-    if not np.isfinite(block).all():
+    chunk = stream.read(out=np.empty((int(frames), stream.channels), dtype=np.float32))
+    if not np.isfinite(chunk).all():
         raise AudioError(f"{name}: has samples that are not finite (NaN or infinity); export it again or leave it out")
-    return block.mean(axis=1, dtype=np.float64).astype(np.float32)
+    return chunk.mean(axis=1, dtype=np.float64).astype(np.float32)
 
 
 def _refuse_all_but_files(path: str | os.PathLike[str], name: str) -> None:
     status = os.stat(path)
     if stat.S_ISDIR(status.st_mode):
         raise AudioError(f"{name}: is a folder; give the name of a sound file in it")
-    if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
+    if not stat.S_ISREG(status.st_mode):  # opening a named pipe would block forever
         raise AudioError(f"{name}: is not a regular file; copy the sound into one")
     if status.st_size == 0:
         raise AudioError(f"{name}: is empty (0 bytes); copy it again from where it came or leave it out")
 
 
-def _has_length_tag(path: str | os.PathLike[str]) -> bool:
-    """Whether the first frame of an MP3 (after an ID3v2 tag) says how long the sound is."""
-    with open(path, "rb") as file:
-        head = file.read(10)
-        if head[:3] == b"ID3":  # the size of the tag follows in four bytes of seven bits
-            size = 0
-            for byte in head[6:]:
-                size = size << 7 | byte & 127
-            file.seek(len(head) + size)
-        first = head + file.read(2048)
+def _has_length_tag(file: io.FileIO) -> bool:
+    """Return whether the first frame of an MP3 (after an ID3v2 tag) states the length; the position is restored."""
+    position = file.tell()
+    file.seek(0)
+    head = file.read(10)
+    if head[:3] == b"ID3":  # the size of the tag follows in four bytes of seven bits
+        size = 0
+        for byte in head[6:]:
+            size = size << 7 | byte & 127
+        file.seek(len(head) + size)
+    first = head + file.read(2048)
+    file.seek(position)
     return any(tag in first for tag in (b"Xing", b"Info", b"VBRI"))

@@ -1,8 +1,7 @@
-"""The pages of an Ogg file, given a serial number that follows from what they hold.
+"""Ogg files with a serial number that is a checksum of their content, so that the same sound gives the same bytes.
 
-libsndfile draws the serial number of a stream at random, so that no two files are the same. A number is needed, as
-streams that are joined into one file are told apart by it, but it may be any: that of a checksum makes the same sound
-the same bytes. Format: RFC 3533.
+libsndfile draws the serial number at random. Any number is valid: it distinguishes streams joined into one file.
+Format: RFC 3533.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def with_stable_serial(file: bytes) -> bytes:
-    """An Ogg file of one stream, with a serial number that follows from all else in it.
+    """Return an Ogg file of one stream with its serial number replaced by a checksum of the rest.
 
     Raises:
         ValueError: the file does not consist of Ogg pages.
@@ -32,10 +31,9 @@ def with_stable_serial(file: bytes) -> bytes:
 
 
 def checksum(page: bytes | bytearray) -> int:
-    """The CRC-32 of a page whose own field for it is zero.
+    """Return the CRC-32 of a page whose checksum field is zero.
 
-    Ogg has zlib's polynomial, but takes the bits of a byte from the other end, and neither starts nor ends with
-    inverted ones: so zlib computes it at the speed of C.
+    Ogg uses the polynomial of zlib with the bits of a byte mirrored and without inversions, so zlib can compute it.
     """
     mirrored = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int.from_bytes(mirrored.to_bytes(4, "little").translate(_MIRRORED), "big")

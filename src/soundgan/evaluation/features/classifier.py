@@ -125,7 +125,7 @@ def train_classifier(
     (SpecAugment, Park et al. 2019). The same seed, files and number of threads give the same classifier on one machine.
 
     Args:
-        files: sound files of any format that `soundgan.audio.io` reads.
+        files: sound files of any format that `soundgan.audio` reads.
         labels: the label of each file; at least two different ones.
         epochs: passes over the files; None takes `usual_epochs`.
         threads: PyTorch threads during the training; None leaves them as they are.
