@@ -59,7 +59,8 @@ def tiny_settings(sounds_folder: Path) -> TinySettings:
 
 @pytest.fixture(scope="session")
 def tiny_dataset(sounds_folder: Path, tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return prepare(sounds_folder, tiny_settings(), tmp_path_factory.mktemp("cache"))
+    settings = tiny_settings()
+    return prepare(sounds_folder, settings.data, settings.spectrogram, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

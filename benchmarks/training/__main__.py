@@ -206,7 +206,7 @@ def measure_speed(options: argparse.Namespace, record: Path) -> None:
     """Measure the speed of our loop on this machine."""
     rate = common_sample_rate(options.data, options.rate)
     settings = our_settings(options, rate, options.work / "speed")
-    dataset = prepare(options.data, settings, options.work / "speed" / "cache")
+    dataset = prepare(options.data, settings.data, settings.spectrogram, options.work / "speed" / "cache")
     measured = speed.measure(dataset, settings, rounds=options.rounds, steps=options.steps, log=log)
     figures = read_record(record)
     figures.setdefault("speed", {})[sized_name(options.data.name, options)] = {

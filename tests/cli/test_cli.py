@@ -251,7 +251,7 @@ def test_inspect_leaves_out_what_is_excluded(sounds_folder: Path) -> None:
 def test_inspect_names_a_pattern_that_excludes_nothing(sounds_folder: Path) -> None:
     told = CliRunner().invoke(app, ["inspect", str(sounds_folder), "--exclude", "*/7.wav", "--exclude", "7.wav"])
     assert told.exit_code == 0
-    assert re.search(r"^Excluded +nothing by 7\.wav: no file fits$", told.stdout, re.MULTILINE)
+    assert re.search(r"^Excluded +nothing by 7\.wav: no file matches$", told.stdout, re.MULTILINE)
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from soundgan import audio
 from soundgan.data import dataset, survey
+from soundgan.data.reader import CachingReader
+from soundgan.data.report import format_report
 from soundgan.data.scan import SkippedFile, scan
 from soundgan.errors import DataError
 from soundgan.settings import Settings
@@ -56,21 +58,31 @@ def labelled(tmp_path: Path) -> Path:
     return tmp_path / "drums"
 
 
+def surveyed(folder: Path, settings: Settings, reader: CachingReader | None = None) -> survey.Survey:
+    return survey.survey(scan(folder, settings.data.exclude), settings.data, settings.spectrogram, reader)
+
+
+def prepared(
+    folder: Path, settings: Settings, cache: Path, progress: survey.ProgressCallback | None = None
+) -> dataset.Dataset:
+    return dataset.prepare(folder, settings.data, settings.spectrogram, cache, progress)
+
+
 def kinds(found: survey.Survey) -> dict[str, str]:
     return {item.path.relative_to(found.folder).as_posix(): item.kind for item in found.skipped}
 
 
 def test_a_flat_folder_has_no_labels(flat: Path, tmp_path: Path) -> None:
-    data = dataset.prepare(flat, Settings(), tmp_path / "cache")
+    data = prepared(flat, Settings(), tmp_path / "cache")
     assert data.label_names == [] and data.labels.tolist() == [0] * 9
     assert data.spectrograms.shape == (9, 1, *data.representation.shape) and data.spectrograms.dtype == np.float32
     assert data.spectrograms.min() >= -1 and data.spectrograms.max() <= 1
 
 
 def test_first_level_folders_are_the_labels(labelled: Path, tmp_path: Path) -> None:
-    found = survey.survey(labelled, Settings())
+    found = surveyed(labelled, Settings())
     assert found.labels == ["kick", "snare"] and found.skipped == []
-    data = dataset.prepare(labelled, Settings(), tmp_path / "cache")
+    data = prepared(labelled, Settings(), tmp_path / "cache")
     assert data.label_names == ["kick", "snare"] and data.labels.tolist() == [0] * 4 + [1] * 5
     # Files are ordered by name, so the rows of the spectrograms are known: the tones rise within each label.
     loudest = data.spectrograms[:, 0].mean(axis=2).argmax(axis=1)
@@ -78,16 +90,16 @@ def test_first_level_folders_are_the_labels(labelled: Path, tmp_path: Path) -> N
 
 
 def test_order_does_not_depend_on_the_order_of_the_disk(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = [file.path for file in survey.survey(labelled, Settings()).files]
+    before = [file.path for file in surveyed(labelled, Settings()).files]
     assert before == sorted(before, key=lambda path: path.relative_to(labelled).as_posix())
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: sorted(scandir(path), key=lambda e: e.name, reverse=True))
-    assert [file.path for file in survey.survey(labelled, Settings()).files] == before
+    assert [file.path for file in surveyed(labelled, Settings()).files] == before
 
 
 def test_loose_files_beside_labels_are_left_out_with_a_way_out(labelled: Path) -> None:
     put(labelled / "loose.wav", tone(3000))
-    found = survey.survey(labelled, Settings())
+    found = surveyed(labelled, Settings())
     (item,) = found.skipped
     assert item.path.name == "loose.wav" and item.kind == "without a label" and "move it" in item.reason
     assert len(found.files) == 9
@@ -95,29 +107,29 @@ def test_loose_files_beside_labels_are_left_out_with_a_way_out(labelled: Path) -
 
 def test_excluded_files_are_left_out_by_name_and_belong_to_the_key(labelled: Path, tmp_path: Path) -> None:
     settings = Settings.from_flat(exclude=("*/0.*",))
-    found = survey.survey(labelled, settings)
+    found = surveyed(labelled, settings)
     assert kinds(found) == {"kick/0.wav": "excluded", "snare/0.flac": "excluded"} and len(found.files) == 7
     put(labelled / "kick" / "4.wav", tone(3000))
-    whole = dataset.prepare(labelled, Settings(), tmp_path / "cache")
-    part = dataset.prepare(labelled, settings, tmp_path / "cache")
+    whole = prepared(labelled, Settings(), tmp_path / "cache")
+    part = prepared(labelled, settings, tmp_path / "cache")
     assert len(whole) == 10 and len(part) == 8 and whole.digest != part.digest
 
 
 def test_a_pattern_that_excludes_nothing_is_told_also_where_the_cache_serves(labelled: Path, tmp_path: Path) -> None:
     told = {}
     for exclude in ((), ("1.*",), ("k*/0.*", "[x"), ("1.*",)):
-        found = survey.survey(labelled, Settings.from_flat(exclude=exclude))
+        found = surveyed(labelled, Settings.from_flat(exclude=exclude))
         assert found.unmatched_patterns == [pattern for pattern in exclude if pattern != "k*/0.*"]
-        told[exclude] = dataset.prepare(labelled, Settings.from_flat(exclude=exclude), tmp_path / "cache").report
+        told[exclude] = prepared(labelled, Settings.from_flat(exclude=exclude), tmp_path / "cache").report
     assert "Excluded" not in told[()]
-    assert "nothing by 1.*: no file fits" in told[("1.*",)]
-    assert "nothing by [x: no file fits" in told[("k*/0.*", "[x")]
+    assert "nothing by 1.*: no file matches" in told[("1.*",)]
+    assert "nothing by [x: no file matches" in told[("k*/0.*", "[x")]
 
 
 def test_a_folder_of_notes_does_not_make_labels(flat: Path) -> None:
     (flat / "notes").mkdir()
     (flat / "notes" / "a.txt").write_text("recorded on a Tuesday")
-    found = survey.survey(flat, Settings())
+    found = surveyed(flat, Settings())
     assert found.labels == [] and len(found.files) == 9 and kinds(found) == {"notes/a.txt": "not audio"}
 
 
@@ -168,20 +180,20 @@ def test_everything_in_a_hostile_folder_is_used_or_named(tmp_path: Path) -> None
         put(folder / "forbidden.wav", tone(700)).chmod(0)
         expected["forbidden.wav"] = "unreadable"
 
-    found = survey.survey(folder, Settings())
+    found = surveyed(folder, Settings())
     assert {file.path.name for file in found.files} == used
     assert kinds(found) == expected and found.hidden == 2
-    text = found.report(most=None)
+    text = format_report(found, max_listed=None)
     for name in expected:
         assert name in text
-    data = dataset.prepare(folder, Settings(), tmp_path / "cache")
+    data = prepared(folder, Settings(), tmp_path / "cache")
     assert len(data) == len(used) and np.isfinite(data.spectrograms).all()
 
 
 def test_a_truncated_file_counts_for_what_can_be_read(flat: Path) -> None:
     whole = put(flat / "whole.wav", tone(2000, 2.0)).read_bytes()
     (flat / "whole.wav").write_bytes(whole[: len(whole) // 2])
-    found = survey.survey(flat, Settings.from_flat(duration=4.0))
+    found = surveyed(flat, Settings.from_flat(duration=4.0))
     (file,) = (file for file in found.files if file.path.name == "whole.wav")
     assert file.seconds == pytest.approx(1.0, abs=0.02)
 
@@ -195,11 +207,11 @@ def test_a_damaged_file_is_used_up_to_the_damage_and_named(
     whole = put(flat / "x.flac", noise if slicing else noise[: 6 * RATE]).read_bytes()
     (flat / "x.flac").write_bytes(whole[: len(whole) * (4 if slicing else 7) // 10])
     settings = Settings.from_flat(duration=6.0, slice=slicing)
-    found = survey.survey(flat, settings)
+    found = surveyed(flat, settings)
     file = found.files[-1]
     assert file.path.name == "x.flac" and file.seconds == pytest.approx(kept, abs=0.6)
-    assert "Used in part (1)\n  x.flac: " in found.report()
-    data = dataset.prepare(flat, settings, tmp_path / "cache")
+    assert "Used in part (1)\n  x.flac: " in format_report(found)
+    data = prepared(flat, settings, tmp_path / "cache")
     assert len(data) == 9 + len(file.slices)
     last = data.spectrograms[-1, 0].mean(axis=0)
     assert last[0] > 0 and (last[-1] > 0 if slicing else np.all(last[-10:] == -1))
@@ -207,7 +219,7 @@ def test_a_damaged_file_is_used_up_to_the_damage_and_named(
 
 def test_a_folder_behind_a_link_is_read_once_and_by_its_own_name(labelled: Path) -> None:
     (labelled / "a link").symlink_to(labelled / "snare", target_is_directory=True)
-    found = survey.survey(labelled, Settings())
+    found = surveyed(labelled, Settings())
     assert found.labels == ["kick", "snare"] and kinds(found) == {"a link": "second link to a folder"}
 
 
@@ -218,7 +230,7 @@ def test_links_to_files_and_folders_elsewhere_are_followed(labelled: Path, tmp_p
     (links / "kick").mkdir()
     for path in (labelled / "kick").iterdir():
         (links / "kick" / path.name).symlink_to(path)
-    found = survey.survey(links, Settings())
+    found = surveyed(links, Settings())
     assert Counter(file.label for file in found.files) == {"kick": 4, "snare": 5} and not found.skipped
 
 
@@ -226,7 +238,7 @@ def test_links_to_files_and_folders_elsewhere_are_followed(labelled: Path, tmp_p
 def test_no_folder_or_an_empty_one_is_refused_by_name(tmp_path: Path, make) -> None:
     make(tmp_path / "sounds")
     with pytest.raises(DataError, match="sounds"):
-        survey.survey(tmp_path / "sounds", Settings())
+        surveyed(tmp_path / "sounds", Settings())
 
 
 def test_too_few_sounds_are_refused_with_counts_and_reasons(flat: Path, tmp_path: Path) -> None:
@@ -235,7 +247,7 @@ def test_too_few_sounds_are_refused_with_counts_and_reasons(flat: Path, tmp_path
     with pytest.raises(
         DataError, match=r"7 usable sounds.*at least 8.*1 silent \(0\.wav.*1 too short \(1\.wav"
     ) as error:
-        dataset.prepare(flat, Settings(), tmp_path / "cache")
+        prepared(flat, Settings(), tmp_path / "cache")
     assert "\n" not in str(error.value)
     assert not list(tmp_path.glob("cache/*"))
 
@@ -248,8 +260,8 @@ def test_the_rate_is_the_preset_not_above_the_most_common_one(tmp_path: Path, co
         put(tmp_path / f"{k}.wav", tone(300 + k, rate=common), common)
     for k in range(4):
         put(tmp_path / f"other{k}.wav", tone(400 + k, rate=16000), 16000)
-    assert survey.survey(tmp_path, Settings()).representation.sample_rate == chosen
-    assert survey.survey(tmp_path, Settings.from_flat(sample_rate=22050)).representation.sample_rate == 22050
+    assert surveyed(tmp_path, Settings()).representation.sample_rate == chosen
+    assert surveyed(tmp_path, Settings.from_flat(sample_rate=22050)).representation.sample_rate == 22050
 
 
 @pytest.mark.parametrize(("short", "expected"), [(8, 0.65), (40, 1.27)])
@@ -259,25 +271,29 @@ def test_the_duration_holds_nearly_all_recordings_and_a_long_one_does_not_matter
     for k in range(short):
         put(tmp_path / f"{k:02}.wav", tone(300 + 20 * k, 0.51 + 0.02 * k))
     put(tmp_path / "long.wav", tone(2000, 9.0))
-    found = survey.survey(tmp_path, Settings())
-    assert found.representation == preset(RATE, expected) and "nearly all recordings are no longer" in found.report()
+    found = surveyed(tmp_path, Settings())
+    assert found.representation == preset(RATE, expected) and "nearly all recordings are no longer" in format_report(
+        found
+    )
     median = 0.51 + 0.02 * (short // 2)
-    assert survey.survey(tmp_path, Settings.from_flat(slice=True)).representation == preset(RATE, median)
-    asked = survey.survey(tmp_path, Settings.from_flat(duration=2.0))
-    assert asked.representation == preset(RATE, 2.0) and "Duration" not in asked.report()
-    found = survey.survey(tmp_path, Settings.from_flat(image_size=(64, 32), range_db=50))
+    assert surveyed(tmp_path, Settings.from_flat(slice=True)).representation == preset(RATE, median)
+    asked = surveyed(tmp_path, Settings.from_flat(duration=2.0))
+    assert asked.representation == preset(RATE, 2.0) and "Duration" not in format_report(asked)
+    found = surveyed(tmp_path, Settings.from_flat(image_size=(64, 32), range_db=50))
     sized = found.representation
-    assert sized.shape == (64, 32) and sized.ceiling_db - sized.floor_db == 50 and "Duration" not in found.report()
+    assert (
+        sized.shape == (64, 32) and sized.ceiling_db - sized.floor_db == 50 and "Duration" not in format_report(found)
+    )
 
 
 def test_long_recordings_are_cut_with_a_fade_and_short_ones_padded(flat: Path, tmp_path: Path) -> None:
     put(flat / "long.wav", tone(1000, 3.0), subtype="FLOAT")
     settings = Settings.from_flat(duration=1.0)
-    found = survey.survey(flat, settings)
+    found = surveyed(flat, settings)
     rep = found.representation
-    text = found.report()
+    text = format_report(found)
     assert "9 shorter than" in text and f"1 to their first {rep.duration:.2f} s ({3 - rep.duration:.2f} s" in text
-    data = dataset.prepare(flat, settings, tmp_path / "cache")
+    data = prepared(flat, settings, tmp_path / "cache")
     rep = data.representation
     # A tone that is cut hard splashes over all bands of the last frame; faded, bands far away stay quiet.
     hard = analyze(tone(1000, 3.0, amplitude=10 ** (-1 / 20))[: rep.samples], rep)[0, 0]
@@ -296,7 +312,7 @@ def test_slices_are_faded_where_they_begin_and_end_but_not_at_the_ends_of_the_re
     wave = tone(1000, 8 * rep.duration)
     wave[: rep.hop_length // 2] = 0  # it begins hard, at the centre of the first frame, and ends hard
     put(tmp_path / "in" / "x.wav", wave, subtype="FLOAT")
-    data = dataset.prepare(tmp_path / "in", settings, tmp_path / "cache")
+    data = prepared(tmp_path / "in", settings, tmp_path / "cache")
     rep = data.representation
     hard = analyze(wave.reshape(8, rep.samples), rep)[:, 0]
     drop = (hard - data.spectrograms[:, 0])[:, rep.bands // 2 :].max(axis=1) / 2 * (rep.ceiling_db - rep.floor_db)
@@ -304,23 +320,27 @@ def test_slices_are_faded_where_they_begin_and_end_but_not_at_the_ends_of_the_re
     assert drop[0, 0] == 0 and drop[-1, -1] == 0 and np.abs(drop[:, 2:-2]).max() == 0
 
 
-def test_a_long_file_is_neither_read_whole_nor_further_than_needed(flat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class RecordingReader(CachingReader):
+    """A reader that records which parts are read."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.parts: list[tuple[str, float, float]] = []
+
+    def read(self, path: Path, sample_rate: int, start: float, seconds: float) -> NDArray[np.float32]:
+        self.parts.append((path.name, start, seconds))
+        return super().read(path, sample_rate, start, seconds)
+
+
+def test_a_long_file_is_neither_read_whole_nor_further_than_needed(flat: Path) -> None:
     put(flat / "long.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 600 * RATE))
-    asked: list[tuple[str, float, float]] = []
-    read = audio.read
-
-    def watch(path, rate=None, *, start=0.0, seconds=None):
-        assert seconds is not None
-        asked.append((Path(path).name, start, seconds))
-        return read(path, rate, start=start, seconds=seconds)
-
-    monkeypatch.setattr(audio, "read", watch)
-    found = survey.survey(flat, Settings.from_flat(duration=0.5))
+    reader = RecordingReader(1.0)
+    found = surveyed(flat, Settings.from_flat(duration=0.5), reader)
     duration = found.representation.duration
-    assert len(asked) == 10 and all(seconds == pytest.approx(duration) for _, _, seconds in asked)
-    asked.clear()
-    survey.survey(flat, Settings.from_flat(duration=0.5, slice=True))
-    long = sorted(start_seconds for name, *start_seconds in asked if name == "long.wav")
+    assert len(reader.parts) == 10 and all(seconds == pytest.approx(duration) for _, _, seconds in reader.parts)
+    reader = RecordingReader(60.0)
+    surveyed(flat, Settings.from_flat(duration=0.5, slice=True), reader)
+    long = sorted(part for name, *part in reader.parts if name == "long.wav")
     assert len(long) >= 10 and max(seconds for _, seconds in long) <= 60
     ends = [start + seconds for start, seconds in long]
     assert np.allclose(ends[:-1], [start for start, _ in long[1:]]) and ends[-1] > 600 - duration
@@ -336,15 +356,15 @@ def test_slices_are_counted_levelled_together_and_silent_ones_skipped(flat: Path
     )
     put(flat / "x.wav", np.concatenate([loud, silence, quiet, tone(900, 1)[: samples // 3]]), subtype="FLOAT")
     put(flat / "y.wav", np.concatenate([loud[::-1] * 0.9, tone(900, 1)[: 2 * samples // 3]]), subtype="FLOAT")
-    found = survey.survey(flat, settings)
+    found = surveyed(flat, settings)
     x, y = found.files[-2:]
     assert (
         x.slices == (0, 2) and x.silent_slices == 1 and x.unused_seconds == pytest.approx(samples / 3 / RATE, abs=1e-3)
     )
     assert y.slices == (0, 1) and y.silent_slices == 0 and y.unused_seconds == 0
-    assert found.sounds == 13 and "13 slices" in found.report()
-    assert f"1 silent slice, 1 remainder under half a slice ({x.unused_seconds:.2f} s)" in found.report()
-    data = dataset.prepare(flat, settings, tmp_path / "cache")
+    assert found.sounds == 13 and "13 slices" in format_report(found)
+    assert f"1 silent slice, 1 remainder under half a slice ({x.unused_seconds:.2f} s)" in format_report(found)
+    data = prepared(flat, settings, tmp_path / "cache")
     assert len(data) == 13
     rep = data.representation
     levels = (data.spectrograms[9:11, 0].max(axis=(1, 2)) + 1) / 2 * (rep.ceiling_db - rep.floor_db)
@@ -354,10 +374,10 @@ def test_slices_are_counted_levelled_together_and_silent_ones_skipped(flat: Path
 def test_one_long_recording_is_enough_when_sliced(tmp_path: Path) -> None:
     put(tmp_path / "in" / "rain.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 10 * RATE))
     settings = Settings.from_flat(duration=0.5, slice=True)
-    data = dataset.prepare(tmp_path / "in", settings, tmp_path / "cache")
+    data = prepared(tmp_path / "in", settings, tmp_path / "cache")
     assert len(data) == round(10 / data.representation.duration)
     with pytest.raises(DataError, match="1 usable sound found"):
-        dataset.prepare(tmp_path / "in", Settings.from_flat(duration=0.5), tmp_path / "cache")
+        prepared(tmp_path / "in", Settings.from_flat(duration=0.5), tmp_path / "cache")
 
 
 @given(seconds=st.floats(0.02, 500), duration=st.floats(0.25, 10))
@@ -372,10 +392,10 @@ def test_sounds_far_above_the_ceiling_are_told(tmp_path: Path) -> None:
     folder, settings = tmp_path / "in", Settings.from_flat(level="none", duration=0.25)
     for number in range(250):
         put(folder / f"{number}.wav", tone(400 + number, 0.05, amplitude=0.005))
-    assert "Limited" not in dataset.prepare(folder, settings, tmp_path / "cache").report
+    assert "Limited" not in prepared(folder, settings, tmp_path / "cache").report
     for number in range(2):
         put(folder / f"loud{number}.wav", tone(500 + number, 0.05))
-    limited = dataset.prepare(folder, settings, tmp_path / "cache")
+    limited = prepared(folder, settings, tmp_path / "cache")
     found = re.search(r"Limited +(\d+) louder than the ceiling of (-\d+) dB, by up to (\d+) dB", limited.report)
     assert found and (int(found[1]), int(found[2])) == (2, limited.representation.ceiling_db)
     assert int(found[3]) == pytest.approx(40, abs=1.5), "0.5 beside 0.005"
@@ -387,7 +407,7 @@ def test_levels(tmp_path: Path, level: str) -> None:
     folder = tmp_path / "in"
     for k in range(9):
         put(folder / f"{k}.wav", tone(300 + 100 * k, 0.5, amplitude=0.5 / 2**k), subtype="FLOAT")
-    data = dataset.prepare(folder, Settings.from_flat(level=level), tmp_path / "cache")
+    data = prepared(folder, Settings.from_flat(level=level), tmp_path / "cache")
     rep = data.representation
     peaks = rep.floor_db + (data.spectrograms[:, 0].max(axis=(1, 2)) + 1) / 2 * (rep.ceiling_db - rep.floor_db)
     # A sine of amplitude a is 20 log10 a dBFS in its band, and a little less between two bands.
@@ -399,7 +419,7 @@ def test_levels(tmp_path: Path, level: str) -> None:
 
 def test_a_second_start_decodes_nothing(labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[tuple[int, int]] = []
-    first = dataset.prepare(labelled, Settings(), tmp_path / "cache", lambda *step: steps.append(step))
+    first = prepared(labelled, Settings(), tmp_path / "cache", lambda *step: steps.append(step))
     assert steps[-1][0] == steps[-1][1] and all(done <= total for done, total in steps)
     shares = [done / total for done, total in steps]
     assert shares == sorted(shares)
@@ -408,13 +428,13 @@ def test_a_second_start_decodes_nothing(labelled: Path, tmp_path: Path, monkeypa
         raise AssertionError("the cache must serve without opening a sound")
 
     monkeypatch.setattr(audio, "read", refuse)
-    monkeypatch.setattr(audio, "probe", refuse)
-    second = dataset.prepare(labelled, Settings.from_flat(minutes=5), tmp_path / "cache")
+    monkeypatch.setattr(CachingReader, "probe", refuse)
+    second = prepared(labelled, Settings.from_flat(minutes=5), tmp_path / "cache")
     assert second.digest == first.digest and second.report == first.report
     assert second.representation == first.representation and second.label_names == first.label_names
     assert np.array_equal(second.spectrograms, first.spectrograms) and np.array_equal(second.labels, first.labels)
     shutil.copytree(labelled, tmp_path / "moved", copy_function=shutil.copy2)
-    assert dataset.prepare(tmp_path / "moved", Settings(), tmp_path / "cache").digest == first.digest
+    assert prepared(tmp_path / "moved", Settings(), tmp_path / "cache").digest == first.digest
 
 
 @pytest.mark.parametrize(
@@ -426,9 +446,9 @@ def test_a_second_start_decodes_nothing(labelled: Path, tmp_path: Path, monkeypa
     ],
 )
 def test_changed_sounds_are_prepared_anew(flat: Path, tmp_path: Path, change) -> None:
-    before = dataset.prepare(flat, Settings(), tmp_path / "cache")
+    before = prepared(flat, Settings(), tmp_path / "cache")
     change(flat)
-    after = dataset.prepare(flat, Settings(), tmp_path / "cache")
+    after = prepared(flat, Settings(), tmp_path / "cache")
     assert after.digest != before.digest and len(after) == len(list(flat.iterdir()))
 
 
@@ -442,9 +462,9 @@ def test_changed_sounds_are_prepared_anew(flat: Path, tmp_path: Path, change) ->
     ],
 )
 def test_other_changes_are_looked_into_and_found_to_be_the_same_data(flat: Path, tmp_path: Path, change) -> None:
-    before = dataset.prepare(flat, Settings(), tmp_path / "cache")
+    before = prepared(flat, Settings(), tmp_path / "cache")
     change(flat)
-    assert dataset.prepare(flat, Settings(), tmp_path / "cache").digest == before.digest
+    assert prepared(flat, Settings(), tmp_path / "cache").digest == before.digest
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
@@ -461,26 +481,26 @@ def test_other_changes_are_looked_into_and_found_to_be_the_same_data(flat: Path,
     ],
 )
 def test_changed_settings_are_prepared_anew(flat: Path, tmp_path: Path, change: dict) -> None:
-    before = dataset.prepare(flat, Settings(), tmp_path / "cache")
-    after = dataset.prepare(flat, Settings.from_flat(**change), tmp_path / "cache")
+    before = prepared(flat, Settings(), tmp_path / "cache")
+    after = prepared(flat, Settings.from_flat(**change), tmp_path / "cache")
     assert after.digest != before.digest and after.representation != before.representation
 
 
 def test_writing_to_the_spectrograms_leaves_the_cache_alone(flat: Path, tmp_path: Path) -> None:
-    data = dataset.prepare(flat, Settings(), tmp_path / "cache")
+    data = prepared(flat, Settings(), tmp_path / "cache")
     before = data.spectrograms.copy()
     data.spectrograms[:] = 0.25
-    assert np.array_equal(dataset.prepare(flat, Settings(), tmp_path / "cache").spectrograms, before)
+    assert np.array_equal(prepared(flat, Settings(), tmp_path / "cache").spectrograms, before)
 
 
 @pytest.mark.parametrize("name", ["spectrograms.npy", "pitch.npy", "labels.npy", "dataset.json"])
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:100])])
 def test_a_damaged_cache_is_made_anew(flat: Path, tmp_path: Path, name: str, damage) -> None:
-    before = dataset.prepare(flat, Settings(), tmp_path / "cache")
+    before = prepared(flat, Settings(), tmp_path / "cache")
     spectrograms = before.spectrograms.copy()
     (entry,) = (tmp_path / "cache").iterdir()
     damage(entry / name)
-    assert np.array_equal(dataset.prepare(flat, Settings(), tmp_path / "cache").spectrograms, spectrograms)
+    assert np.array_equal(prepared(flat, Settings(), tmp_path / "cache").spectrograms, spectrograms)
     assert list((tmp_path / "cache").iterdir()) == [entry]
 
 
@@ -490,7 +510,7 @@ def test_several_starts_at_once_end_with_one_whole_entry(flat: Path, tmp_path: P
 
     def start() -> None:
         barrier.wait()
-        results.append(dataset.prepare(flat, Settings(), tmp_path / "cache"))
+        results.append(prepared(flat, Settings(), tmp_path / "cache"))
 
     threads = [threading.Thread(target=start) for _ in range(4)]
     for thread in threads:
@@ -509,22 +529,22 @@ def test_an_interrupted_start_leaves_nothing_that_looks_finished(
 
     monkeypatch.setattr(dataset, "normalize", stop)
     with pytest.raises(KeyboardInterrupt):
-        dataset.prepare(flat, Settings(), tmp_path / "cache")
+        prepared(flat, Settings(), tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_long_list_of_left_out_files_is_shortened_but_counted(flat: Path) -> None:
     for k in range(30):
         (flat / f"note{k:02}.txt").touch()
-    found = survey.survey(flat, Settings())
-    assert "Left out, not audio (30)" in found.report() and "and 20 more" in found.report()
-    assert "note29.txt" not in found.report() and "note29.txt" in found.report(most=None)
+    found = surveyed(flat, Settings())
+    assert "Left out, not audio (30)" in format_report(found) and "and 20 more" in format_report(found)
+    assert "note29.txt" not in format_report(found) and "note29.txt" in format_report(found, max_listed=None)
 
 
 def test_names_that_are_no_text_stay_on_their_line(flat: Path) -> None:
     (flat / "a\nb\x1b[1m\udcff.txt").touch()
     (flat / "🥁 [x].txt").touch()
-    lines = survey.survey(flat, Settings()).report().splitlines()
+    lines = format_report(surveyed(flat, Settings())).splitlines()
     assert lines[-2:] == ["  'a\\nb\\x1b[1m\\udcff.txt'", "  🥁 [x].txt"]
 
 

@@ -158,7 +158,8 @@ loop.time = SimpleNamespace(monotonic=lambda: float(next(seconds)))
 loop.LOG_EVERY, loop.save_snapshot = 1, lambda *args: None
 schedule.FIRST_VALIDATION, schedule.GROWTH, augment.ADA_RAMP_SAMPLES = 8, 1.5, 80
 settings = Settings.model_validate_json(sys.argv[1])
-loop.train(prepare(Path(settings.data.dataroot), settings, Path(sys.argv[2])), settings, Path(sys.argv[3]))
+dataset = prepare(Path(settings.data.dataroot), settings.data, settings.spectrogram, Path(sys.argv[2]))
+loop.train(dataset, settings, Path(sys.argv[3]))
 """
 
 
@@ -172,7 +173,7 @@ def test_a_killed_training_goes_on_as_if_never_stopped(
     kept, logged = clock_of(folder), log_of(folder)
     assert 0 < kept.samples_seen < logged[-1]["samples_seen"] < 64
 
-    train(prepare(sounds_folder, settings, cache), settings, folder)
+    train(prepare(sounds_folder, settings.data, settings.spectrogram, cache), settings, folder)
     assert_same_bits(folder, uninterrupted)
     assert_same_best(folder, uninterrupted)
     for kind, keys in LOGGED.items():

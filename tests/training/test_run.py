@@ -103,7 +103,8 @@ def test_a_label_folder_whose_name_is_no_label_is_left_out(name: bytes, sounds_f
     folder = tmp_path / "data"
     shutil.copytree(sounds_folder, folder)
     os.rename(os.fsencode(folder / "tone"), os.fsencode(folder) + b"/" + name)
-    dataset = prepare(folder, Settings(), tmp_path / "cache")
+    settings = Settings()
+    dataset = prepare(folder, settings.data, settings.spectrogram, tmp_path / "cache")
     assert dataset.label_names == ["kick", "noise"]
     assert "rename its folder" in dataset.report
 

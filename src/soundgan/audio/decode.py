@@ -107,7 +107,7 @@ def decode(source: Source, start: int = 0, frames: int | None = None) -> NDArray
     """Decode `frames` frames (None: all) from frame `start` and average the channels: (samples,).
 
     Raises:
-        AudioError: that part holds no sound, the decoder fails in the first half of the file, or a sample is not finite.
+        AudioError: that part holds no sound, the decoder fails in the first half, or a sample is not finite.
 
     Warns:
         TruncatedWarning: the decoder fails in the second half.

@@ -1,4 +1,4 @@
-"""`soundgan inspect FOLDER`: what a folder of sounds offers for training, before anything is trained."""
+"""`soundgan inspect FOLDER`: report on a folder of sounds before training."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ def inspect(
     duration: Annotated[float | None, typer.Option(help="s; otherwise from the data.")] = None,
     slice: Annotated[bool | None, typer.Option(help="Cut long recordings into slices.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Leave out files of this pattern (repeatable).")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Name every file that is left out.")] = False,
+    list_all: Annotated[bool, typer.Option("--all", help="List every file that is left out.")] = False,
 ) -> None:
     """Report what would be used, padded, cut, sliced and left out, and why, without training."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskProgressColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from soundgan.data.report import format_report
+    from soundgan.data.scan import scan
     from soundgan.data.survey import survey
     from soundgan.settings import Settings, load_settings, with_options
 
@@ -29,9 +31,14 @@ def inspect(
     settings = with_options(settings, options)
 
     console = Console(stderr=True)
-    columns = TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn("Reading"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Reading", total=None)
-        found = survey(folder, settings, lambda done, total: bar.update(task, completed=done, total=total))
-    typer.echo(found.report(None if every else 10))
-    found.require_enough()
+        surveyed = survey(
+            scan(folder, settings.data.exclude),
+            settings.data,
+            settings.spectrogram,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    typer.echo(format_report(surveyed, max_listed=None if list_all else 10))
+    surveyed.require_enough()

@@ -1,4 +1,4 @@
-"""Checked list of recordings → labelled spectrograms, prepared once and cached."""
+"""Folder of sounds → labeled spectrograms, prepared once and cached."""
 
 from __future__ import annotations
 
@@ -17,33 +17,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soundgan.data.report import limited_report
-from soundgan.data.scan import scan
-from soundgan.data.survey import (
-    ProgressCallback,
-    Recording,
-    Survey,
-    blocks,
-    bounded_parallel_map,
-    ignore_truncation_warnings,
-    read_block,
-    survey,
-)
-from soundgan.settings import Settings
+from soundgan import audio
+from soundgan.data.parallel import bounded_parallel_map
+from soundgan.data.reader import CachingReader, ignore_truncation_warnings
+from soundgan.data.report import format_limited, format_report
+from soundgan.data.scan import ScanResult, scan
+from soundgan.data.survey import ProgressCallback, Recording, Survey, blocks, read_block, reader_for, survey
+from soundgan.settings import DataSettings, SpectrogramSettings
 from soundgan.spectral.pitch import Pitch, track
 from soundgan.spectral.representation import Representation, levels_db, normalize
 
-PEAK_DB = -1.0  # dBFS that recordings are levelled to with level = peak
-RMS_DB = -20.0  # dBFS that recordings are levelled to with level = rms, where their peaks allow it
-AUDIBLY = 3.0  # dB above the ceiling from which on it is told
-_FADE = 0.005  # s, at every cut through a sound, so that it does not click
-_FORMAT = 4  # of the cache; raise it whenever the same files and settings would be painted differently
-_BATCH = 64  # spectrograms worked on at once by one thread
-_ABANDONED = 24 * 3600  # s after which a half-made cache entry is taken for that of a dead process
-_SETTINGS = {
-    "data": {"level", "slice"},
-    "spectrogram": {"sample_rate", "duration", "image_size", "range_db", "scale", "window", "overlap"},
-}
+PEAK_DB = -1.0  # dBFS, target of level = peak
+RMS_DB = -20.0  # dBFS, target of level = rms, unless the peak would exceed full scale
+REPORTED_EXCESS_DB = 3.0  # above the ceiling, from which on a sound is reported as limited
+CACHE_FORMAT = 5  # raise it whenever the same files and settings would give other spectrograms
+CHUNK_SIZE = 64  # spectrograms normalized at once
+STALE_SECONDS = 24 * 3600  # age at which an unfinished cache entry is taken for that of a dead process
 
 
 @dataclass(frozen=True)
@@ -51,9 +40,9 @@ class Dataset:
     """Prepared spectrograms.
 
     Shape:
-        spectrograms (n, 1, bands, frames), float32 in [-1, 1], mapped from the cache: read as needed, and writing to them
-        changes no file. pitch (n, frames), of each recording. labels (n,), int64 indices into `label_names`; all zero
-        where there are no labels.
+        spectrograms: (n, 1, bands, frames), float32 in [-1, 1], mapped from the cache: read on demand, copied on write.
+        pitch: (n, frames) each, of every spectrogram.
+        labels: (n,), int64 indices into `label_names`; all zero where there are no labels.
     """
 
     spectrograms: NDArray[np.float32]
@@ -68,109 +57,131 @@ class Dataset:
         return len(self.labels)
 
 
-def prepare(folder: Path, settings: Settings, cache: Path, progress: ProgressCallback | None = None) -> Dataset:
-    """Paint a folder of sounds, or take the spectrograms from `cache` if neither files nor settings have changed.
+def prepare(
+    folder: Path,
+    data: DataSettings,
+    spectrogram: SpectrogramSettings,
+    cache: Path,
+    progress: ProgressCallback | None = None,
+) -> Dataset:
+    """Compute the spectrograms of a folder of sounds, or load them from `cache` if files and settings are unchanged.
 
-    A recording is levelled as a whole, cut to the duration or into slices, faded where it is cut, padded with silence
-    at its end, and painted. The ceiling of the representation is the level that 99 of 100 sounds stay below, its floor
-    a range below; how far louder ones are limited is told in the report.
-    The cache may be deleted at any time, and shared by processes that start at once.
+    A recording is leveled as a whole, cut to the duration or into slices, faded where it is cut, and padded with
+    silence at its end. The ceiling of the representation is the level that 99 of 100 sounds stay below, its floor a
+    range below; the report says how far louder sounds are limited.
+    The cache may be deleted at any time, and shared by processes that start at the same time.
 
     Args:
-        progress: called with (steps done, steps in all); not at all when the cache serves.
+        folder: of sounds, in place of `data.dataroot`.
+        progress: called with (steps done, steps in all); not at all when the cache is used.
 
     Raises:
         DataError: the folder is missing or holds too few usable sounds.
     """
-    folder, cache = Path(folder), Path(cache)
-    key = _key(folder, settings)
-    dataset = _load(cache / key)
+    scanned = scan(Path(folder), data.exclude)
+    entry = Path(cache) / _key(scanned, data, spectrogram)
+    dataset = _load(entry)
     if dataset is not None:
         return dataset
-    # Two passes of about the same work, shown as one bar: survey, then paint.
-    found = survey(folder, settings, progress and (lambda done, total: progress(done, 2 * total)))
-    found.require_enough()
-    cache.mkdir(parents=True, exist_ok=True)
-    _remove_stale(cache)
-    staging = cache / f".unfinished-{uuid.uuid4().hex}"
+    # Two passes of about the same work in one progress bar: survey, then analysis.
+    reader = reader_for(data, spectrogram)
+    surveyed = survey(scanned, data, spectrogram, reader, progress and (lambda done, total: progress(done, 2 * total)))
+    surveyed.require_enough()
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(entry.parent)
+    staging = entry.parent / f".unfinished-{uuid.uuid4().hex}"
     staging.mkdir()
     try:
         with ignore_truncation_warnings():
-            _write_spectrograms(found, settings, staging, progress)
-        _put(staging, cache / key)
+            _write_dataset(surveyed, data.level, reader, staging, progress)
+        _publish(staging, entry)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    dataset = _load(cache / key)
-    assert dataset is not None, "what was just written can be read"
+    dataset = _load(entry)
+    assert dataset is not None, "the entry was just written"
     return dataset
 
 
-def _key(folder: Path, settings: Settings) -> str:
-    """Key of the cache entry: settings that change spectrograms, and names, sizes and times of files; none is opened."""
-    values = settings.model_dump(mode="json", include=_SETTINGS)
-    digest = hashlib.blake2b(json.dumps([_FORMAT, values], sort_keys=True).encode(), digest_size=12)
-    found = scan(folder, settings.data.exclude)
-    for candidate in found.candidates:
-        name = os.fsencode(candidate.path.relative_to(folder))
-        digest.update(name + f"\0{candidate.size}\0{candidate.changed}\0".encode())
+def _key(scanned: ScanResult, data: DataSettings, spectrogram: SpectrogramSettings) -> str:
+    """Return the key of the cache entry: settings that change spectrograms; names, sizes and times of files."""
+    values = [
+        data.model_dump(mode="json", include={"level", "slice"}),
+        spectrogram.model_dump(mode="json", exclude={"original_image_size"}),
+    ]
+    digest = hashlib.blake2b(json.dumps([CACHE_FORMAT, *values], sort_keys=True).encode(), digest_size=12)
+    for candidate in scanned.candidates:
+        name = os.fsencode(candidate.path.relative_to(scanned.folder))
+        digest.update(name + f"\0{candidate.size}\0{candidate.modified}\0".encode())
     # These change no spectrogram, but the report.
-    for item in found.skipped:
-        digest.update(os.fsencode(item.path.relative_to(folder)) + f"\0{item.reason}\0".encode())
-    digest.update("\0".join((str(found.hidden), *found.unmatched_patterns)).encode())
+    for item in scanned.skipped:
+        digest.update(os.fsencode(item.path.relative_to(scanned.folder)) + f"\0{item.reason}\0".encode())
+    digest.update("\0".join((str(scanned.hidden), *scanned.unmatched_patterns)).encode())
     return digest.hexdigest()
 
 
-def _write_spectrograms(found: Survey, settings: Settings, target: Path, progress: ProgressCallback | None) -> None:
-    """Write the spectrograms of a surveyed folder, their labels and their representation into `target`."""
-    rep = found.representation
+def _write_dataset(
+    surveyed: Survey,
+    method: audio.LevelMethod,
+    reader: CachingReader,
+    target: Path,
+    progress: ProgressCallback | None,
+) -> None:
+    """Write the spectrograms of a surveyed folder, their pitch, labels and representation into `target`."""
+    rep, sounds = surveyed.representation, surveyed.sounds
     spectrograms = np.lib.format.open_memmap(
-        target / "spectrograms.npy", mode="w+", dtype=np.float32, shape=(found.sounds, 1, *rep.shape)
+        target / "spectrograms.npy", mode="w+", dtype=np.float32, shape=(sounds, 1, *rep.shape)
     )
-    work = [(file, block) for file in found.files for block in blocks(file.slices, rep)]
-    loudest = np.empty(found.sounds, np.float32)
-    pitch = np.empty((2, found.sounds, rep.frames), np.float32)
+    items = [(file, block) for file in surveyed.files for block in blocks(file.slices, rep)]
+    analyze = partial(_analyze, representation=rep, method=method, reader=reader)
+    loudest = np.empty(sounds, np.float32)
+    pitch = np.empty((2, sounds, rep.frames), np.float32)
     done = 0
-    for levels, tracked in bounded_parallel_map(
-        partial(_analyse, representation=rep, method=settings.data.level), work
-    ):
+    for levels, tracked in bounded_parallel_map(analyze, items):
         rows = slice(done, done + len(levels))
         spectrograms[rows, 0] = levels
         pitch[:, rows] = tracked
         loudest[rows] = levels.max(axis=(1, 2))
         done += len(levels)
         if progress is not None:
-            progress(found.sounds + done, 2 * found.sounds)
+            progress(sounds + done, 2 * sounds)
     ceiling = float(np.ceil(np.percentile(loudest, 99)))
-    over = loudest[loudest > ceiling + AUDIBLY] - ceiling
-    span = rep.ceiling_db - rep.floor_db
-    rep = rep.with_changes(ceiling_db=ceiling, floor_db=ceiling - span)
-    for start in range(0, len(spectrograms), _BATCH):
-        rows = slice(start, start + _BATCH)
+    over = loudest[loudest > ceiling + REPORTED_EXCESS_DB] - ceiling
+    rep = rep.with_changes(ceiling_db=ceiling, floor_db=ceiling - (rep.ceiling_db - rep.floor_db))
+    for start in range(0, sounds, CHUNK_SIZE):
+        rows = slice(start, start + CHUNK_SIZE)
         spectrograms[rows] = normalize(spectrograms[rows, 0], rep)
     spectrograms.flush()
     np.save(target / "pitch.npy", pitch)
 
-    names = found.labels
-    labels = [names.index(file.label) if file.label is not None else 0 for file in found.files for _ in file.slices]
+    names = surveyed.labels
+    labels = [names.index(file.label) if file.label is not None else 0 for file in surveyed.files for _ in file.slices]
     np.save(target / "labels.npy", np.array(labels, np.int64))
     summary = {
         "representation": rep.model_dump(),
         "label_names": names,
-        "report": found.report() + limited_report(over.tolist(), ceiling),
-        "digest": _content(found, rep, settings),
+        "report": format_report(surveyed) + format_limited(over.tolist(), ceiling),
+        "digest": _content_digest(surveyed, rep, method),
     }
     (target / "dataset.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
 
 
-def _analyse(
-    item: tuple[Recording, list[int]], *, representation: Representation, method: str
+def _analyze(
+    item: tuple[Recording, list[int]],
+    *,
+    representation: Representation,
+    method: audio.LevelMethod,
+    reader: CachingReader,
 ) -> tuple[NDArray[np.float32], Pitch]:
-    """Levels in dBFS of some slices of one recording, (slices, bands, frames), and their pitch."""
+    """Return levels in dBFS of some slices of a recording, (slices, bands, frames), and their pitch."""
     file, block = item
-    fade = np.sin(np.linspace(0, np.pi / 2, round(_FADE * representation.sample_rate)), dtype=np.float32) ** 2
+    target_db = RMS_DB if method == "rms" else PEAK_DB
+    # One gain for a whole recording, so that its slices keep their differences.
+    gain = np.float32(10 ** (audio.gain_db(file.peak_db, file.rms_db, method, target_db) / 20))
+    fade_samples = round(audio.FADE_SECONDS * representation.sample_rate)
+    fade = np.sin(np.linspace(0, np.pi / 2, fade_samples), dtype=np.float32) ** 2
     waves = np.zeros((len(block), representation.samples), np.float32)
-    for row, index, wave in zip(waves, block, read_block(file.path, block, representation), strict=True):
-        row[: wave.size] = wave * _gain(file, method)
+    for row, index, wave in zip(waves, block, read_block(file.path, block, representation, reader), strict=True):
+        row[: wave.size] = wave * gain
         if index > 0:
             row[: fade.size] *= fade
         if file.seconds > (index + 1) * representation.duration:
@@ -178,30 +189,21 @@ def _analyse(
     return levels_db(waves, representation), track(waves, representation.sample_rate, representation.hop_length)
 
 
-def _gain(file: Recording, method: str) -> np.float32:
-    """Factor that levels a whole recording, so that the slices of one keep their differences."""
-    if method == "peak":
-        return np.float32(10 ** ((PEAK_DB - file.peak_db) / 20))
-    if method == "rms":
-        return np.float32(10 ** (min(RMS_DB - file.rms_db, -file.peak_db) / 20))
-    return np.float32(1)
-
-
-def _content(found: Survey, representation: Representation, settings: Settings) -> str:
-    """Digest of what is painted and how, in its order by names, wherever the files lie."""
-    sounds = [[file.label, file.digest, file.slices] for file in found.files]
-    # Without defaults: a value that representations gain later leaves the digests of today as they are.
-    painted = representation.model_dump(exclude_defaults=True)
-    told = json.dumps([painted, settings.data.level, sounds], sort_keys=True)
-    return hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
+def _content_digest(surveyed: Survey, representation: Representation, method: audio.LevelMethod) -> str:
+    """Return a digest of the spectrograms, in the order of their names, independent of where the files lie."""
+    sounds = [[file.label, file.digest, file.slices] for file in surveyed.files]
+    # Without defaults: a value that representations gain later leaves the digests of today unchanged.
+    values = representation.model_dump(exclude_defaults=True)
+    text = json.dumps([values, method, sounds], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def _load(entry: Path) -> Dataset | None:
-    """The dataset of a cache entry; None if there is none, or a damaged one."""
+    """Return the dataset of a cache entry; None if it is missing or damaged."""
     try:
         summary: dict[str, Any] = json.loads((entry / "dataset.json").read_text(encoding="utf-8"))
         representation = Representation.model_validate(summary["representation"])
-        # Copy on write: what reads the spectrograms gets ordinary writable arrays, and the file stays as it is.
+        # Copy on write: callers get ordinary writable arrays, and the file does not change.
         spectrograms = np.load(entry / "spectrograms.npy", mmap_mode="c", allow_pickle=False)
         labels = np.load(entry / "labels.npy", allow_pickle=False)
         pitch = np.load(entry / "pitch.npy", allow_pickle=False)
@@ -209,14 +211,16 @@ def _load(entry: Path) -> Dataset | None:
             return None
         if pitch.shape != (2, len(labels), representation.frames):
             return None
-        told = summary["label_names"], representation, summary["report"], summary["digest"]
-        return Dataset(spectrograms, Pitch(*pitch), labels, *told)
+        return Dataset(
+            spectrograms, Pitch(*pitch), labels, summary["label_names"], representation, summary["report"],
+            summary["digest"],
+        )  # fmt: skip
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _put(staging: Path, entry: Path) -> None:
-    """Move a finished entry to its place, unless another process was faster; a damaged one makes room."""
+def _publish(staging: Path, entry: Path) -> None:
+    """Rename a finished entry, unless another process was faster; a damaged one is replaced."""
     for attempt in itertools.count():
         try:
             os.rename(staging, entry)
@@ -230,9 +234,10 @@ def _put(staging: Path, entry: Path) -> None:
 
 
 def _remove_stale(cache: Path) -> None:
+    """Remove unfinished entries of processes that have died."""
     for path in cache.glob(".unfinished-*"):
         try:
-            if time.time() - path.stat().st_mtime > _ABANDONED:
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
         except OSError:
             continue  # another process was faster

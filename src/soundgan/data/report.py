@@ -1,4 +1,4 @@
-"""The report on a folder of sounds as plain text: what is used, padded, cut, sliced, and left out and why."""
+"""Report on a folder of sounds as plain text: files that are used, padded, cut, sliced, and left out and why."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from statistics import median
-from typing import TYPE_CHECKING
 
 from soundgan.data.scan import SkippedFile, relative_name
+from soundgan.data.survey import Recording, Survey
 from soundgan.files import printable
 
-if TYPE_CHECKING:
-    from soundgan.data.survey import Recording, Survey
 
-
-def survey_report(survey: Survey, most: int | None = 10) -> str:
-    """Describe a survey; of every kind of left-out file `most` are named (None: all), and all are counted."""
+def format_report(survey: Survey, max_listed: int | None = 10) -> str:
+    """Describe a survey; of each kind of left-out file `max_listed` are listed (None: all), and all are counted."""
     lines = [_row(title, text) for title, text in _summary(survey)]
     if survey.labels:
         by_label = {label: [r for r in survey.files if r.label == label] for label in survey.labels}
@@ -31,20 +28,20 @@ def survey_report(survey: Survey, most: int | None = 10) -> str:
     for title, group in groupby(sorted(in_part + skipped, key=lambda item: item.kind), key=lambda item: item.kind):
         items = list(group)
         lines += ["", f"{title} ({len(items)})"]
-        for item in items[:most]:
+        for item in items[:max_listed]:
             name = relative_name(item.path, survey.folder)
             lines.append(f"  {name}: {item.detail}" if item.detail else f"  {name}")
-        if most is not None and len(items) > most:
-            lines.append(f"  and {len(items) - most} more")
+        if max_listed is not None and len(items) > max_listed:
+            lines.append(f"  and {len(items) - max_listed} more")
     return "\n".join(lines)
 
 
-def limited_report(over: Sequence[float], ceiling_db: float) -> str:
-    """Describe by how many dB sounds are louder than the ceiling; there is nothing to say of none."""
-    if not len(over):
+def format_limited(over: Sequence[float], ceiling_db: float) -> str:
+    """Describe by how many dB sounds exceed the ceiling; empty if none does."""
+    if not over:
         return ""
-    told = f"{len(over)} louder than the ceiling of {ceiling_db:.0f} dB, by up to {max(over):.0f} dB"
-    return "\n\n" + _row("Limited", f"{told}; the setting `level` brings sounds to one level")
+    limited = f"{len(over)} louder than the ceiling of {ceiling_db:.0f} dB, by up to {max(over):.0f} dB"
+    return "\n\n" + _row("Limited", f"{limited}; the setting `level` brings sounds to one level")
 
 
 def _row(title: str, text: str) -> str:
@@ -64,10 +61,10 @@ def _summary(survey: Survey) -> list[tuple[str, str]]:
         rows.append(("Rates", ", ".join(f"{n} at {rate} Hz {_channels(channels)}" for (rate, channels), n in formats)))
     window = f"{rep.window} window of {rep.n_fft} samples every {rep.hop_length}"
     size = f"{rep.bands} {rep.scale} bands x {rep.frames} frames, {window}"
-    rows.append(("Painted as", f"{rep.duration:.2f} s at {rep.sample_rate} Hz, {size}"))
+    rows.append(("Spectrogram", f"{rep.duration:.2f} s at {rep.sample_rate} Hz, {size}"))
     if survey.fitted:
-        why = "the usual length of a recording" if survey.sliced else "nearly all recordings are no longer"
-        rows.append(("Duration", f"from the recordings: {why} (10 s at most); the setting `duration` asks for another"))
+        reason = "the usual length of a recording" if survey.sliced else "nearly all recordings are no longer"
+        rows.append(("Duration", f"from the recordings: {reason} (10 s at most); the setting `duration` overrides it"))
     resampled = sum(file.sample_rate != rep.sample_rate for file in files)
     shorter = sum(file.seconds < rep.duration for file in files)
     longer = [file for file in files if file.seconds > rep.duration]
@@ -85,7 +82,7 @@ def _summary(survey: Survey) -> list[tuple[str, str]]:
         rows.append(("Cut", f"{len(longer)} to their first {rep.duration:.2f} s{rest}"))
     rows.append(("Left out", f"{len(survey.skipped)} (listed below)" if survey.skipped else "nothing"))
     if survey.unmatched_patterns:
-        rows.append(("Excluded", f"nothing by {', '.join(map(printable, survey.unmatched_patterns))}: no file fits"))
+        rows.append(("Excluded", f"nothing by {', '.join(map(printable, survey.unmatched_patterns))}: no file matches"))
     if survey.hidden:
         rows.append(("Ignored", f"{survey.hidden} hidden, with a dot before the name"))
     return rows

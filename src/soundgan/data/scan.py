@@ -1,4 +1,4 @@
-"""What lies in a folder of sounds, found without opening a file: audio files, and everything else with a reason."""
+"""List of a folder of sounds, without opening a file: audio files, and the reason why any other entry is not used."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".a
 
 
 class Candidate(NamedTuple):
-    """A file that calls itself audio; size in bytes and time of change in ns tell whether it changed."""
+    """A file with a suffix of audio; its size in bytes and modification time in ns identify its content."""
 
     path: Path
     size: int
-    changed: int
+    modified: int
 
 
 class SkippedFile(NamedTuple):
-    """Something in the folder that is not used: `kind` groups the reasons, `detail` says more (or nothing)."""
+    """An entry of the folder that is not used; `kind` groups the reasons, `detail` may add to it."""
 
     path: Path
     kind: str
@@ -34,16 +34,17 @@ class SkippedFile(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """The reason in words."""
+        """Kind and detail as text."""
         return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
 
 class ScanResult(NamedTuple):
-    """What lies in a folder, before any file is opened, in an order that does not depend on the machine.
+    """Entries of a folder before any file is opened, in an order that does not depend on the machine.
 
-    `unmatched_patterns` are the patterns of files to leave out that no audio file fits.
+    `unmatched_patterns` are the patterns of files to leave out that match no audio file.
     """
 
+    folder: Path
     candidates: list[Candidate]
     skipped: list[SkippedFile]
     hidden: int
@@ -51,7 +52,7 @@ class ScanResult(NamedTuple):
 
 
 def check_folder(folder: Path) -> None:
-    """Raise `DataError` unless this is a folder that may be read."""
+    """Raise `DataError` unless this is a readable folder."""
     try:
         os.listdir(folder)
     except OSError as error:
@@ -59,7 +60,7 @@ def check_folder(folder: Path) -> None:
 
 
 def scan(folder: Path, exclude: Sequence[str] = ()) -> ScanResult:
-    """List a folder and its sub-folders without opening a file; links are followed, but every folder is entered once.
+    """List a folder and its sub-folders without opening a file; links are followed, but no folder is entered twice.
 
     Args:
         exclude: shell patterns (`*`, `?`, `[…]`) of files to leave out, matched with the path below `folder`, in which
@@ -71,12 +72,12 @@ def scan(folder: Path, exclude: Sequence[str] = ()) -> ScanResult:
     check_folder(folder)
     candidates: list[Candidate] = []
     skipped: list[SkippedFile] = []
-    hidden, busy = 0, set[str]()
+    hidden, matched = 0, set[str]()
     entered: dict[tuple[int, int], Path] = {}
-    # Links wait until all real folders are known, so that a folder goes by its own name and not by that of a link.
-    waiting, links = deque([folder]), deque[Path]()
-    while waiting or links:
-        directory = waiting.popleft() if waiting else links.popleft()
+    # Links come after all real folders, so that a folder is known by its own name and not by that of a link.
+    pending, links = deque([folder]), deque[Path]()
+    while pending or links:
+        directory = pending.popleft() if pending else links.popleft()
         try:
             status = directory.stat()
             first = entered.setdefault((status.st_dev, status.st_ino), directory)
@@ -100,38 +101,46 @@ def scan(folder: Path, exclude: Sequence[str] = ()) -> ScanResult:
                 skipped.append(SkippedFile(path, kind, error.strerror or str(error)))
                 continue
             if stat.S_ISDIR(status.st_mode):
-                (links if entry.is_symlink() else waiting).append(path)
+                (links if entry.is_symlink() else pending).append(path)
             elif not stat.S_ISREG(status.st_mode):
                 skipped.append(SkippedFile(path, "not audio", "not a regular file"))
             elif path.suffix.lower() not in AUDIO_SUFFIXES:
                 skipped.append(SkippedFile(path, "not audio"))
-            elif by := matching_patterns(path, folder, exclude):
-                busy.update(by)
-                skipped.append(SkippedFile(path, "excluded", f"by {', '.join(by)}"))
+            elif patterns := matching_patterns(path, folder, exclude):
+                matched.update(patterns)
+                skipped.append(SkippedFile(path, "excluded", f"by {', '.join(patterns)}"))
             else:
                 candidates.append(Candidate(path, status.st_size, status.st_mtime_ns))
-    loose = [candidate for candidate in candidates if candidate.path.parent == folder]
-    if len(loose) < len(candidates):
-        detail = "it lies beside the label folders; move it into one of them"
-        skipped.extend(SkippedFile(candidate.path, "without a label", detail) for candidate in loose)
-        candidates = [candidate for candidate in candidates if candidate.path.parent != folder]
-    for candidate in [candidate for candidate in candidates if candidate.path.parent != folder]:
-        try:
-            check_name(candidate.path.relative_to(folder).parts[0])
-        except ValueError as error:
-            skipped.append(SkippedFile(candidate.path, "without a label", f"rename its folder: the name {error}"))
-            candidates.remove(candidate)
-    candidates.sort(key=lambda candidate: candidate.path.relative_to(folder).as_posix())
+    labeled = any(candidate.path.parent != folder for candidate in candidates)
+    usable: list[Candidate] = []
+    for candidate in candidates:
+        if labeled and (problem := _label_problem(candidate.path.relative_to(folder).parts)):
+            skipped.append(SkippedFile(candidate.path, "without a label", problem))
+        else:
+            usable.append(candidate)
+    usable.sort(key=lambda candidate: candidate.path.relative_to(folder).as_posix())
     skipped.sort(key=lambda item: item.path.as_posix())
-    return ScanResult(candidates, skipped, hidden, [pattern for pattern in exclude if pattern not in busy])
+    unmatched = [pattern for pattern in exclude if pattern not in matched]
+    return ScanResult(folder, usable, skipped, hidden, unmatched)
+
+
+def _label_problem(parts: tuple[str, ...]) -> str:
+    """Return why a path below a folder with labels has no label; empty if it has one."""
+    if len(parts) == 1:
+        return "it lies beside the label folders; move it into one of them"
+    try:
+        check_name(parts[0])
+    except ValueError as error:
+        return f"rename its folder: the name {error}"
+    return ""
 
 
 def matching_patterns(path: Path, folder: Path, patterns: Sequence[str]) -> list[str]:
-    """Those of the patterns that the name of a file in `folder`, with its sub-folders, fits."""
+    """Return the patterns that match the path of a file below `folder`."""
     name = path.relative_to(folder).as_posix()
     return [pattern for pattern in patterns if fnmatchcase(name, pattern)]
 
 
 def relative_name(path: Path, folder: Path) -> str:
-    """The name of something in `folder` as messages give it, on one line whatever it is made of."""
+    """Return the path below `folder` as printable text of one line, for messages."""
     return "the folder itself" if path == folder else printable(path.relative_to(folder).as_posix())

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from soundgan import audio
 from soundgan.data.dataset import PEAK_DB
+from soundgan.data.parallel import bounded_parallel_map
+from soundgan.data.reader import ignore_truncation_warnings
 from soundgan.data.scan import AUDIO_SUFFIXES, SkippedFile, matching_patterns, relative_name, scan
-from soundgan.data.survey import FEWEST_SOUNDS, SILENCE_DB, bounded_parallel_map, ignore_truncation_warnings
+from soundgan.data.survey import MIN_SOUNDS, SILENCE_DB
 from soundgan.errors import AudioError, DataError
 from soundgan.evaluation.features.logmel import fitted
 from soundgan.files import printable
@@ -239,9 +241,9 @@ def _sounds(part: list[tuple[Piece, str]], sample_rate: int, seconds: float, lab
 
 
 def _check(folder: Path, patterns: Sequence[str], counts: list[int], skipped: list[SkippedFile]) -> None:
-    if sum(counts) < FEWEST_SOUNDS:
+    if sum(counts) < MIN_SOUNDS:
         why = f" (left out: {skipped[0].path.name}, {skipped[0].reason})" if skipped else ""
-        raise DataError(f"{printable(folder)}: {sum(counts)} usable sounds, at least {FEWEST_SOUNDS} are needed{why}")
+        raise DataError(f"{printable(folder)}: {sum(counts)} usable sounds, at least {MIN_SOUNDS} are needed{why}")
     if min(counts) < 2:
         part = "training" if counts[0] < 2 else "test"
         told = f"{' '.join(patterns) or 'the split'} leaves {min(counts)} sounds for the {part}"

@@ -91,7 +91,7 @@ def run(
         _exclusive_lock(folder / TRAINING) if distributed.is_rank_zero else nullcontext(),
     ):
         with distributed.rank_zero_first():
-            dataset = prepare(data, settings, folder / TRAINING / "cache", reading)
+            dataset = prepare(data, settings.data, settings.spectrogram, folder / TRAINING / "cache", reading)
         if distributed.is_rank_zero:
             prepared(dataset.report)
         outcome = train(dataset, settings, folder / TRAINING, stepped, announce, distributed)

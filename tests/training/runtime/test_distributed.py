@@ -81,7 +81,7 @@ def fail():
 def together():
     with join(settings) as world:
         with world.rank_zero_first():
-            dataset = prepare(Path(settings.data.dataroot), settings, place / "cache")
+            dataset = prepare(Path(settings.data.dataroot), settings.data, settings.spectrogram, place / "cache")
 
         def train(name, **changes):
             changed = settings.with_values(**changes)
