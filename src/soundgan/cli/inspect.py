@@ -19,7 +19,7 @@ def inspect(
 ) -> None:
     """Report what would be used, padded, cut, sliced and left out, and why, without training."""
     from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from soundgan.data.report import format_report
     from soundgan.data.scan import scan
