@@ -1,8 +1,8 @@
 """Compare the sounds of the bundled models, bit by bit, with those on record: `python -m benchmarks.digests`.
 
 The last bits depend on the CPU's kernels. Digests in `bundled_sounds.json` hold on machines of the same `platform`.
-Summaries in `bundled_sounds.npz` (spectrograms in cells of 8 × 8, and envelopes) hold on all. `--write` replaces both, for
-new models only, since a seed keeps its sound.
+Summaries in `bundled_sounds.npz` (spectrograms in cells of 8 × 8, and envelopes) hold on all. `--write` replaces both,
+for new models only, since a seed keeps its sound.
 """
 
 from __future__ import annotations
