@@ -1,4 +1,4 @@
-"""HTML pages from the Jinja2 templates in `viz/templates`; every value is escaped unless it is markup already."""
+"""Pages and model cards from the Jinja2 templates in `viz/templates`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def render(template: str, /, **context: object) -> str:
 
     Args:
         template: file name in `viz/templates`, such as "training_report.html.j2".
-        context: variables of the template. Strings are escaped, `markupsafe.Markup` is inserted unchanged.
+        context: variables of the template. In HTML, strings are escaped, `markupsafe.Markup` is
+            inserted unchanged.
 
     Raises:
         jinja2.UndefinedError: a variable of the template is missing.
@@ -65,7 +66,8 @@ def _environment() -> Environment:
 
     environment = Environment(
         loader=PackageLoader("soundgan.viz"),
-        autoescape=True,
+        autoescape=lambda name: name is None or ".html" in name,
+        keep_trailing_newline=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,4 +1,4 @@
-"""From a trained Generator to a model folder that the player loads without PyTorch."""
+"""Export of a trained generator to a model folder, which inference loads without PyTorch."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.training.networks.base import Generator
 
 OPSET = 20
-W_AVG_SAMPLES = 4096  # latents averaged for the typical w that truncation moves towards
-# Allowed difference between ONNX Runtime and PyTorch, of a range of 2: a rounding of the pitch is magnified by the
-# number of the harmonic, some hundred at most. A wrong graph differs by a hundred times as much.
+W_AVG_SAMPLES = 4096  # latents averaged for w_avg, which truncation interpolates towards
+# Between ONNX Runtime and PyTorch, of a range of 2: a rounding error of the pitch is multiplied by the number of the
+# harmonic, some hundreds at most. A wrong graph differs by a hundred times as much.
 MAX_ONNX_ERROR = 5e-3
 
 
 class _Mapping(nn.Module):
-    """z, label and truncation → w; truncation interpolates towards the label's typical w (Karras et al. 2019)."""
+    """z, label and truncation → w; truncation interpolates towards the label's average w (Karras et al. 2019)."""
 
     def __init__(self, generator: Generator, nz: int, labels: int) -> None:
         super().__init__()
@@ -49,18 +49,13 @@ class _Mapping(nn.Module):
 
 
 class _SynthesisNetwork(nn.Module):
-    """w, and grain for those that take it → spectrogram."""
+    """w, and noise for generators that take it → spectrogram."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
 
-    def forward(self, w: Tensor) -> Tensor:
-        return self.generator.synthesis(w)
-
-
-class _NoisySynthesisNetwork(_SynthesisNetwork):
-    def forward(self, w: Tensor, noise: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, w: Tensor, noise: Tensor | None = None) -> Tensor:
         return self.generator.synthesis(w, noise)
 
 
@@ -68,38 +63,38 @@ class _NoisySynthesisNetwork(_SynthesisNetwork):
 def export(generator: Generator, config: ModelConfig, folder: Path) -> ModelConfig:
     """Write `config.json`, the two ONNX graphs and their weights into `folder`, checked against PyTorch.
 
-    The weights are rounded to half precision and stored once, in `model.safetensors`; the graphs refer to it. All files
-    are made and checked before they take the place of an older model's, `config.json` last: a folder that has one is
-    whole.
+    The weights are rounded to half precision and stored once, in `model.safetensors`, which the graphs refer to. All
+    files are written and checked before they replace those of an older model, `config.json` last: a folder with a
+    `config.json` is complete.
 
     Returns:
-        `config` with the largest difference measured between ONNX Runtime and PyTorch.
+        `config` with the largest difference between ONNX Runtime and PyTorch.
 
     Raises:
-        TrainingError: a weight cannot be stored, or the graphs do not paint what PyTorch paints; an older model stays.
+        TrainingError: a weight cannot be stored, or the graphs differ from PyTorch; an older model stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
     generator = copy.deepcopy(generator).float().cpu().eval().requires_grad_(False)
     _round(generator, folder)
     mapping = _Mapping(generator, config.nz, len(config.labels))
-    _round(mapping, folder)  # its typical w, that of the rounded Generator: one exported again stays as it is
-    generator_inputs = _NoisySynthesisNetwork(generator) if generator.uses_noise else _SynthesisNetwork(generator)
+    _round(mapping, folder)  # w_avg of the rounded generator, so that a second export gives the same bits
+    synthesis = _SynthesisNetwork(generator)
 
     z, label, truncation = _example(config, 2)
-    synthesis_inputs = _synthesis_inputs(generator_inputs, mapping(z, label, truncation), config)
+    synthesis_inputs = _synthesis_inputs(synthesis, mapping(z, label, truncation), config)
     graphs = {
         MAPPING: _graph(mapping, (z, label, truncation), ["z", "label", "truncation"], "w"),
-        GENERATOR: _graph(generator_inputs, tuple(synthesis_inputs.values()), list(synthesis_inputs), "spectrogram"),
+        GENERATOR: _graph(synthesis, tuple(synthesis_inputs.values()), list(synthesis_inputs), "spectrogram"),
     }
     weights = mapping.state_dict()
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
-        new = Path(made)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
+        new = Path(temporary)
         (new / WEIGHTS).write_bytes(save({name: tensor.half().contiguous() for name, tensor in weights.items()}))
         offsets = _offsets(new / WEIGHTS)
         for name, graph in graphs.items():
             _share_weights(graph, weights, offsets)
             onnx.save(graph, new / name)
-        difference = _difference(new, mapping, generator_inputs, config)
+        difference = _difference(new, mapping, synthesis, config)
         if not difference <= MAX_ONNX_ERROR:  # NaN is not close
             raise TrainingError(
                 f"{folder}: the ONNX graphs differ from PyTorch by {difference:.2g}; please report this"
@@ -121,7 +116,7 @@ def _round(network: nn.Module, folder: Path) -> None:
         if not tensor.isfinite().all():
             raise TrainingError(
                 f"{folder}: cannot be written: {name} holds NaN or numbers beyond half precision (65504); "
-                "train anew with smaller lr_G and lr_D"
+                "train again with smaller lr_G and lr_D"
             )
 
 
@@ -132,16 +127,16 @@ def _example(config: ModelConfig, n: int) -> tuple[Tensor, Tensor, Tensor]:
     return z, label, torch.linspace(0.5, 1, n)
 
 
-def _synthesis_inputs(generator_inputs: nn.Module, w: Tensor, config: ModelConfig) -> dict[str, Tensor]:
-    """The inputs of a painter by their names in the graph."""
-    if not isinstance(generator_inputs, _NoisySynthesisNetwork):
+def _synthesis_inputs(synthesis: _SynthesisNetwork, w: Tensor, config: ModelConfig) -> dict[str, Tensor]:
+    """Inputs of the synthesis network by their names in the graph."""
+    if not synthesis.generator.uses_noise:
         return {"w": w}
     noise = NoiseTexture(config.representation)
-    return {"w": w, "noise": torch.from_numpy(np.concatenate([noise.crop(place) for place in range(len(w))]))}
+    return {"w": w, "noise": torch.from_numpy(np.concatenate([noise.crop(offset) for offset in range(len(w))]))}
 
 
 def _graph(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], output: str) -> onnx.ModelProto:
-    """The ONNX graph of a module, for any batch size."""
+    """ONNX graph of a module, for any batch size."""
     batch = torch.export.Dim("batch", min=1, max=4096)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
@@ -158,7 +153,7 @@ def _graph(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outp
         )
     assert program is not None, "the exporter returns a program unless it is given a file"
     graph = program.model_proto
-    # The metadata names paths of the machine that exported it.
+    # The metadata contains paths of the machine.
     del graph.metadata_props[:], graph.graph.metadata_props[:]
     for node in graph.graph.node:
         del node.metadata_props[:]
@@ -168,7 +163,7 @@ def _graph(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outp
 
 
 def _offsets(path: Path) -> dict[str, tuple[int, int]]:
-    """Where every tensor lies in a safetensors file: name → (first byte, length in bytes)."""
+    """Position of every tensor in a safetensors file: name → (offset, length), in bytes."""
     with path.open("rb") as file:
         (header_length,) = struct.unpack("<Q", file.read(8))
         header: dict[str, Any] = json.loads(file.read(header_length))
@@ -181,8 +176,8 @@ def _offsets(path: Path) -> dict[str, tuple[int, int]]:
 
 
 def _share_weights(graph: onnx.ModelProto, weights: dict[str, Tensor], offsets: dict[str, tuple[int, int]]) -> None:
-    """Let the graph take its weights from the half-precision `model.safetensors`, widened when it is loaded."""
-    widen = []
+    """Replace the weights of a graph by references to `model.safetensors`, cast to float32 when it is loaded."""
+    casts = []
     for initializer in graph.graph.initializer:
         name = initializer.name
         if name not in weights or not np.array_equal(numpy_helper.to_array(initializer), weights[name].numpy()):
@@ -197,17 +192,17 @@ def _share_weights(graph: onnx.ModelProto, weights: dict[str, Tensor], offsets: 
         for key, value in {"location": WEIGHTS, "offset": offset, "length": length}.items():
             entry = initializer.external_data.add()
             entry.key, entry.value = key, str(value)
-        widen.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
     nodes = list(graph.graph.node)
     del graph.graph.node[:]
-    graph.graph.node.extend([*widen, *nodes])
+    graph.graph.node.extend([*casts, *nodes])
 
 
-def _difference(folder: Path, mapping: nn.Module, generator_inputs: nn.Module, config: ModelConfig) -> float:
-    """Largest difference between the spectrograms of the written graphs and those of PyTorch, over 16 latents."""
+def _difference(folder: Path, mapping: _Mapping, synthesis: _SynthesisNetwork, config: ModelConfig) -> float:
+    """Largest difference between the spectrograms of the ONNX graphs and PyTorch, over 16 latents."""
     z, label, truncation = _example(config, 16)
-    synthesis_inputs = _synthesis_inputs(generator_inputs, mapping(z, label, truncation), config)
-    expected = generator_inputs(*synthesis_inputs.values()).numpy()
+    synthesis_inputs = _synthesis_inputs(synthesis, mapping(z, label, truncation), config)
+    expected = synthesis(*synthesis_inputs.values()).numpy()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     sessions = [onnxruntime.InferenceSession(folder / name, options) for name in (MAPPING, GENERATOR)]
