@@ -15,21 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
+from recordings import RATE, noise, sine
 
 from soundgan import audio
 from soundgan.errors import AudioError
-
-RATE = 44_100
-
-
-def sine(
-    frequency: float = 440.0, seconds: float = 0.5, rate: int = RATE, amplitude: float = 0.5
-) -> NDArray[np.float32]:
-    return (amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
-
-
-def noise(samples: int, amplitude: float = 0.5) -> NDArray[np.float32]:
-    return np.random.default_rng(0).uniform(-amplitude, amplitude, samples).astype(np.float32)
 
 
 @pytest.mark.parametrize(

@@ -16,38 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+from recordings import RATE, difference_db, middle, noise, pitch, sine
 
 from soundgan import audio
 from soundgan.errors import AudioError
-
-RATE = 44_100
-
-
-def sine(
-    frequency: float = 440.0, seconds: float = 0.5, rate: int = RATE, amplitude: float = 0.5
-) -> NDArray[np.float32]:
-    return (amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
-
-
-def noise(samples: int, amplitude: float = 0.5) -> NDArray[np.float32]:
-    return np.random.default_rng(0).uniform(-amplitude, amplitude, samples).astype(np.float32)
-
-
-def pitch(wave: NDArray[np.float32], rate: int) -> float:
-    """Frequency of the strongest partial in Hz, by a parabola through the logarithmic peak."""
-    spectrum = np.log(np.abs(np.fft.rfft(wave * np.hanning(wave.size))) + 1e-12)
-    k = int(np.argmax(spectrum[1:-1])) + 1
-    left, middle, right = spectrum[k - 1 : k + 2]
-    return (k + (left - right) / (2 * (left - 2 * middle + right))) * rate / wave.size
-
-
-def middle(wave: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Without the ends, where filters and coders ring."""
-    return wave[wave.size // 8 : -wave.size // 8]
-
-
-def difference_db(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    return audio.rms_db(one.astype(np.float64) - other)
 
 
 @pytest.mark.parametrize(
