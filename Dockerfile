@@ -1,9 +1,9 @@
-# The web API: the player and its server, without PyTorch.
+# Web API, without PyTorch.
 #
 #     docker build -t soundgan .
 #     docker run --rm -p 5050:5050 -e SOUNDGAN_TOKEN=… -v sounds:/sounds soundgan
 #
-# docs/deploy.md has more.
+# See docs/deploy.md.
 FROM python:3.13-slim-trixie AS build
 WORKDIR /source
 RUN python -m venv /opt/soundgan

@@ -17,13 +17,8 @@ class Metrics:
             "soundgan_request_duration_seconds", "Time to the response, in s.", ["route"], registry=registry
         )
         self._sounds = Counter("soundgan_sounds", "Generated sounds.", ["model"], registry=registry)
-        self._batch = Histogram(
-            "soundgan_batch_size",
-            "Sounds per batch.",
-            ["model"],
-            buckets=(1, 2, 4, 8, 16, 32, 64),
-            registry=registry,
-        )
+        sizes = (1, 2, 4, 8, 16, 32, 64)
+        self._batch = Histogram("soundgan_batch_size", "Sounds per batch.", ["model"], buckets=sizes, registry=registry)
         self.queued = Gauge("soundgan_queued_sounds", "Sounds in the queue.", ["model"], registry=registry)
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:

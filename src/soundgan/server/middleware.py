@@ -75,7 +75,7 @@ class RequestMiddleware:
 
 
 class LimitMiddleware:
-    """Read the whole body, within limits of size and time, and refuse other host names: the routes wait for nobody."""
+    """Refuse other host names, and read the whole body within limits of size and time, before a route runs."""
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str] | None, max_body_bytes: int, body_timeout: float) -> None:
         self._app, self._hosts, self._max_bytes, self._timeout = app, hosts, max_body_bytes, body_timeout
@@ -83,12 +83,13 @@ class LimitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
-            if self._hosts is not None and "host" in headers:
-                check_host(headers["host"], self._hosts)
+            host = headers.get("host")
+            if self._hosts is not None and host is not None:
+                check_host(host, self._hosts)
             body = await self._read(headers.get("content-length", ""), receive)
             if body is None:
                 return
-            receive = _Replay(body, then=receive)
+            receive = _replay({"type": "http.request", "body": body, "more_body": False}, then=receive)
         await self._app(scope, receive, send)
 
     async def _read(self, length: str, receive: Receive) -> bytes | None:
@@ -123,7 +124,7 @@ class DisconnectMiddleware:
             await self._app(scope, receive, send)
             return
         request = await receive()
-        response = asyncio.ensure_future(self._app(scope, _Replay(request["body"]), send))
+        response = asyncio.ensure_future(self._app(scope, _replay(request), send))
         disconnect = asyncio.ensure_future(receive())
         try:
             await asyncio.wait({response, disconnect}, return_when=asyncio.FIRST_COMPLETED)
@@ -183,26 +184,21 @@ class _Exchange:
         await self.send({"type": "http.response.start", "status": problem.status, "headers": response.raw_headers})
         await self.send({"type": "http.response.body", "body": response.body, "more_body": self._more_body})
         if self._more_body:
-            await self._drain()
+            size = 0
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_TIMEOUT):
+                    while self._more_body and size < MAX_DRAIN:
+                        size += len((await self.receive()).get("body", b""))
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _drain(self) -> None:
-        size = 0
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_TIMEOUT):
-                while self._more_body and size < MAX_DRAIN:
-                    size += len((await self.receive()).get("body", b""))
 
+def _replay(request: Message, then: Receive | None = None) -> Receive:
+    """Return a `receive` of a body that was read already, and then of `then`, by default of nothing."""
+    messages = [request]
 
-class _Replay:
-    """`receive` of a body that was read already; `then` gives what follows it, by default nothing."""
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        return await (then() if then else asyncio.get_running_loop().create_future())
 
-    def __init__(self, body: bytes, then: Receive | None = None) -> None:
-        self._body: bytes | None = body
-        self._then = then
-
-    async def __call__(self) -> Message:
-        if self._body is not None:
-            body, self._body = self._body, None
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await (self._then() if self._then else asyncio.get_running_loop().create_future())
+    return receive

@@ -26,7 +26,7 @@ class Connection(H11Protocol):
     """Uvicorn's connection, with limits.
 
     A connection beyond `max_connections` replaces the one that has waited longest for a request; if none waits, it is
-    refused. So clients that open connections and send little block nobody.
+    refused. So slow clients do not lock others out.
     """
 
     def __init__(self, *args: Any, limits: ServerSettings, **kwargs: Any) -> None:

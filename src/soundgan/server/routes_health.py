@@ -63,8 +63,7 @@ def _in_progress(state: State) -> bool:
 def _probe(state: State) -> asyncio.Task[list[Sound]]:
     """Task that generates a sound, shared by concurrent requests."""
     if state.readiness_probe is None or state.readiness_probe.done():
-        queue = next(iter(state.queues.values()))
-        probe = asyncio.create_task(queue.run([GenerationRequest(secrets.randbelow(SEEDS))]))
+        probe = asyncio.create_task(state.first_queue.run([GenerationRequest(secrets.randbelow(SEEDS))]))
         probe.add_done_callback(lambda task: task.cancelled() or task.exception())  # mark an error as retrieved
         state.readiness_probe = probe
     return state.readiness_probe

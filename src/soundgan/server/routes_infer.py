@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 
 from soundgan.errors import SoundGANError, one_line
 from soundgan.inference import save_at_size
 from soundgan.model import SEEDS, GenerationRequest
-from soundgan.server.batching import BatchQueue, Busy
+from soundgan.server.batching import Busy
 from soundgan.server.output_path import resolve_within
 from soundgan.server.problems import BUSY, problem_responses
 from soundgan.server.schemas import InferAnswer, InferRequest
 from soundgan.server.security import AuthenticatedRoute
-from soundgan.server.settings import ServerSettings
-from soundgan.server.state import first_queue, server_settings, submit
+from soundgan.server.state import get_state, submit
 
 router = APIRouter(tags=["classic"], route_class=AuthenticatedRoute)
 
 
 @router.post("/infer", responses=problem_responses(422, 429))
-async def infer(
-    body: InferRequest,
-    request: Request,
-    queue: Annotated[BatchQueue, Depends(first_queue)],
-    settings: Annotated[ServerSettings, Depends(server_settings)],
-) -> InferAnswer:
+async def infer(body: InferRequest, request: Request) -> InferAnswer:
     """Generate a sound and write it to the output folder under the given name."""
+    queue, settings = get_state(request).first_queue, get_state(request).settings
     try:
         path = resolve_within(settings.output_folder, body.output_file)
         (sound,) = await submit(request, queue, [GenerationRequest(secrets.randbelow(SEEDS))])

@@ -17,8 +17,7 @@ from soundgan.server.batching import BatchQueue
 from soundgan.server.problems import Problem, problem_responses
 from soundgan.server.schemas import ModelDetails, Models, ModelSummary, SoundAnswer, SoundsAnswer, SoundsRequest
 from soundgan.server.security import AuthenticatedRoute, require_same_site
-from soundgan.server.settings import ServerSettings
-from soundgan.server.state import get_state, named_queue, server_settings, submit
+from soundgan.server.state import get_state, named_queue, submit
 from soundgan.sound import Sound
 
 MEDIA_TYPES = {"wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg"}
@@ -32,17 +31,11 @@ EXAMPLE_RESPONSE: dict[str, Any] = {
     "model": "digits",
     "sounds": [
         {
-            "name": "3_7.wav",
-            "label": "3",
-            "seed": 7,
-            "sample_rate": 8000,
-            "duration": 1.024,
-            "format": "wav",
-            "audio": "UklGRiRAAABXQVZF",
-            "spectrogram": "iVBORw0KGgo=",
+            "name": "3_7.wav", "label": "3", "seed": 7, "sample_rate": 8000, "duration": 1.024,
+            "format": "wav", "audio": "UklGRiRAAABXQVZF", "spectrogram": "iVBORw0KGgo=",
         }
     ],
-}
+}  # fmt: skip
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # constant, so that the same sounds give the same bytes; zip has no earlier date
 
 router = APIRouter(prefix="/v1/models", tags=["sounds"], route_class=AuthenticatedRoute)
@@ -84,11 +77,11 @@ async def sounds(
     body: Annotated[SoundsRequest, Body(openapi_examples=EXAMPLE_REQUESTS)],
     request: Request,
     queue: NamedQueue,
-    settings: Annotated[ServerSettings, Depends(server_settings)],
 ) -> Response | SoundsAnswer:
     """Generate sounds. The same seed gives the same bytes, independently of other requests."""
-    if body.n > settings.largest_request:
-        raise Problem(422, "Too many", f"n: at most {settings.largest_request} sounds in one request", "n")
+    largest = get_state(request).settings.largest_request
+    if body.n > largest:
+        raise Problem(422, "Too many", f"n: at most {largest} sounds in one request", "n")
     body.answer = body.answer or ("file" if body.n == 1 else "zip")
     if body.answer == "file" and body.n > 1:
         raise Problem(422, "Not a valid request", "answer: a file has a single sound; use zip or json", "answer")

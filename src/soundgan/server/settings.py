@@ -7,15 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from soundgan.errors import SettingsError
 
@@ -30,8 +22,7 @@ class ServerSettings(BaseModel):
 
     output_folder: Path = Field(default=Path("."), description="Folder into which `POST /infer` writes.")
     image_size: tuple[int, int] | None = Field(
-        default=None,
-        description="Bands and frames to which `POST /infer` resizes a spectrogram; null: unchanged.",
+        default=None, description="Bands and frames to which `POST /infer` resizes a spectrogram; null: unchanged."
     )
     token: SecretStr | None = Field(default=None, description="Bearer token required of clients; null: none.")
     allowed_hosts: tuple[str, ...] | None = Field(
@@ -50,7 +41,7 @@ class ServerSettings(BaseModel):
         default=1,
         ge=1,
         le=MAX_PROCESSES,
-        description="Worker processes that generate sounds; 1: the server's own process does; null: one per core.",
+        description="Worker processes; 1: the server's own process; null: one per core.",
     )
     max_body_bytes: int = Field(default=65_536, ge=1, description="Size of a request body, in bytes.")
     max_connections: int = Field(default=512, ge=1, description="Open connections.")
@@ -62,7 +53,7 @@ class ServerSettings(BaseModel):
 
     @property
     def largest_request(self) -> int:
-        """Sounds that one request can ask for; the rate limit bounds it too."""
+        """Maximum of sounds in one request, within the rate limit."""
         return min(self.max_sounds_per_request, self.rate_limit or self.max_sounds_per_request)
 
     @field_validator("token")

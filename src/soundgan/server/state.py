@@ -38,6 +38,10 @@ class State:
     readiness_probe: asyncio.Task[list[Sound]] | None = None
     rate_limiter: RateLimiter | None = None
 
+    @property
+    def first_queue(self) -> BatchQueue:
+        return next(iter(self.queues.values()))
+
     def on_batch(self, model: str, size: int) -> None:
         """Record a generated batch."""
         self.last_sound_at = asyncio.get_running_loop().time()
@@ -46,14 +50,6 @@ class State:
 
 def get_state(request: Request) -> State:
     return request.app.state.soundgan
-
-
-async def server_settings(request: Request) -> ServerSettings:
-    return get_state(request).settings
-
-
-async def first_queue(request: Request) -> BatchQueue:
-    return next(iter(get_state(request).queues.values()))
 
 
 async def named_queue(name: str, request: Request) -> BatchQueue:
