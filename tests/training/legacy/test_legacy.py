@@ -169,8 +169,8 @@ def spoiled(state: dict[str, torch.Tensor], how: str) -> dict[str, torch.Tensor]
         ("missing layer", "conv7.weight"),
         ("kernel", "conv2.weight is 64×32×3×3.*should be 64×32×4×4"),
         ("flat", "conv5.weight"),
-        ("nan", "conv6.weight holds NaN"),
-        ("beyond float32", "conv6.weight holds NaN, infinity"),
+        ("nan", "conv6.weight contains NaN"),
+        ("beyond float32", "conv6.weight contains NaN, infinity"),
     ],
 )
 def test_other_weights_are_refused_by_name(original: Lookalike, tmp_path: Path, how: str, named: str) -> None:
@@ -181,7 +181,7 @@ def test_other_weights_are_refused_by_name(original: Lookalike, tmp_path: Path, 
 
 def test_the_discriminator_is_not_taken_for_the_generator(tmp_path: Path) -> None:
     torch.save(DCGANDiscriminator(2, 3, 4, 4, 6).state_dict(), tmp_path / "checkpoint_D_3.pt")
-    with pytest.raises(ModelError, match="Discriminator"):
+    with pytest.raises(ModelError, match="discriminator"):
         legacy_generator(tmp_path / "checkpoint_D_3.pt", NZ, NGF, NC)
 
 
@@ -204,5 +204,5 @@ def test_files_of_another_kind(tmp_path: Path, content: bytes | None, reason: st
 
 def test_a_checkpoint_with_more_than_weights_says_what_is_too_much(tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(2), "epoch": 3}, tmp_path / "run.pt")
-    with pytest.raises(ModelError, match=r"'epoch' is no tensor; save netG.state_dict\(\)"):
+    with pytest.raises(ModelError, match=r"'epoch' is not a tensor; save netG.state_dict\(\)"):
         read_state(tmp_path / "run.pt")

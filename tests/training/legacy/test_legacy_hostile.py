@@ -74,7 +74,7 @@ def test_weights_from_a_gpu_are_read_on_the_cpu(tmp_path: Path) -> None:
 def test_a_module_that_contains_itself_is_refused(tmp_path: Path) -> None:
     layer = b"ctorch.nn.modules.container\nSequential\n)\x81q\x00"
     content = b"\x80\x02" + layer + b"}X\x08\x00\x00\x00_modules}X\x01\x00\x00\x00ah\x00ssb."
-    with pytest.raises(ModelError, match="'a' is not a module or state dict, or stands in it twice"):
+    with pytest.raises(ModelError, match="'a' is not a module or state dict, or contained in it twice"):
         read_state(write_zip(tmp_path / "model_G.pt", content))
 
 
@@ -108,7 +108,7 @@ def write_old(path: Path, content: bytes, count: int = 4) -> Path:
 def test_the_old_format_is_held_to_its_own_word(tmp_path: Path) -> None:
     path = tmp_path / "model_G.pt"
     np.testing.assert_array_equal(read_state(write_old(path, tensor_pickle()))["weight"], [0, 1, 2, 3])
-    with pytest.raises(ModelError, match="'0' is not as long as its tensors say"):
+    with pytest.raises(ModelError, match="'0' is not as long as its tensors declare"):
         read_state(write_old(path, tensor_pickle(), count=3))
     with pytest.raises(ModelError, match="'0' of 16 bytes cannot hold 5 values"):
         read_state(write_old(path, tensor_pickle(count=5), count=5))
@@ -122,7 +122,7 @@ OUTSIDE = {
     "huge shape without strides": (tensor_pickle(shape=(TERA,), strides=(0,)), "'weight'.*outside its storage"),
     "huge shape in two steps": (tensor_pickle(shape=(2**31, 2**33), strides=(0, 0)), "'weight'.*outside its storage"),
     "shape beyond 64 bits": (tensor_pickle(shape=(2**63,), strides=(2,)), "'weight'.*impossibly large"),
-    "shape of a million digits": (tensor_pickle(shape=(1 << 2_000_000,)), "instruction LONG4"),
+    "shape of a million digits": (tensor_pickle(shape=(1 << 2_000_000,)), "opcode LONG4"),
     "one value too many": (tensor_pickle(shape=(5,)), "'weight'.*outside its storage"),
     "last row outside": (tensor_pickle(shape=(2, 2), strides=(3, 1)), "'weight'.*outside its storage"),
     "negative stride": (tensor_pickle(offset=3, strides=(-1,)), "'weight'.*negative"),
@@ -132,12 +132,12 @@ OUTSIDE = {
     "offset far behind the end": (tensor_pickle(offset=TERA, shape=(1,)), "'weight'.*outside its storage"),
     "nothing": (tensor_pickle(shape=(0,)), "'weight'.*outside its storage"),
     "fractions": (tensor_pickle(shape=(1.5,)), "'weight'.*negative or impossibly large"),
-    "strides of another rank": (tensor_pickle(strides=(1, 1)), "'weight'.*no sense"),
-    "a hundred dimensions": (tensor_pickle(shape=(1,) * 100, strides=(1,) * 100), "'weight'.*no sense"),
+    "strides of another rank": (tensor_pickle(strides=(1, 1)), "'weight'.*invalid shape or strides"),
+    "a hundred dimensions": (tensor_pickle(shape=(1,) * 100, strides=(1,) * 100), "'weight'.*invalid shape or strides"),
     "storage larger than its record": (tensor_pickle(count=TERA, shape=(TERA,)), "'0' of 16 bytes cannot hold"),
     "storage of another type": (tensor_pickle(storage_type=torch.DoubleStorage), "'0' of 16 bytes cannot hold"),
-    "negative storage": (tensor_pickle(count=-4), "'0' has an impossible size"),
-    "storage of two sizes": (tensor_pickle(again=2), "'0' has an impossible size, or two"),
+    "negative storage": (tensor_pickle(count=-4), "'0' has an invalid size"),
+    "storage of two sizes": (tensor_pickle(again=2), "'0' has an invalid size, or two"),
     "storage that is not there": (tensor_pickle(key="../../data.pkl"), "damaged"),
     "reference to something else": (tensor_pickle(kind="file"), "other than a whole storage"),
     "type that is none": (tensor_pickle(storage_type=OrderedDict), "other than a whole storage"),
