@@ -26,12 +26,12 @@ def lightness(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.where(luminance > 0.008856, 116 * np.cbrt(luminance) - 16, 903.3 * luminance)
 
 
-def colours(image: Image.Image) -> NDArray[np.uint8]:
+def colors(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB"))
 
 
 def pixels(spectrogram: NDArray[np.float32], zoom: int = 1) -> NDArray[np.uint8]:
-    return colours(picture(spectrogram, zoom=zoom))
+    return colors(picture(spectrogram, zoom=zoom))
 
 
 def test_low_frequencies_are_at_the_bottom_and_time_runs_right() -> None:
@@ -42,7 +42,7 @@ def test_low_frequencies_are_at_the_bottom_and_time_runs_right() -> None:
     assert np.unravel_index(bright.argmax(), bright.shape) == (8 - 1 - 1, 3)
 
 
-def test_louder_is_lighter_all_the_way() -> None:
+def test_louder_is_lighter_at_every_level() -> None:
     ramp = lightness(pixels(np.linspace(-1, 1, 1001, dtype=np.float32)[None])[0])
     assert ramp[0] < 5 and ramp[-1] > 95
     # Rounding to 8 bits may lose a little; over a hundredth of the range lightness must rise, and nowhere in a jump.
@@ -56,7 +56,7 @@ def test_size_is_frames_by_bands(bands: int, frames: int, zoom: int, channels: i
     assert image.size == (frames * zoom, bands * zoom)
 
 
-def test_of_several_channels_the_first_is_seen_and_excess_is_clipped() -> None:
+def test_first_channel_is_drawn_and_excess_is_clipped() -> None:
     spectrogram = np.random.default_rng(0).uniform(-1, 1, (3, 6, 7)).astype(np.float32)
     assert np.array_equal(pixels(spectrogram), pixels(spectrogram[0]))
     assert np.array_equal(pixels(spectrogram[0] * 9), pixels(np.clip(spectrogram[0] * 9, -1, 1)))
@@ -67,9 +67,9 @@ def test_zoom_repeats_pixels() -> None:
     assert np.array_equal(pixels(spectrogram, zoom=3), pixels(spectrogram).repeat(3, 0).repeat(3, 1))
 
 
-def test_a_grid_holds_every_picture_in_its_place() -> None:
+def test_grid_contains_every_picture_at_its_position() -> None:
     levels = [[-1, 0, 1], [0.5]]
-    sheet = colours(grid([[np.full((4, 6), x, np.float32) for x in row] for row in levels], zoom=2, gap=3))
+    sheet = colors(grid([[np.full((4, 6), x, np.float32) for x in row] for row in levels], zoom=2, gap=3))
     assert sheet.shape == (2 * (8 + 3) + 3, 3 * (12 + 3) + 3, 3)
     for row, spectrograms in enumerate(levels):
         for column, level in enumerate(spectrograms):
@@ -79,12 +79,12 @@ def test_a_grid_holds_every_picture_in_its_place() -> None:
     assert (sheet[14:22, 18:] == ground).all(), "the shorter row ends in the ground"
 
 
-def test_a_png_is_written_whole(tmp_path: Path) -> None:
+def test_png_is_complete_and_lossless(tmp_path: Path) -> None:
     spectrogram = np.random.default_rng(0).uniform(-1, 1, (16, 9)).astype(np.float32)
     path = save_picture(picture(spectrogram), tmp_path / "a.png")
     with Image.open(path) as image:
         assert image.format == "PNG" and image.size == (9, 16)
-        assert np.array_equal(colours(image), pixels(spectrogram)), "PNG loses nothing"
+        assert np.array_equal(colors(image), pixels(spectrogram)), "PNG loses nothing"
     assert os.listdir(tmp_path) == ["a.png"]
 
 
@@ -111,7 +111,7 @@ def test_resizing_to_its_own_size_changes_nothing() -> None:
     assert np.array_equal(resize(spectrogram, 12, 20), spectrogram)
 
 
-def test_resizing_keeps_things_where_they_are() -> None:
+def test_resizing_keeps_positions() -> None:
     bands, frames = np.mgrid[0:32, 0:48].astype(np.float32)
     ramp = (bands + 0.5) / 32 - (frames + 0.5) / 48
     resized = resize(ramp, 64, 24)
@@ -121,7 +121,7 @@ def test_resizing_keeps_things_where_they_are() -> None:
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_memory_layout_does_not_matter(order: str) -> None:
+def test_memory_layout_does_not_change_the_result(order: str) -> None:
     spectrogram = np.random.default_rng(0).uniform(-1, 1, (12, 20)).astype(np.float32)
     other = np.asarray(spectrogram, order=order)[::-1]  # type: ignore[call-overload]
     assert np.array_equal(resize(other, 24, 10), resize(np.ascontiguousarray(other), 24, 10))

@@ -1,4 +1,4 @@
-"""The model folder that training leaves: the same spectrograms as PyTorch, stored once, whole or not there."""
+"""The exported model folder: the same spectrograms as PyTorch, weights stored once, complete or absent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConf
 from soundgan.settings import Settings
 from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.spectral.presets import preset
-from soundgan.training.export import onnx as room
+from soundgan.training.export import onnx as exporter
 from soundgan.training.networks.base import Generator
 from soundgan.training.networks.build import build_generator
 from soundgan.training.networks.residual import ResidualGenerator
@@ -50,7 +50,7 @@ def quick_graphs(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def graph(module: object, inputs: object, names: object, output: str) -> onnx.ModelProto:
         return onnx.load(model_folder / graphs[output], load_external_data=False)
 
-    monkeypatch.setattr(room, "_graph", graph)
+    monkeypatch.setattr(exporter, "_graph", graph)
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -75,7 +75,7 @@ def sessions(folder: Path) -> tuple[onnxruntime.InferenceSession, onnxruntime.In
 @BOTH
 @pytest.mark.parametrize("n", [1, 5])
 @torch.no_grad()
-def test_the_graphs_paint_what_pytorch_paints(folder: Path, n: int) -> None:
+def test_graphs_equal_pytorch(folder: Path, n: int) -> None:
     config, generator = read_config(folder), generator_of(folder)
     z = torch.randn(n, config.nz, generator=torch.Generator().manual_seed(5))
     labels = torch.arange(n) % max(len(config.labels), 1)
@@ -99,7 +99,7 @@ def test_the_graphs_paint_what_pytorch_paints(folder: Path, n: int) -> None:
 
 @BOTH
 @torch.no_grad()
-def test_the_typical_latent_is_the_mean_of_its_label(folder: Path) -> None:
+def test_w_avg_is_the_mean_of_its_label(folder: Path) -> None:
     config, generator = read_config(folder), generator_of(folder)
     z = torch.randn(8192, config.nz, generator=torch.Generator().manual_seed(77))
     for label, w_avg in enumerate(weights_of(folder)["w_avg"]):
@@ -109,19 +109,19 @@ def test_the_typical_latent_is_the_mean_of_its_label(folder: Path) -> None:
 
 
 @BOTH
-def test_the_player_paints_what_the_exported_graphs_paint(folder: Path) -> None:
-    player = SoundGAN.load(folder)
+def test_inference_equals_the_exported_graphs(folder: Path) -> None:
+    model = SoundGAN.load(folder)
     mapping, generator_inputs = sessions(folder)
-    label = len(player.labels) // 2
-    z = np.random.RandomState(3).standard_normal(player.config.nz).astype(np.float32)[None]
+    label = len(model.labels) // 2
+    z = np.random.RandomState(3).standard_normal(model.config.nz).astype(np.float32)[None]
     inputs = {"z": z, "label": np.array([label]), "truncation": np.ones(1, np.float32)}
     synthesis_inputs = {"w": mapping.run(["w"], inputs)[0]}
     if len(generator_inputs.get_inputs()) > 1:
-        (drawn,) = player._drawn([3])
-        synthesis_inputs["noise"] = NoiseTexture(player.representation).crop(drawn.place)
+        (drawn,) = model._drawn([3])
+        synthesis_inputs["noise"] = NoiseTexture(model.representation).crop(drawn.place)
     (spectrogram,) = generator_inputs.run(["spectrogram"], synthesis_inputs)
     # The first channel, clipped: tanh of ONNX Runtime oversteps 1 by a rounding.
-    np.testing.assert_array_equal(player.spectrogram(3, label), np.clip(np.asarray(spectrogram)[0, 0], -1, 1))
+    np.testing.assert_array_equal(model.spectrogram(3, label), np.clip(np.asarray(spectrogram)[0, 0], -1, 1))
 
 
 @BOTH
@@ -142,7 +142,7 @@ def test_weights_are_stored_once_in_half_precision(folder: Path) -> None:
 
 
 @BOTH
-def test_nothing_tells_of_the_machine_that_trained(folder: Path, sounds_folder: Path) -> None:
+def test_files_contain_nothing_about_the_machine(folder: Path, sounds_folder: Path) -> None:
     package = Path(soundgan.__file__).parent
     secrets = [str(package), str(package.parent), str(sounds_folder), str(folder.parent), sys.prefix, os.getcwd()]
     secrets += ["site-packages", ".py", "stack_trace"]
@@ -152,7 +152,7 @@ def test_nothing_tells_of_the_machine_that_trained(folder: Path, sounds_folder: 
 
 
 @BOTH
-def test_files_of_the_model_can_be_read_by_others(folder: Path) -> None:
+def test_files_are_readable_by_other_users(folder: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     for path in (folder / name for name in (MAPPING, GENERATOR, CONFIG, WEIGHTS, "README.md")):
@@ -161,7 +161,7 @@ def test_files_of_the_model_can_be_read_by_others(folder: Path) -> None:
 
 
 @BOTH
-def test_the_configuration_tells_of_the_training(folder: Path) -> None:
+def test_configuration_describes_the_training(folder: Path) -> None:
     config = read_config(folder)
     generator = generator_of(folder)
     assert config.name == folder.name
@@ -175,7 +175,7 @@ def test_the_configuration_tells_of_the_training(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick_graphs")
-def test_a_checkpoint_exports_to_the_same_weights(model_folder: Path, copied: Path) -> None:
+def test_checkpoint_exports_to_the_same_weights(model_folder: Path, copied: Path) -> None:
     for name in (MAPPING, GENERATOR, CONFIG, WEIGHTS):
         (copied / name).unlink()
     export_checkpoint(copied)
@@ -187,7 +187,7 @@ def test_a_checkpoint_exports_to_the_same_weights(model_folder: Path, copied: Pa
     assert after.model_copy(update=measured_anew) == before
 
 
-def test_a_folder_without_checkpoint_is_told(tmp_path: Path) -> None:
+def test_folder_without_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"holds no training/checkpoint\.safetensors; name the model folder"):
         export_checkpoint(tmp_path)
 
@@ -201,14 +201,14 @@ def test_strong_harmonics_of_a_fine_spectrogram_are_close_enough(model_folder: P
         generator.harmonics.to_pitch.weight.mul_(20)
         generator.harmonics.to_pitch.bias.sub_(2)  # low voices have hundreds of harmonics
         generator.to_strengths.bias[1:].fill_(4)  # type: ignore[index] - harmonics, not grain
-    assert room.export(generator, config, tmp_path).onnx_difference < room.MAX_ONNX_ERROR / 2
+    assert exporter.export(generator, config, tmp_path).onnx_difference < exporter.MAX_ONNX_ERROR / 2
 
 
-# Whole or not there
+# Complete or absent
 
 
 def export_again(folder: Path, generator: Generator | None = None) -> ModelConfig:
-    return room.export(generator or generator_of(folder), read_config(folder), folder)
+    return exporter.export(generator or generator_of(folder), read_config(folder), folder)
 
 
 def refused(folder: Path) -> None:
@@ -229,9 +229,7 @@ def test_exporting_again_replaces_the_model(copied: Path) -> None:
 
 @pytest.mark.usefixtures("quick_graphs")
 @pytest.mark.parametrize("name", [MAPPING, GENERATOR])
-def test_an_export_that_breaks_off_leaves_the_older_model(
-    name: str, copied: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_export_leaves_the_older_model(name: str, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = onnx.save
 
     def full(graph: onnx.ModelProto, path: Path) -> None:
@@ -249,8 +247,8 @@ def test_an_export_that_breaks_off_leaves_the_older_model(
 
 
 @pytest.mark.usefixtures("quick_graphs")
-def test_graphs_that_paint_otherwise_leave_the_older_model(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = room._share_weights
+def test_graphs_that_differ_leave_the_older_model(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = exporter._share_weights
 
     def crossed(graph: onnx.ModelProto, *others: Any) -> None:
         original(graph, *others)
@@ -259,7 +257,7 @@ def test_graphs_that_paint_otherwise_leave_the_older_model(copied: Path, monkeyp
                 node.op_type = "Relu"
                 del node.input[1:]
 
-    monkeypatch.setattr(room, "_share_weights", crossed)
+    monkeypatch.setattr(exporter, "_share_weights", crossed)
     before = SoundGAN.load(copied).spectrogram(1)
     with pytest.raises(TrainingError, match=r"differ from PyTorch by \d"):
         export_again(copied)
@@ -267,17 +265,15 @@ def test_graphs_that_paint_otherwise_leave_the_older_model(copied: Path, monkeyp
 
 
 @pytest.mark.usefixtures("quick_graphs")
-def test_a_kill_between_the_files_leaves_no_model_that_looks_whole(
-    copied: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = room.os.replace
+def test_kill_between_the_files_leaves_an_incomplete_model(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = exporter.os.replace
 
     def killed(source: Path, target: Path) -> None:
         if target.name == GENERATOR:
             raise KeyboardInterrupt
         original(source, target)
 
-    monkeypatch.setattr(room.os, "replace", killed)
+    monkeypatch.setattr(exporter.os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         export_again(copied)
     refused(copied)
@@ -295,11 +291,11 @@ def test_weights_that_cannot_be_stored_leave_the_older_model(value: float, copie
     np.testing.assert_array_equal(SoundGAN.load(copied).spectrogram(1), before)
 
 
-def test_an_export_that_fails_early_leaves_the_older_model(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_that_fails_early_leaves_the_older_model(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object) -> onnx.ModelProto:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(room, "_graph", broken)
+    monkeypatch.setattr(exporter, "_graph", broken)
     before = SoundGAN.load(copied).spectrogram(1)
     with pytest.raises(RuntimeError, match="no such operator"):
         export_again(copied)
@@ -307,7 +303,7 @@ def test_an_export_that_fails_early_leaves_the_older_model(copied: Path, monkeyp
 
 
 @pytest.mark.usefixtures("quick_graphs")
-def test_a_damaged_checkpoint_is_told_when_exported(copied: Path) -> None:
+def test_damaged_checkpoint_is_named_on_export(copied: Path) -> None:
     checkpoint = copied / "training" / "checkpoint.safetensors"
     save_file({"weight": torch.zeros(2)}, checkpoint)
     with pytest.raises(TrainingError, match=r"checkpoint\.safetensors: not a checkpoint.*delete it"):

@@ -1,4 +1,4 @@
-"""Files of the original toy: the converted Generator paints the same, and what does not fit is named."""
+"""Import of original files: the converted generator is the same, and mismatches are named."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ SAVED = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("saved", SAVED)
 @pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")  # the old format wants the class's source text
-def test_the_converted_generator_paints_what_the_original_paints(
+def test_converted_generator_equals_the_original(
     original: Lookalike, tmp_path: Path, saved: str, dtype: torch.dtype
 ) -> None:
     path = tmp_path / "model_G.pt"
@@ -96,7 +96,7 @@ def test_the_converted_generator_paints_what_the_original_paints(
     assert "sources.generator" not in sys.modules
 
 
-def test_a_state_keeps_names_types_and_layout(tmp_path: Path) -> None:
+def test_state_keeps_names_types_and_layout(tmp_path: Path) -> None:
     base = torch.arange(24, dtype=torch.float64).reshape(4, 6)
     saved = {"part": base[1:3, ::2], "turned": base.T, "count": torch.tensor(7), "half": base.half()}
     torch.save(saved, tmp_path / "state.pt")
@@ -115,7 +115,7 @@ def test_bfloat16_becomes_float32(tmp_path: Path) -> None:
     assert weight.dtype == np.float32 and not weight.flags.writeable
 
 
-def test_a_module_with_buffers_reads_as_its_state_dict(tmp_path: Path) -> None:
+def test_module_with_buffers_reads_as_its_state_dict(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sequential(nn.BatchNorm2d(2), nn.PReLU()))
     torch.save(module, tmp_path / "module.pt")
     state = read_state(tmp_path / "module.pt")
@@ -136,7 +136,7 @@ def test_reading_needs_no_pytorch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key, sizes", [("nz", (6, NGF, NC)), ("ngf", (NZ, 128, NC)), ("nc", (NZ, NGF, 1))])
-def test_the_configuration_key_that_disagrees_is_named(
+def test_message_names_the_mismatched_configuration_key(
     original: Lookalike, tmp_path: Path, key: str, sizes: tuple[int, int, int]
 ) -> None:
     torch.save(original.state_dict(), tmp_path / "model_G.pt")
@@ -179,7 +179,7 @@ def test_other_weights_are_refused_by_name(original: Lookalike, tmp_path: Path, 
         legacy_generator(tmp_path / "model_G.pt", NZ, NGF, NC)
 
 
-def test_the_discriminator_is_not_taken_for_the_generator(tmp_path: Path) -> None:
+def test_discriminator_is_refused(tmp_path: Path) -> None:
     torch.save(DCGANDiscriminator(2, 3, 4, 4, 6).state_dict(), tmp_path / "checkpoint_D_3.pt")
     with pytest.raises(ModelError, match="discriminator"):
         legacy_generator(tmp_path / "checkpoint_D_3.pt", NZ, NGF, NC)
@@ -194,7 +194,7 @@ def test_the_discriminator_is_not_taken_for_the_generator(tmp_path: Path) -> Non
         (b"PK\x03\x04 nothing", "not a file"),
     ],
 )
-def test_files_of_another_kind(tmp_path: Path, content: bytes | None, reason: str) -> None:
+def test_files_of_another_kind_are_refused(tmp_path: Path, content: bytes | None, reason: str) -> None:
     path = tmp_path / "model_G.pt"
     if content is not None:
         path.write_bytes(content)
@@ -202,7 +202,7 @@ def test_files_of_another_kind(tmp_path: Path, content: bytes | None, reason: st
         read_state(path)
 
 
-def test_a_checkpoint_with_more_than_weights_says_what_is_too_much(tmp_path: Path) -> None:
+def test_message_names_the_value_that_is_not_a_tensor(tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(2), "epoch": 3}, tmp_path / "run.pt")
     with pytest.raises(ModelError, match=r"'epoch' is not a tensor; save netG.state_dict\(\)"):
         read_state(tmp_path / "run.pt")

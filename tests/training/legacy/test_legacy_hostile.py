@@ -43,7 +43,7 @@ def tensor_pickle(
     device: str = "cpu", key: object = "0", kind: str = "storage", storage_type: object = torch.FloatStorage,
     view: object = None, again: object = None,
 ) -> bytes:  # fmt: skip
-    """The pickle of {"weight": tensor} with everything in it as told; `again` is the same storage's size elsewhere."""
+    """The pickle of {"weight": tensor} with the given values; `again` is another declared size of the storage."""
 
     class Pickler(pickle.Pickler):
         def persistent_id(self, obj: object) -> object:
@@ -59,7 +59,7 @@ def tensor_pickle(
 
 
 def write_zip(path: Path, content: bytes, record: bytes | None = None, compression: int = zipfile.ZIP_STORED) -> Path:
-    """A file of PyTorch's zip format around `content`; its one storage is four float32 values unless told."""
+    """A file of PyTorch's zip format around `content`; its one storage is four float32 values by default."""
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("model_G/data.pkl", content)
         archive.writestr("model_G/data/0", np.arange(4, dtype="<f4").tobytes() if record is None else record)
@@ -71,14 +71,14 @@ def test_weights_from_a_gpu_are_read_on_the_cpu(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_state(path)["weight"], [0, 1, 2, 3])
 
 
-def test_a_module_that_contains_itself_is_refused(tmp_path: Path) -> None:
+def test_module_that_contains_itself_is_refused(tmp_path: Path) -> None:
     layer = b"ctorch.nn.modules.container\nSequential\n)\x81q\x00"
     content = b"\x80\x02" + layer + b"}X\x08\x00\x00\x00_modules}X\x01\x00\x00\x00ah\x00ssb."
     with pytest.raises(ModelError, match="'a' is not a module or state dict, or contained in it twice"):
         read_state(write_zip(tmp_path / "model_G.pt", content))
 
 
-def test_more_or_deeper_than_any_generator_is_refused(tmp_path: Path) -> None:
+def test_too_many_or_too_deeply_nested_tensors_are_refused(tmp_path: Path) -> None:
     deep: nn.Module = nn.Identity()
     for _ in range(120):
         deep = nn.Sequential(deep)
@@ -105,7 +105,7 @@ def write_old(path: Path, content: bytes, count: int = 4) -> Path:
     return path
 
 
-def test_the_old_format_is_held_to_its_own_word(tmp_path: Path) -> None:
+def test_old_format_with_contradictory_sizes_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model_G.pt"
     np.testing.assert_array_equal(read_state(write_old(path, tensor_pickle()))["weight"], [0, 1, 2, 3])
     with pytest.raises(ModelError, match="'0' is not as long as its tensors declare"):
@@ -146,7 +146,7 @@ OUTSIDE = {
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_no_tensor_reaches_outside_its_bytes(tmp_path: Path, name: str) -> None:
+def test_tensor_outside_its_storage_is_refused(tmp_path: Path, name: str) -> None:
     content, reason = OUTSIDE[name]
     with pytest.raises(ModelError, match=f"model_G.pt: .*({reason})"):
         read_state(write_zip(tmp_path / "model_G.pt", content))
@@ -158,7 +158,7 @@ def test_no_tensor_reaches_outside_its_bytes(tmp_path: Path, name: str) -> None:
     offset=st.integers(-1, 5),
     axes=st.lists(st.tuples(st.integers(-1, 5), st.integers(-2, 4)), max_size=3),
 )
-def test_a_tensor_is_read_right_or_refused(
+def test_tensor_is_read_correctly_or_refused(
     tmp_path_factory: pytest.TempPathFactory, count: int, offset: int, axes: list[tuple[int, int]]
 ) -> None:
     shape, strides = tuple(size for size, _ in axes), tuple(stride for _, stride in axes)
@@ -193,7 +193,7 @@ def small_old_file(small_file: Path) -> Path:
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("old", [False, True], ids=["zip", "old"])
-def test_damage_is_a_model_error_and_nothing_else(
+def test_damaged_file_raises_model_error_and_nothing_else(
     small_file: Path, small_old_file: Path, old: bool, data: st.DataObject
 ) -> None:
     content = bytearray((small_old_file if old else small_file).read_bytes())
@@ -231,7 +231,7 @@ def overstated(path: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_bomb_takes_no_memory(tmp_path: Path, bomb: str) -> None:
+def test_decompression_bomb_takes_no_memory(tmp_path: Path, bomb: str) -> None:
     path = tmp_path / "model_G.pt"
     BOMBS[bomb](path)
     assert path.stat().st_size < 200_000

@@ -79,7 +79,7 @@ def planted(module: nn.Module, where: str, evil: object) -> nn.Module:
 
 @pytest.mark.parametrize("carrier", CARRIERS)
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_nothing_runs(module: nn.Module, tmp_path: Path, attack: str, carrier: str) -> None:
+def test_attack_runs_no_code(module: nn.Module, tmp_path: Path, attack: str, carrier: str) -> None:
     path, marker = tmp_path / "model_G.pt", tmp_path / "was here"
     make, culprit = ATTACKS[attack]
     CARRIERS[carrier](make(marker), module, path)
@@ -134,7 +134,7 @@ def test_handmade_pickles_are_refused(tmp_path: Path, name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_the_real_class_is_never_touched(module: nn.Module, tmp_path: Path) -> None:
+def test_importable_class_is_never_used(module: nn.Module, tmp_path: Path) -> None:
     """With the class importable: neither imported anew, nor made, nor given its state."""
     path = tmp_path / "model_G.pt"
     torch.save(module, path)
@@ -149,7 +149,7 @@ def test_the_real_class_is_never_touched(module: nn.Module, tmp_path: Path) -> N
         torch.load(path, weights_only=False)
 
 
-def test_a_file_cannot_change_what_reads_it(tmp_path: Path) -> None:
+def test_file_cannot_modify_the_reader(tmp_path: Path) -> None:
     """BUILD on a name from the list must not set attributes of anything: a good file still reads afterwards."""
     evil, good = tmp_path / "evil.pt", tmp_path / "good.pt"
     torch.save({"weight": torch.arange(4.0)}, good)

@@ -1,4 +1,4 @@
-"""The best Generator so far is kept, and nothing but the best."""
+"""The generator of the best validation is kept, and no other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from soundgan.training.monitor.best import BEST, Best, load_best, read_result
 from soundgan.training.monitor.validation import ValidationResult
 
 
-def check(frechet: float, samples_seen: int = 2000, *, recall: float = 0.6, coverage: float = 0.5) -> ValidationResult:
+def result(frechet: float, samples_seen: int = 2000, *, recall: float = 0.6, coverage: float = 0.5) -> ValidationResult:
     return ValidationResult(
         samples_seen, frechet, precision=0.7, recall=recall, coverage=coverage, near_duplicate_rate=0.1
     )
@@ -36,47 +36,47 @@ def kept(folder: Path) -> float:
     return value
 
 
-def test_the_lowest_distance_is_kept(tmp_path: Path) -> None:
+def test_lowest_distance_is_kept(tmp_path: Path) -> None:
     best = Best(tmp_path, reset=True)
     assert best.result is None
     taken = [
-        best.update(check(frechet, samples_seen), network(frechet))
+        best.update(result(frechet, samples_seen), network(frechet))
         for samples_seen, frechet in enumerate([9, 5, 7, 5, 3, 4])
     ]
     assert taken == [True, True, False, False, True, False]
     assert kept(tmp_path) == 3
-    assert best.result == read_result(tmp_path / BEST) == check(3, 4)
+    assert best.result == read_result(tmp_path / BEST) == result(3, 4)
     assert [path.name for path in tmp_path.iterdir()] == [BEST]
 
 
-def test_variety_counts_as_well(tmp_path: Path) -> None:
-    """As in a training on drums whose distance was lowest early, and went up by a tenth while recall went on rising."""
+def test_recall_and_coverage_count_as_well(tmp_path: Path) -> None:
+    """As in a training on drums: the distance was lowest early, and rose by a tenth while recall still increased."""
     best = Best(tmp_path, reset=True)
-    assert best.update(check(3.97, recall=0.66, coverage=0.90), network(1))
-    assert best.update(check(4.39, recall=0.87, coverage=0.93), network(2))
-    assert not best.update(check(4.30, recall=0.66, coverage=0.90), network(3))
-    assert not best.update(check(7.00, recall=0.95, coverage=0.95), network(4)) and kept(tmp_path) == 2
+    assert best.update(result(3.97, recall=0.66, coverage=0.90), network(1))
+    assert best.update(result(4.39, recall=0.87, coverage=0.93), network(2))
+    assert not best.update(result(4.30, recall=0.66, coverage=0.90), network(3))
+    assert not best.update(result(7.00, recall=0.95, coverage=0.95), network(4)) and kept(tmp_path) == 2
 
 
-def test_where_nothing_is_reached_yet_the_distance_tells(tmp_path: Path) -> None:
+def test_distance_decides_without_recall_and_coverage(tmp_path: Path) -> None:
     best = Best(tmp_path, reset=True)
-    taken = [best.update(check(frechet, recall=0, coverage=0), network(frechet)) for frechet in (9, 8, 8.5)]
+    taken = [best.update(result(frechet, recall=0, coverage=0), network(frechet)) for frechet in (9, 8, 8.5)]
     assert taken == [True, True, False]
 
 
-def test_it_outlives_the_process(tmp_path: Path) -> None:
-    Best(tmp_path, reset=True).update(check(3), network(3))
+def test_best_is_loaded_after_a_restart(tmp_path: Path) -> None:
+    Best(tmp_path, reset=True).update(result(3), network(3))
     again = Best(tmp_path, reset=False)
-    assert again.result == check(3)
-    assert not again.update(check(4), network(4)) and kept(tmp_path) == 3
-    assert again.update(check(2), network(2)) and kept(tmp_path) == 2
+    assert again.result == result(3)
+    assert not again.update(result(4), network(4)) and kept(tmp_path) == 3
+    assert again.update(result(2), network(2)) and kept(tmp_path) == 2
 
 
-def test_a_training_that_starts_anew_knows_nothing_of_an_older_one(tmp_path: Path) -> None:
-    Best(tmp_path, reset=True).update(check(3), network(3))
+def test_reset_deletes_the_best_of_an_older_training(tmp_path: Path) -> None:
+    Best(tmp_path, reset=True).update(result(3), network(3))
     best = Best(tmp_path, reset=True)
     assert best.result is None and not (tmp_path / BEST).exists()
-    assert best.update(check(8), network(8)) and kept(tmp_path) == 8
+    assert best.update(result(8), network(8)) and kept(tmp_path) == 8
 
 
 def half(path: Path) -> None:
@@ -88,8 +88,8 @@ def foreign(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [half, foreign, lambda path: path.write_bytes(b"")])
-def test_a_damaged_file_is_named_with_the_way_out(damage, tmp_path: Path) -> None:
-    Best(tmp_path, reset=True).update(check(3), network(3))
+def test_damaged_file_is_named_with_the_way_out(damage, tmp_path: Path) -> None:
+    Best(tmp_path, reset=True).update(result(3), network(3))
     damage(tmp_path / BEST)
     for use in (lambda: Best(tmp_path, reset=False), lambda: load_best(tmp_path / BEST, network(0))):
         with pytest.raises(TrainingError, match="delete it") as caught:
@@ -97,7 +97,7 @@ def test_a_damaged_file_is_named_with_the_way_out(damage, tmp_path: Path) -> Non
         assert str(tmp_path / BEST) in str(caught.value)
 
 
-def test_weights_of_another_shape_are_told(tmp_path: Path) -> None:
-    Best(tmp_path, reset=True).update(check(3), network(3))
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    Best(tmp_path, reset=True).update(result(3), network(3))
     with pytest.raises(TrainingError, match=r"best\.safetensors: does not fit"):
         load_best(tmp_path / BEST, nn.Linear(4, 2))

@@ -57,7 +57,7 @@ def report(folder: Path, dataset: Dataset, settings: Any) -> tuple[str, Balance]
     return text, parsed(text)
 
 
-def test_a_training_leaves_its_report(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> None:
+def test_training_writes_its_report(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> None:
     train(tiny_dataset, tiny_settings(max_samples=16), tmp_path / "drum & bass" / "training")
     text = (tmp_path / "drum & bass" / "training" / REPORT).read_text(encoding="utf-8")
     page = parsed(text)
@@ -68,7 +68,7 @@ def test_a_training_leaves_its_report(tiny_dataset: Dataset, tiny_settings: Tiny
     assert page.seen.count("audio") == 3 and page.seen.count("img") == 1
 
 
-def test_everything_measured_has_its_curve(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> None:
+def test_every_logged_value_has_its_curve(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> None:
     checks = [GOOD._replace(samples_seen=seen, frechet=30 - seen / 1000) for seen in (2000, 2500, 3128)]
     lines = [*(step(seen) for seen in range(100, 3200, 100)), *map(logged, checks)]
     text, page = report(training(tmp_path / "t", lines), tiny_dataset, tiny_settings())
@@ -83,7 +83,7 @@ def test_everything_measured_has_its_curve(tiny_dataset: Dataset, tiny_settings:
     assert "3,128 samples" in page.text and "training still improves" in page.text
 
 
-def test_logs_of_an_older_soundgan_and_empty_ones_are_read(
+def test_logs_of_older_versions_and_empty_ones_are_read(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     old = [{key: value for key, value in step(seen).items() if key != "augment_p"} for seen in (400, 800)]
@@ -95,19 +95,19 @@ def test_logs_of_an_older_soundgan_and_empty_ones_are_read(
     report(tmp_path / "new", tiny_dataset, tiny_settings())
 
 
-def test_snapshots_are_shown_newest_first_and_not_all_of_many(
+def test_snapshots_are_listed_newest_first_and_limited(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     text, page = report(training(tmp_path / "t", [step(30_000)], snapshots=31), tiny_dataset, tiny_settings())
-    shown = [int(seen) for seen in re.findall(r'src="snapshots/(\d+)\.png"', text)]
-    assert shown[0] == 30_000 and shown == sorted(shown, reverse=True) and len(shown) == MAX_EARLIER_SNAPSHOTS + 1
-    assert shown[-1] == 0
+    listed = [int(seen) for seen in re.findall(r'src="snapshots/(\d+)\.png"', text)]
+    assert listed[0] == 30_000 and listed == sorted(listed, reverse=True) and len(listed) == MAX_EARLIER_SNAPSHOTS + 1
+    assert listed[-1] == 0
     assert text.count("<details>") == MAX_EARLIER_SNAPSHOTS and page.seen.count("audio") == 2 * (
         MAX_EARLIER_SNAPSHOTS + 1
     )
 
 
-def test_names_of_labels_are_text_and_links_lead_to_their_files(
+def test_label_names_are_escaped_and_links_resolve(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     folder = training(tmp_path / "t", [step(400)], snapshots=1)
@@ -118,44 +118,44 @@ def test_names_of_labels_are_text_and_links_lead_to_their_files(
     assert "http" not in text and "@import" not in text and "script" not in page.seen
 
 
-# What is seen
+# Remarks
 
 
-def said(checks: list[ValidationResult], **now: float) -> str:
+def remarks_of(checks: list[ValidationResult], **now: float) -> str:
     seen = checks[-1].samples_seen if checks else FIRST_VALIDATION
     return " ".join(remarks([step(seen, **now)] * 30, checks))
 
 
-def test_a_good_training_is_told_to_go_on() -> None:
+def test_remark_on_improvement() -> None:
     assert (
-        said([GOOD, GOOD._replace(samples_seen=25_000, frechet=9)])
+        remarks_of([GOOD, GOOD._replace(samples_seen=25_000, frechet=9)])
         == "The last validation was the best so far: training still improves."
     )
 
 
-def test_what_was_compared_once_is_not_told_to_get_better() -> None:
+def test_remark_on_a_single_validation() -> None:
     early = GOOD._replace(samples_seen=FIRST_VALIDATION - 300)  # at the end of a short training
-    assert said([early]) == "Only one validation so far: too early to tell whether training improves."
+    assert remarks_of([early]) == "Only one validation so far: too early to tell whether training improves."
     assert "The first validation comes after" in " ".join(remarks([step(FIRST_VALIDATION - 300)], []))
 
 
-def test_a_training_that_gets_no_better_is_told_when_enough_was_tried() -> None:
+def test_remark_on_no_improvement_comes_after_enough_validations() -> None:
     later = [GOOD._replace(samples_seen=round(20_000 * GROWTH**k), frechet=11) for k in range(1, 5)]
-    assert "better than the last one" in said([GOOD, *later[: PATIENCE - 1]])
-    assert "No improvement since the validation after 20,000 samples" in said([GOOD, *later[:PATIENCE]])
-    assert "the 4 later validations were worse" in said([GOOD, *later])
+    assert "better than the last one" in remarks_of([GOOD, *later[: PATIENCE - 1]])
+    assert "No improvement since the validation after 20,000 samples" in remarks_of([GOOD, *later[:PATIENCE]])
+    assert "the 4 later validations were worse" in remarks_of([GOOD, *later])
     early = [check._replace(samples_seen=check.samples_seen // 10) for check in (GOOD, *later)]
-    assert "No improvement" not in said(early)
+    assert "No improvement" not in remarks_of(early)
 
 
-def test_copying_and_sameness_are_told() -> None:
-    assert "Overfitting: 40% of the generated sounds" in said([GOOD._replace(near_duplicate_rate=0.4)])
-    assert "Overfitting" not in said([GOOD])
-    assert "Low variety" in said([GOOD._replace(recall=0.02)])
-    assert "Low variety" not in said([GOOD._replace(recall=0.02, precision=0.1)])  # just bad
+def test_remarks_on_overfitting_and_mode_collapse() -> None:
+    assert "Overfitting: 40% of the generated sounds" in remarks_of([GOOD._replace(near_duplicate_rate=0.4)])
+    assert "Overfitting" not in remarks_of([GOOD])
+    assert "Low variety" in remarks_of([GOOD._replace(recall=0.02)])
+    assert "Low variety" not in remarks_of([GOOD._replace(recall=0.02, precision=0.1)])  # just bad
 
 
-def test_a_discriminator_that_knows_too_much_is_told() -> None:
-    assert "nearly all pairs correctly" in said([GOOD], d_accuracy=1.0)
-    assert "at its maximum of 80%" in said([GOOD], augment_p=MOST)
-    assert "pairs" not in said([GOOD]) and "at its maximum" not in said([GOOD])
+def test_remarks_on_a_strong_discriminator() -> None:
+    assert "nearly all pairs correctly" in remarks_of([GOOD], d_accuracy=1.0)
+    assert "at its maximum of 80%" in remarks_of([GOOD], augment_p=MOST)
+    assert "pairs" not in remarks_of([GOOD]) and "at its maximum" not in remarks_of([GOOD])

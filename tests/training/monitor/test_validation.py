@@ -1,4 +1,4 @@
-"""The quick check of a training: what is worse scores worse, and copies are told."""
+"""Validation during training: worse sounds score worse, and near-duplicates are detected."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ REPRESENTATION = preset(RATE, SECONDS)
 UNUSED: Any = nn.Linear(1, 1)  # only its device is asked for
 
 
-class Player:
-    """A painter that plays given sounds one after another."""
+class FixedSounds:
+    """Generator inputs that return given sounds one after another."""
 
     def __init__(self, waves: list[Floats]) -> None:
         self.spectrograms = torch.from_numpy(analyze(np.stack(waves), REPRESENTATION))
@@ -65,17 +65,17 @@ def dataset(training: list[Floats]) -> Dataset:
 
 
 def check_of(waves: list[Floats], dataset: Dataset) -> ValidationResult:
-    generator_inputs: Any = Player(waves)
+    generator_inputs: Any = FixedSounds(waves)
     return Validator(dataset, Settings(), generator_inputs).check(UNUSED, 5000)
 
 
 @pytest.fixture(scope="module")
 def perfect(dataset: Dataset) -> ValidationResult:
-    """What new sounds of the same kinds score."""
+    """Validation of new sounds of the same kinds."""
     return check_of(fresh(N, seed=1)[0], dataset)
 
 
-def test_recordings_themselves_are_at_no_distance_but_copies(training: list[Floats], dataset: Dataset) -> None:
+def test_recordings_have_no_distance_but_count_as_duplicates(training: list[Floats], dataset: Dataset) -> None:
     check = check_of(training, dataset)
     assert check.samples_seen == 5000
     assert check.frechet == pytest.approx(0, abs=1e-3)
@@ -83,37 +83,37 @@ def test_recordings_themselves_are_at_no_distance_but_copies(training: list[Floa
     assert check.near_duplicate_rate > 0.9 and check.overfitting
 
 
-def test_new_sounds_of_the_same_kinds_are_good_and_no_copies(perfect: ValidationResult, dataset: Dataset) -> None:
+def test_new_sounds_of_the_same_kinds_score_well(perfect: ValidationResult, dataset: Dataset) -> None:
     assert min(perfect.precision, perfect.recall, perfect.coverage) > 0.8
     assert perfect.near_duplicate_rate < 0.15 and not perfect.overfitting
     assert perfect.frechet < 0.1 * check_of(one_class(N, seed=2), dataset).frechet
 
 
-@pytest.mark.parametrize("spoilt", ["noise", "noisy", "one label", "the same again"])
-def test_what_is_worse_scores_worse(spoilt: str, perfect: ValidationResult, dataset: Dataset) -> None:
+@pytest.mark.parametrize("degraded", ["noise", "noisy", "one label", "the same again"])
+def test_degraded_sounds_score_worse(degraded: str, perfect: ValidationResult, dataset: Dataset) -> None:
     rng = np.random.default_rng(0)
     waves = {
         "noise": lambda: [rng.normal(0, 0.1, round(RATE * SECONDS)).astype(np.float32) for _ in range(N)],
         "noisy": lambda: noisy(fresh(N, seed=1)[0]),
         "one label": lambda: one_class(N, seed=1),
         "the same again": lambda: fresh(4, seed=1)[0],
-    }[spoilt]()
+    }[degraded]()
     check = check_of(waves, dataset)
     assert check.frechet > 1.5 * perfect.frechet
     assert check.coverage < 0.7 * perfect.coverage
     assert not check.overfitting
 
 
-def test_a_generator_that_repeats_some_recordings_is_told(training: list[Floats], dataset: Dataset) -> None:
-    copied = [new if i % 2 else training[i] for i, new in enumerate(fresh(N, seed=1)[0])]
-    check = check_of(copied, dataset)
+def test_repeated_recordings_count_as_overfitting(training: list[Floats], dataset: Dataset) -> None:
+    half_copied = [new if i % 2 else training[i] for i, new in enumerate(fresh(N, seed=1)[0])]
+    check = check_of(half_copied, dataset)
     assert check.near_duplicate_rate > 0.45 and check.overfitting
     assert check.frechet < check_of(one_class(N, seed=2), dataset).frechet
 
 
-def test_labels_are_asked_for_as_often_as_they_come(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "MOST", 50)
-    generator_inputs: Any = Player(fresh(8, seed=1)[0])
+def test_labels_are_requested_as_often_as_they_occur(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "MAX_SOUNDS", 50)
+    generator_inputs: Any = FixedSounds(fresh(8, seed=1)[0])
     validator = Validator(dataset, Settings(), generator_inputs)
     validator.check(UNUSED, 0)
     assert len(generator_inputs.labels) == 50
@@ -121,13 +121,13 @@ def test_labels_are_asked_for_as_often_as_they_come(dataset: Dataset, monkeypatc
     assert len(counts) == len(LABELS) and counts.min() > 5
 
 
-def test_the_fewest_sounds_that_can_be_trained_on_can_be_checked() -> None:
+def test_smallest_trainable_dataset_can_be_validated() -> None:
     waves, labels = fresh(8, seed=0)
     check = check_of(fresh(8, seed=1)[0], dataset_of(waves, labels))
     assert np.isfinite(check.frechet) and 0 <= check.near_duplicate_rate <= 1
 
 
-def test_the_same_generator_is_always_judged_the_same(tiny_dataset: Dataset, tiny_settings: TinySettings) -> None:
+def test_same_generator_gives_the_same_result(tiny_dataset: Dataset, tiny_settings: TinySettings) -> None:
     settings = tiny_settings()
     torch.manual_seed(0)
     generators = [build_generator(settings.model, tiny_dataset.representation, 3).eval() for _ in range(2)]
@@ -136,7 +136,7 @@ def test_the_same_generator_is_always_judged_the_same(tiny_dataset: Dataset, tin
     first = validator.check(generators[0], 100)
     other = validator.check(generators[1], 100)
     assert first != other
-    # Other chance in between, another seed of PyTorch, another examiner: nothing of that is heard.
+    # Neither random numbers in between, nor PyTorch's seed, nor another validator changes the result.
     generator_inputs.generate(generators[0], torch.zeros(3, dtype=torch.int64), StepRNG(1, 20_000, torch.device("cpu")))
     torch.manual_seed(7)
     assert validator.check(generators[0], 100) == first

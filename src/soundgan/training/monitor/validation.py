@@ -1,7 +1,7 @@
-"""How good the sounds of a training are by now, measured on audio: what decides which Generator is kept.
+"""Validation during training, measured on audio: decides which generator is kept.
 
-The same few hundred latents every time, brought to sound, against as many recordings brought to sound in the same way;
-compared by the log-mel statistics that `soundgan evaluate` uses too. A few seconds' work, a sketch of an evaluation.
+Sounds from the same few hundred latents every time are compared with as many recordings, synthesized from their
+spectrograms in the same way, by the metrics of `soundgan evaluate` on log-mel statistics. Takes a few seconds.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ from soundgan.training.networks.base import Generator
 from soundgan.training.runtime.rng import StepRNG
 from soundgan.training.state.state import GeneratorInputs
 
-MOST = 384  # sounds compared in a check
-COPYING = 0.3  # share of copies that is told; of recordings themselves, a twentieth counts as a copy of another
-LEAST_REACHED = 1e-4  # product of recall and coverage below which the distance alone tells Generators apart
-AT_ONCE = 32  # sounds made in one go: more would need much memory where they are long
+MAX_SOUNDS = 384  # compared in a validation
+NEAR_QUANTILE = 0.05  # of the distances from recordings to the nearest other one: below it, sounds are near-duplicates
+MAX_NEAR_DUPLICATE_RATE = 0.3  # above it, the networks overfit
+MIN_OVERLAP = 1e-4  # product of recall and coverage below which only the distance counts
+CHUNK_SIZE = 32  # sounds generated together: a limit on memory where they are long
 
 
 class ValidationResult(NamedTuple):
-    """What a check found.
+    """Metrics of the generated sounds.
 
     Attributes:
-        seen: samples seen by then.
-        frechet: Fréchet distance of the log-mel statistics; the lower the better.
+        samples_seen: at the time of the validation.
+        frechet: Fréchet distance of the log-mel statistics; lower is better.
         precision, recall, coverage: see `soundgan.evaluation.metrics.prdc`.
-        copies: share of made sounds that are nearer to a recording than 19 of 20 recordings are to another one.
+        near_duplicate_rate: fraction of generated sounds that are nearer to a recording than 95 % of the recordings
+            are to another one.
     """
 
     samples_seen: int
@@ -47,43 +49,44 @@ class ValidationResult(NamedTuple):
 
     @property
     def score(self) -> float:
-        """The lower the better: the Fréchet distance, worse for a Generator that leaves out part of the recordings.
+        """Fréchet distance over the square root of recall × coverage; lower is better.
 
-        The distance alone hardly sees variety: it may lie lowest early, while more and more of them are reached.
+        The distance alone is insensitive to diversity: it can be lowest early, while recall still rises.
         """
-        return self.frechet / max(self.recall * self.coverage, LEAST_REACHED) ** 0.5
+        return self.frechet / max(self.recall * self.coverage, MIN_OVERLAP) ** 0.5
 
     @property
     def overfitting(self) -> bool:
-        """Whether the Generator begins to repeat recordings."""
-        return self.near_duplicate_rate > COPYING
+        """True if too many generated sounds are close to a recording."""
+        return self.near_duplicate_rate > MAX_NEAR_DUPLICATE_RATE
 
 
 class Validator:
-    """Compares what a Generator makes with the recordings it learns from."""
+    """Compares the sounds of a generator with the recordings that it is trained on."""
 
     def __init__(self, dataset: Dataset, settings: Settings, generator_inputs: GeneratorInputs) -> None:
         rng = np.random.default_rng(settings.run.seed)
-        chosen = np.sort(rng.permutation(len(dataset))[:MOST])
+        chosen = np.sort(rng.permutation(len(dataset))[:MAX_SOUNDS])
         self._representation = dataset.representation
         self._embedding = LogMelStatistics(seconds=dataset.representation.duration)
         self._labels = torch.from_numpy(np.array(dataset.labels)[chosen])
         self._seed, self._generator_inputs = settings.run.seed, generator_inputs
-        parts = np.split(chosen, range(AT_ONCE, len(chosen), AT_ONCE))
+        parts = np.split(chosen, range(CHUNK_SIZE, len(chosen), CHUNK_SIZE))
         self._real = np.concatenate([self._points(np.asarray(dataset.spectrograms)[part]) for part in parts])
-        apart = cdist(self._real, self._real)
-        np.fill_diagonal(apart, np.inf)
-        self._near = float(np.quantile(apart.min(axis=1), 0.05))
+        distances = cdist(self._real, self._real)
+        np.fill_diagonal(distances, np.inf)
+        self._near = float(np.quantile(distances.min(axis=1), NEAR_QUANTILE))
 
     @torch.no_grad()
     def check(self, generator: Generator, samples_seen: int) -> ValidationResult:
-        """Judge a Generator; the same one is always judged the same."""
+        """Validate a generator; the result depends on its weights alone."""
         device = next(generator.parameters()).device
         rng = StepRNG(self._seed, 0, device)
-        made = (
-            self._generator_inputs.generate(generator, labels.to(device), rng) for labels in self._labels.split(AT_ONCE)
+        generated = (
+            self._generator_inputs.generate(generator, labels.to(device), rng)
+            for labels in self._labels.split(CHUNK_SIZE)
         )
-        points = np.concatenate([self._points(spectrograms[:, :1].cpu().numpy()) for spectrograms in made])
+        points = np.concatenate([self._points(spectrograms[:, :1].cpu().numpy()) for spectrograms in generated])
         metrics = set_metrics(self._real, points)
         near_duplicate_rate = float((cdist(points, self._real).min(axis=1) < self._near).mean())
         return ValidationResult(
