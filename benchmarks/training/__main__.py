@@ -30,11 +30,11 @@ from benchmarks.training import page, speed
 from soundgan import audio
 from soundgan.data.dataset import prepare
 from soundgan.errors import DataError, SoundGANError, one_line
-from soundgan.evaluation.data import Real, Sounds, as_file, real_sounds
+from soundgan.evaluation.data import EvaluationData, RealSplit, Sounds, SplitOptions, as_file, read_real_sounds
 from soundgan.evaluation.evaluate import generate
 from soundgan.evaluation.features.predictions import classifier_for
-from soundgan.evaluation.metrics.catalog import Row
-from soundgan.evaluation.score import CEILING, GENERATED, judge
+from soundgan.evaluation.metrics.catalog import MetricRow, SoundSet
+from soundgan.evaluation.score import score
 from soundgan.model import SoundGAN
 from soundgan.settings import Settings, check_settings
 from soundgan.training.loop import ProgressReport
@@ -76,9 +76,9 @@ def our_settings(options: argparse.Namespace, rate: int, folder: Path) -> Settin
     return check_settings(values, source="command line")
 
 
-def train_ours(options: argparse.Namespace, real: Real, folder: Path) -> Generated:
+def train_ours(options: argparse.Namespace, real: RealSplit, folder: Path) -> Generated:
     """Train our networks or resume, and generate the labels of the test sounds."""
-    settings = our_settings(options, real.test.sample_rate, folder)
+    settings = our_settings(options, real.held_out.sample_rate, folder)
     result = run(settings, announce=log, stepped=Reporter(OURS))
     model = SoundGAN.load(result.folder)
     training = model.config.training
@@ -87,21 +87,21 @@ def train_ours(options: argparse.Namespace, real: Real, folder: Path) -> Generat
         "samples_seen": result.samples_seen, "seconds": result.seconds, "steps": training["steps"],
         "settings": {**summary, **model.config.settings},
     }  # fmt: skip
-    labels = sorted(real.test.labels) or [None] * len(real.test)
+    labels = sorted(real.held_out.labels) or [None] * len(real.held_out)
     return Generated(generate(model, labels, seed=options.seed), facts)
 
 
-def train_baseline(name: str, options: argparse.Namespace, real: Real, folder: Path) -> Generated:
+def train_baseline(name: str, options: argparse.Namespace, real: RealSplit, folder: Path) -> Generated:
     """Train a baseline, or read its sounds from the folder of an earlier training."""
-    rate, seconds = real.test.sample_rate, real.test.seconds
+    rate, seconds = real.held_out.sample_rate, real.held_out.seconds
     if not (folder / FACTS).is_file():
         module = importlib.import_module(f"benchmarks.baselines.{name}")
         width = {"width": options.width} if options.width else {}
         device = select_device(Settings.from_flat(ngpu=int(options.gpu)))
         training = TrainingOptions(options.seed, options.minutes, device=device, report=Reporter(name))
-        trained = module.train(real.training.waves, rate, training, **width)
+        trained = module.train(real.train.waves, rate, training, **width)
         folder.mkdir(parents=True, exist_ok=True)
-        for index, wave in enumerate(trained(len(real.test), options.seed)):
+        for index, wave in enumerate(trained(len(real.held_out), options.seed)):
             audio.write(folder / f"{index:04d}.wav", as_file(wave), rate)
         progress = trained.progress
         save({
@@ -121,37 +121,35 @@ def machine(gpu: bool) -> str:
     return f"{card}{used} ({processor()}), PyTorch {torch.__version__}"
 
 
-def figures_of(row: Row | None) -> dict[str, Any]:
-    return {key: list(figure) for key, figure in row.figures.items()} if row else {}
+def figures_of(row: MetricRow) -> dict[str, Any]:
+    return {key: list(estimate) for key, estimate in row.estimates.items()}
 
 
 def compete(options: argparse.Namespace, record: Path) -> None:
     """Train and score the competitors of --only, and write the row of each when it is complete."""
     rate = common_sample_rate(options.data, options.rate)
-    real = real_sounds(
-        options.data, rate, samples_of(rate) / rate,
-        test_patterns=[options.test_pattern], named=True, seed=options.seed,
-    )  # fmt: skip
+    split = SplitOptions([options.test_pattern], pattern_is_explicit=True, seed=options.seed)
+    real = read_real_sounds(options.data, rate, samples_of(rate) / rate, split)
     work = options.work / options.data.name
     classifier = None
-    if len(set(real.training.labels)) >= 2:
-        classifier = classifier_for(real.files, work / "classifier", sample_rate=rate)
+    if len(set(real.train.labels)) >= 2:
+        classifier = classifier_for(real.train_files, work / "classifier", sample_rate=rate)
     conditions = {
         "data": options.data.name, "test_pattern": options.test_pattern, "sample_rate": rate,
-        "seconds": real.test.seconds, "training": len(real.training), "test": len(real.test),
-        "labels": len(set(real.training.labels)),
+        "seconds": real.held_out.seconds, "training": len(real.train), "test": len(real.held_out),
+        "labels": len(set(real.train.labels)),
     }  # fmt: skip
     for name in options.only or (OURS, *NAMES):
         key = row_name(name, options)
         log(f"{options.data.name}: {key}")
         folder = work / f"{key.replace(', ', '-').replace(' ', '-')}-{options.minutes:g}-minutes-seed-{options.seed}"
         generated = train_ours(options, real, folder) if name == OURS else train_baseline(name, options, real, folder)
-        scores = judge(generated.sounds, real.training, real.test, classifier=classifier, seed=options.seed)
+        scores = score(EvaluationData(generated.sounds, real), classifier=classifier, seed=options.seed)
         row = {
             "name": name, "minutes": options.minutes, "seed": options.seed, "n": len(generated.sounds),
-            "machine": machine(options.gpu), **generated.facts, "figures": figures_of(scores.row(GENERATED)),
+            "machine": machine(options.gpu), **generated.facts, "figures": figures_of(scores.table[SoundSet.GENERATED]),
         }  # fmt: skip
-        shared = {"embedding": scores.embedding, "ceiling": figures_of(scores.row(CEILING))}
+        shared = {"embedding": scores.embedding, "ceiling": figures_of(scores.table[SoundSet.REAL_BASELINE])}
         add_row(record, conditions, shared, key, row)
 
 

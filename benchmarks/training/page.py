@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.common import capitalized, met, number, table, wrapped
 from benchmarks.training.speed import OURS, PLAIN, summary
-from soundgan.evaluation.metrics.catalog import KINDS, Figure, Kind
+from soundgan.evaluation.metrics.catalog import METRICS, Estimate, Metric
 from soundgan.files import write_text
 
 CEILING = "fresh real sounds"
@@ -67,10 +67,10 @@ def competition(measured: dict[str, Any]) -> str:
         for name, row in ((name, rows[name]) for name in order)
     ]  # fmt: skip
     columns = {CEILING: measured["ceiling"]} | {name: rows[name]["figures"] for name in order}
-    kinds = [kind for kind in KINDS if any(kind.key in column for column in columns.values())]
     figures = [
-        [f"{kind.title} {kind.sign}", *(cell(kind, column.get(kind.key)) for column in columns.values())]
-        for kind in kinds
+        [f"{info.title} {info.arrow}", *(cell(metric, column.get(metric)) for column in columns.values())]
+        for metric, info in METRICS.items()
+        if any(metric in column for column in columns.values())
     ]
     machines = sorted({row["machine"] for row in rows.values()})
     counts = ", ".join(sorted({str(row["n"]) for row in rows.values()}))
@@ -94,13 +94,13 @@ possible to the fresh real sounds.
 {verdicts(columns)}"""
 
 
-def cell(kind: Kind, values: Sequence[float | None] | None) -> str:
+def cell(metric: Metric, values: Sequence[float | None] | None) -> str:
     """A value with its interval."""
     if values is None or values[0] is None:
         return "–"
-    figure = Figure(values[0], *values[1:])
-    interval = kind.interval(figure)
-    return f"{kind.write(figure.value)} ({interval})" if interval else kind.write(figure.value)
+    info, estimate = METRICS[metric], Estimate(values[0], *values[1:])
+    interval = info.format_interval(estimate)
+    return f"{info.format(estimate.value)} ({interval})" if interval else info.format(estimate.value)
 
 
 def verdicts(columns: dict[str, dict[str, Any]]) -> str:
@@ -112,9 +112,9 @@ def verdicts(columns: dict[str, dict[str, Any]]) -> str:
     for name, theirs in columns.items():
         if name.startswith(OURS) or name == CEILING:
             continue
-        common = [kind for kind in KINDS if kind.key in ours and kind.key in theirs]
+        common = [metric for metric in METRICS if metric in ours and metric in theirs]
         titles = {
-            verdict: [kind.title for kind in common if compared(kind, ours, theirs, real) == sign]
+            verdict: [METRICS[metric].title for metric in common if compared(metric, ours, theirs, real) == sign]
             for verdict, sign in (("better", 1), ("equal", 0), ("**worse**", -1))
         }
         parts = [f"{verdict} in {len(names)} ({', '.join(names)})" for verdict, names in titles.items() if names]
@@ -122,13 +122,13 @@ def verdicts(columns: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def compared(kind: Kind, ours: dict[str, Any], theirs: dict[str, Any], real: dict[str, Any]) -> int:
+def compared(metric: Metric, ours: dict[str, Any], theirs: dict[str, Any], real: dict[str, Any]) -> int:
     """1 if ours has the better value, -1 if theirs has, 0 if they are equal."""
-    mine, other = ours[kind.key][0], theirs[kind.key][0]
-    if kind.good == "near":
-        target = real[kind.key][0] if kind.key in real else 1.0
+    mine, other = ours[metric][0], theirs[metric][0]
+    if METRICS[metric].better == "near":
+        target = real[metric][0] if metric in real else 1.0
         mine, other = -abs(mine - target), -abs(other - target)
-    elif kind.good == "down":
+    elif METRICS[metric].better == "lower":
         mine, other = -mine, -other
     return int(mine > other) - int(mine < other)
 

@@ -224,7 +224,7 @@ def test_row_names_have_size_batch_and_gpu(monkeypatch: pytest.MonkeyPatch) -> N
 
 def figures(frechet: float, coverage: float, accuracy: float | None = None) -> dict[str, list[float]]:
     known = {"accuracy": [accuracy, 0.1, 0.99]} if accuracy is not None else {}
-    return {"frechet": [frechet, frechet - 1, frechet + 1], "coverage": [coverage, 0.0, 1.0], **known}
+    return {"frechet_distance": [frechet, frechet - 1, frechet + 1], "coverage": [coverage, 0.0, 1.0], **known}
 
 
 def test_rows_are_merged_and_the_page_reports_losses(tmp_path: Path) -> None:
@@ -280,4 +280,4 @@ def test_baselines_are_trained_scored_and_kept(tmp_path: Path, sounds_folder: Pa
     assert "accuracy" in found["ceiling"] and "accuracy" not in row["figures"]  # it has no labels
     assert "No training of ours is on record" in (tmp_path / "out" / "training.md").read_text(encoding="utf-8")
     assert training.main([*command[:3], "nothing*", *command[4:]]) == 2
-    assert "no sound in it fits" in capsys.readouterr().err
+    assert "no sound in it matches" in capsys.readouterr().err

@@ -39,7 +39,7 @@ def fresh(n: int, seed: int) -> tuple[list[Floats], list[str]]:
     return [sound(label, rng) for label in labels], labels
 
 
-def near_duplicate_rate(training: list[Floats], n: int, few: int = 8) -> list[Floats]:
+def copies(training: list[Floats], n: int, few: int = 8) -> list[Floats]:
     """`n` copies of the `few` first."""
     return [training[i % few] for i in range(n)]
 

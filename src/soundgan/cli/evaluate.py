@@ -1,4 +1,4 @@
-"""`soundgan evaluate MODEL DATA`: how good a model's sounds are, beside real ones that it never met."""
+"""`soundgan evaluate MODEL DATA`: metrics of a model's sounds, beside held-out real sounds."""
 
 from __future__ import annotations
 
@@ -23,26 +23,29 @@ def evaluate(
     ],
     data: Annotated[Path, typer.Argument(help="Folder of real sounds; its sub-folders are the labels.")],
     n: Annotated[
-        int | None, typer.Option("-n", "--number", help="How many sounds; otherwise as many as there are to test.")
+        int | None, typer.Option("-n", "--number", help="Number of sounds; by default that of held-out real sounds.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the first sound and of every choice.")] = 0,
-    quality: Annotated[Quality, typer.Option(help="Of phases: best takes up to 10 times as long.")] = Quality.balanced,
-    uniform: Annotated[bool, typer.Option("--uniform", help="All labels equally often.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Without the comparison with all training sounds.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the first sound and of every random choice.")] = 0,
+    quality: Annotated[
+        Quality, typer.Option(help="Of phase retrieval: best takes up to 10 times as long.")
+    ] = Quality.balanced,
+    uniform: Annotated[bool, typer.Option("--uniform", help="Generate all labels equally often.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Skip the comparison with all training sounds.")] = False,
     test_pattern: Annotated[
-        str | None, typer.Option(help="File names of the test sounds; otherwise what the model's training excluded.")
+        str | None,
+        typer.Option(help="File names of the held-out sounds; by default those that the model's training excluded."),
     ] = None,
-    embedding: Annotated[Path | None, typer.Option(help="ONNX file in whose embedding distances are measured.")] = None,
+    embedding: Annotated[Path | None, typer.Option(help="ONNX file of the embedding for the distances.")] = None,
     embedding_rate: Annotated[
-        int | None, typer.Option(help="Hz that it listens at, if its metadata has no sample_rate.")
+        int | None, typer.Option(help="Its sample rate in Hz, if its metadata has no sample_rate.")
     ] = None,
     classifier: Annotated[
-        Path | None, typer.Option(help="Folder that keeps the classifier of labels for the next time.")
+        Path | None, typer.Option(help="Folder that caches the classifier of labels for the next time.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the report there, with pictures and sounds.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write all figures there.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with spectrograms and sounds to this file.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all metrics to this file.")] = None,
 ) -> None:
-    """Judge a model, or a folder of sounds, beside real sounds: distances, variety, labels, and what was memorised."""
+    """Evaluate a model, or a folder of sounds, beside real sounds: distances, variety, labels and memorization."""
     from json import dumps
 
     from rich.console import Console
@@ -51,107 +54,106 @@ def evaluate(
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from soundgan.errors import DataError
+    from soundgan.evaluation.evaluate import EvaluationOptions, evaluate_folder
     from soundgan.evaluation.evaluate import evaluate as evaluate_model
-    from soundgan.evaluation.evaluate import evaluate_sounds
     from soundgan.evaluation.features.embedding import OnnxEmbedding
-    from soundgan.evaluation.report import write_page
+    from soundgan.evaluation.report import write_report
     from soundgan.files import write_text
     from soundgan.model import SoundGAN
     from soundgan.model_folder import CONFIG, TRAINING, bundled
 
     for file in (html, json):
-        if file is not None:  # now, not after minutes
+        if file is not None:  # before minutes of work
             file.parent.mkdir(parents=True, exist_ok=True)
             if file.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
-    ear = None if embedding is None else OnnxEmbedding(embedding, sample_rate=embedding_rate)
-    errors = Console(stderr=True)
+    options = EvaluationOptions(
+        seed=seed, test_pattern=test_pattern, classifier_folder=classifier, n=n, quality=quality.value,
+        uniform_labels=uniform, quick=quick,
+        embedding=None if embedding is None else OnnxEmbedding(embedding, sample_rate=embedding_rate),
+    )  # fmt: skip
+    stderr = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task, doing = bar.add_task("Reading", total=None), ""
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        bar_task, current = bar.add_task("Reading", total=None), ""
 
-        def progress(what: str, done: int, total: int) -> None:
-            nonlocal doing
-            if what != doing and not errors.is_terminal:
-                errors.print(what)  # where no bar can be drawn
-            doing = what
-            bar.update(task, description=what, completed=done, total=total)
+        def progress(task: str, done: int, total: int) -> None:
+            nonlocal current
+            if task != current and not stderr.is_terminal:
+                stderr.print(task)  # without a progress bar
+            current = task
+            bar.update(bar_task, description=task, completed=done, total=total)
 
         folder = Path(subject)
-        of_a_model = subject in bundled() or (folder / CONFIG).exists() or (folder / TRAINING).is_dir()
-        if folder.is_dir() and not of_a_model:
+        is_model = subject in bundled() or (folder / CONFIG).exists() or (folder / TRAINING).is_dir()
+        if folder.is_dir() and not is_model:
             if n is not None or uniform or quick:
                 raise DataError(
-                    f"{folder}: holds sounds, not a model: --number, --uniform and --quick say nothing there"
+                    f"{folder}: contains sounds, not a model: --number, --uniform and --quick have no effect on sounds"
                 )
-            found = evaluate_sounds(
-                folder, data, seed=seed, embedding=ear, test_pattern=test_pattern, classifier=classifier,
-                progress=progress,
-            )  # fmt: skip
+            result = evaluate_folder(folder, data, options, progress)
         else:
-            found = evaluate_model(
-                SoundGAN.load(subject), data, n=n, seed=seed, embedding=ear, quality=quality.value,
-                test_pattern=test_pattern, uniform=uniform, quick=quick, classifier=classifier, progress=progress,
-            )  # fmt: skip
+            result = evaluate_model(SoundGAN.load(subject), data, options, progress)
     console = Console(highlight=False)
-    table = _table(found, intervals=True)
-    needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    table = _table(result, intervals=True)
+    width = Measurement.get(console, console.options.update(max_width=1000), table).maximum
     if not console.is_terminal:
-        console.width = max(console.width, needed)  # a file has room
-    intervals = needed <= console.width
-    console.print(table if intervals else _table(found, intervals=False))
-    console.print(_explained(found) + ("" if intervals else " A wider terminal, --html and --json have intervals."))
-    for note in found.notes:
+        console.width = max(console.width, width)  # files have no limit
+    intervals = width <= console.width
+    console.print(table if intervals else _table(result, intervals=False))
+    console.print(_caption(result) + ("" if intervals else " A wider terminal, --html and --json have intervals."))
+    for note in result.notes:
         console.print(f"[yellow]Note[/yellow] {escape(note)}")
-    if classifier is None and found.conditions["classifier"]:
-        console.print("The classifier of labels was trained for this alone; --classifier FOLDER keeps it.")
+    if classifier is None and result.conditions["classifier"]:
+        console.print("The classifier of labels was trained for this evaluation only; --classifier FOLDER caches it.")
     if html is not None:
-        typer.echo(f"Report: {write_page(found, html)}")
+        typer.echo(f"Report: {write_report(result, html)}")
     if json is not None:
-        typer.echo(f"Figures: {write_text(json, dumps(found.as_json(), indent=2, ensure_ascii=False) + chr(10))}")
+        typer.echo(f"Metrics: {write_text(json, dumps(result.as_json(), indent=2, ensure_ascii=False) + chr(10))}")
 
 
-def _table(found: Evaluation, *, intervals: bool) -> Table:
-    """The figures, with their intervals or without."""
+def _table(result: Evaluation, *, intervals: bool) -> Table:
+    """Table of the metrics, with or without their intervals."""
     from rich.markup import escape
     from rich.table import Table
 
-    from soundgan.evaluation.metrics.catalog import KINDS
-    from soundgan.evaluation.score import ALL, CEILING, GENERATED
+    from soundgan.evaluation.metrics.catalog import METRICS, SoundSet
 
-    judged, real = found.judgement, found.real
-    made, ceiling, many = (judged.row(what) for what in (GENERATED, CEILING, ALL))
-    unseen = "unseen" if real.unseen else "held out"
-    table = Table(title=f"{escape(found.subject)}, seed {found.conditions['seed']}", title_justify="left", box=None)
+    real = result.data.real
+    generated, baseline, full = (
+        result.scores.table.get(name) for name in (SoundSet.GENERATED, SoundSet.REAL_BASELINE, SoundSet.GENERATED_FULL)
+    )
+    title = f"{escape(result.subject)}, seed {result.conditions['seed']}"
+    table = Table(title=title, title_justify="left", box=None)
     table.add_column("")
-    for title in f"{len(found.made):,} generated", f"{len(real.test):,} real, {unseen}":
-        table.add_column(title, justify="right")
+    held_out = f"{len(real.held_out):,} real, {'unseen' if real.unseen else 'perhaps seen'}"
+    for header in f"{len(result.data.generated):,} generated", held_out:
+        table.add_column(header, justify="right")
         if intervals:
             table.add_column("95 %", justify="right", style="dim")
-    if many:
-        table.add_column(f"{many.n:,} generated", justify="right", style="dim")
-    for kind in KINDS:
-        ours, theirs = (row.figures.get(kind.key) if row else None for row in (made, ceiling))
-        if ours is None and theirs is None:
+    if full:
+        table.add_column(f"{full.n:,} generated", justify="right", style="dim")
+    for metric, info in METRICS.items():
+        estimates = [row and row.estimates.get(metric) for row in (generated, baseline)]
+        if not any(estimates):
             continue
-        reached = ours and theirs and kind.as_good(ours, theirs)
-        cells = [f"{kind.sign} {kind.title}{' [green]✓[/green]' if reached else ''}"]
-        for figure in (ours, theirs):
-            written = [kind.write(figure.value), kind.interval(figure)] if figure else ["–", ""]
-            cells += written if intervals else written[:1]
-        if many:
-            cells.append(kind.write(many.figures[kind.key].value) if kind.key in many.figures else "")
+        mark = " [green]✓[/green]" if info.reaches(*estimates) else ""
+        cells = [f"{info.arrow} {info.title}{mark}"]
+        for estimate in estimates:
+            texts = [info.format(estimate.value), info.format_interval(estimate)] if estimate else ["–", ""]
+            cells += texts if intervals else texts[:1]
+        if full:
+            cells.append(info.format(full.estimates[metric].value) if metric in full.estimates else "")
         table.add_row(*cells)
     return table
 
 
-def _explained(found: Evaluation) -> str:
-    """What the table compares."""
-    from soundgan.evaluation.score import ALL
+def _caption(result: Evaluation) -> str:
+    from soundgan.evaluation.metrics.catalog import SoundSet
 
-    judged, count = found.judgement, len(found.real.training)
+    count = len(result.data.real.train)
     return (
-        f"Beside {judged.size:,} of {count:,} training sounds"
-        + (f"; the last column beside all {count:,}. " if judged.row(ALL) else ". ")
-        + "The real sounds are what a perfect generator would reach; ✓: not outside of their interval."
+        f"Compared with {result.scores.size:,} of {count:,} training sounds"
+        + (f"; the last column with all {count:,}. " if SoundSet.GENERATED_FULL in result.scores.table else ". ")
+        + "A perfect generator would reach the values of the real sounds; ✓: inside of their interval, or better."
     )

@@ -1,1 +1,1 @@
-"""Measures of generated sounds, made from the sounds themselves and never from the generator's spectrograms."""
+"""Metrics of generated sounds, computed from the waves and never from the generator's spectrograms."""

@@ -1,9 +1,10 @@
-"""How good is a model, beside its real sounds? Reads, generates and judges."""
+"""Evaluate a model, or a folder of generated sounds, beside real sounds."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,137 +14,145 @@ from soundgan import audio
 from soundgan.data.scan import relative_name, scan
 from soundgan.errors import DataError, ModelError
 from soundgan.evaluation.data import (
+    EvaluationData,
     ProgressCallback,
-    Real,
+    RealSplit,
     Sounds,
+    SplitOptions,
     as_file,
-    generated_sounds,
-    real_sounds,
+    read_generated_sounds,
+    read_real_sounds,
     stratified_indices,
 )
 from soundgan.evaluation.features.embedding import Embedding
 from soundgan.evaluation.features.predictions import classifier_for
+from soundgan.evaluation.metrics.catalog import Metric, SoundSet
 from soundgan.evaluation.result import Evaluation, versions
-from soundgan.evaluation.score import judge
+from soundgan.evaluation.score import score
 from soundgan.model import SEEDS
 from soundgan.spectral.phase_retrieval import Quality
 
 if TYPE_CHECKING:
+    from soundgan.evaluation.features.classifier import Classifier
     from soundgan.model import SoundGAN
 
-MOST_TRAINING = 3000  # training sounds beside which as many are generated, for the last row
-_PORTION = 64  # sounds generated at a time
-FEW = 50  # real test sounds below which the figures come with a warning
-_SURE = 0.9  # share of real test sounds that a classifier recognises, below which its figures come with a warning
+MAX_FULL_TRAIN = 3000  # training sounds up to which as many are generated for the comparison with all of them
+CHUNK_SIZE = 64  # sounds generated at a time
+FEW_HELD_OUT = 50  # held-out sounds below which a note warns of the small number
+MIN_CLASSIFIER_ACCURACY = 0.9  # on held-out sounds, below which a note warns of the classifier
+MAX_SECONDS = 10.0  # length that sounds of a folder are cut to
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """Options of an evaluation.
+
+    Attributes:
+        seed: of the first generated sound, and of every random choice.
+        test_pattern: file names of the held-out sounds. None: for a model, what its training excluded; for a folder,
+            a random half.
+        embedding: space of the distances; None: `LogMelStatistics`.
+        classifier_folder: cache of the classifier of labels.
+        n: sounds to generate with a model; None: as many as held-out sounds.
+        quality: of the phase retrieval of a model.
+        uniform_labels: generate all labels equally often, instead of as often as in the held-out sounds.
+        quick: skip the comparison with all training sounds, for which as many sounds are generated.
+    """
+
+    seed: int = 0
+    test_pattern: str | None = None
+    embedding: Embedding | None = None
+    classifier_folder: Path | None = None
+    n: int | None = None
+    quality: Quality = "balanced"
+    uniform_labels: bool = False
+    quick: bool = False
 
 
 def evaluate(
-    model: SoundGAN,
-    data: Path,
-    *,
-    n: int | None = None,
-    seed: int = 0,
-    embedding: Embedding | None = None,
-    quality: Quality = "balanced",
-    test_pattern: str | None = None,
-    uniform: bool = False,
-    quick: bool = False,
-    classifier: Path | None = None,
-    progress: ProgressCallback | None = None,
+    model: SoundGAN, data: Path, options: EvaluationOptions | None = None, progress: ProgressCallback | None = None
 ) -> Evaluation:
-    """Judge a model beside the real sounds of a folder.
+    """Evaluate a model beside the real sounds of a folder.
 
-    All sounds are brought to the model's sample rate and length, and to one peak. The generated ones are made into
-    sound as for a file, and analysed anew. The test sounds are those files that the model's own settings excluded from
-    its training; where there are none, the real sounds are split at random, and the ceiling is one half beside the
-    other.
+    All sounds are converted to the model's sample rate and length, and to one peak. The generated ones are synthesized
+    as for a file, and analyzed again. Held-out are the files that the model's own settings excluded from its training;
+    where there are none, the real sounds are split at random, and the real baseline compares the two halves.
 
     Args:
-        data: folder of real sounds, sub-folders are labels; labels that the model does not know are left out.
-        n: sounds to generate; as many as there are test sounds unless told otherwise.
-        seed: of the first generated sound, and of every choice.
-        embedding: where distances are measured.
-        quality: of phase retrieval.
-        test_pattern: file names of the test sounds, instead of what the model's settings say.
-        uniform: all labels equally often, instead of as often as in the test sounds.
-        quick: leave out the row beside all training sounds, for which as many sounds are generated.
-        classifier: folder that keeps the classifier for the next time.
-        progress: called with what is done, and how much of it.
+        data: folder of real sounds, sub-folders are labels; labels that the model does not know are skipped.
+        progress: called with the current task, and the steps done and in all.
 
     Raises:
         DataError: the folder cannot be used, or there are too few sounds.
         ModelError: `n` or `seed` is out of range.
     """
-    if n is not None and not 2 <= n <= SEEDS:
-        raise ModelError(f"n = {n}: must be from 2 to {SEEDS}")
-    _check_seed(seed)
-    trained, shape = model.config.settings.get("data", {}), model.representation
-    untrained = [str(one) for one in trained.get("exclude") or ()]
-    patterns = [test_pattern] if test_pattern is not None else untrained
-    slices = bool(trained.get("slice", False))
-    real = real_sounds(
-        data, shape.sample_rate, shape.duration,
-        test_patterns=patterns, named=test_pattern is not None, untrained=untrained,
-        slices=slices, seed=seed, progress=progress,
-    )  # fmt: skip
-    real, notes = _known(real, model.labels)
-    counts = [n or len(real.test)]
-    if not quick and len(real.training) <= MOST_TRAINING:
-        counts.append(len(real.training))
-    wished: list[str] = [] if not model.labels else sorted(set(real.test.labels)) if uniform else [*real.test.labels]
-    sets, first = list[Sounds](), seed
-    for count in counts:
-        asked: list[str | None] = [None] * count
-        if wished:
-            asked = [wished[i] for i in sorted(stratified_indices(wished, count, seed))]
-        sets.append(generate(model, asked, seed=first, quality=quality, progress=progress))
-        first = (first + count) % SEEDS  # the last row is made of sounds of its own
-    conditions = {"quality": quality, "uniform_labels": uniform, "test_patterns": patterns}
-    return _judged(
-        model.config.name, data, sets, real, embedding, classifier, seed, conditions, notes, slices, progress
+    options = options or EvaluationOptions()
+    if options.n is not None and not 2 <= options.n <= SEEDS:
+        raise ModelError(f"n = {options.n}: must be from 2 to {SEEDS}")
+    _check_seed(options.seed)
+    settings, representation = model.config.settings.get("data", {}), model.representation
+    excluded = [str(pattern) for pattern in settings.get("exclude") or ()]
+    patterns = excluded if options.test_pattern is None else [options.test_pattern]
+    slices = bool(settings.get("slice", False))
+    split = SplitOptions(patterns, options.test_pattern is not None, excluded, options.seed)
+    real = read_real_sounds(
+        data, representation.sample_rate, representation.duration, split, slices=slices, progress=progress
     )
+    real, notes = _with_known_labels(real, model.labels)
+    labels: list[str] = []
+    if model.labels:
+        labels = sorted(set(real.held_out.labels)) if options.uniform_labels else [*real.held_out.labels]
+
+    def generated_sounds(count: int, seed: int) -> Sounds:
+        requested: list[str | None] = [None] * count
+        if labels:
+            requested = [labels[i] for i in sorted(stratified_indices(labels, count, options.seed))]
+        return generate(model, requested, seed=seed % SEEDS, quality=options.quality, progress=progress)
+
+    n = options.n or len(real.held_out)
+    full = None
+    generated = generated_sounds(n, options.seed)
+    if not options.quick and len(real.train) <= MAX_FULL_TRAIN:
+        full = generated_sounds(len(real.train), options.seed + n)  # other seeds than those of `generated`
+    conditions = {
+        "data": data.resolve().name, "quality": options.quality, "uniform_labels": options.uniform_labels,
+        "test_patterns": patterns,
+    }  # fmt: skip
+    return _evaluation(
+        model.config.name, EvaluationData(generated, real, full), conditions, notes, options, progress,
+        classifier_seconds=representation.duration if slices else None,
+    )  # fmt: skip
 
 
-def evaluate_sounds(
-    folder: Path,
-    data: Path,
-    *,
-    sample_rate: int | None = None,
-    seconds: float | None = None,
-    seed: int = 0,
-    embedding: Embedding | None = None,
-    test_pattern: str | None = None,
-    classifier: Path | None = None,
-    progress: ProgressCallback | None = None,
+def evaluate_folder(
+    folder: Path, data: Path, options: EvaluationOptions | None = None, progress: ProgressCallback | None = None
 ) -> Evaluation:
-    """Judge a folder of sounds, whatever made them, beside the real sounds of another.
+    """Evaluate a folder of generated sounds, of any origin, beside the real sounds of another.
+
+    All sounds are converted to the most common sample rate of the real ones, and cut to the length that 95 % of these
+    do not exceed, at most 10 s.
 
     Args:
         folder: generated sounds, in sub-folders named by label, or themselves named `<label>_….wav`.
         data: folder of real sounds, sub-folders are labels.
-        sample_rate: Hz at which all are judged; the most common one of the real sounds unless told otherwise.
-        seconds: length that all are cut to; unless told otherwise, what holds 95 % of the real ones whole,
-            at most 10.
-        seed, embedding, test_pattern, classifier, progress: as in `evaluate`.
+        options: those that concern a model have no effect.
+        progress: as in `evaluate`.
 
     Raises:
         DataError: one of the folders cannot be used, or there are too few sounds.
         AudioError: a generated sound cannot be read.
         ModelError: `seed` is out of range.
     """
-    _check_seed(seed)
-    usual_rate, usual_seconds = _usual(data)
-    sample_rate, seconds = sample_rate or usual_rate, seconds or usual_seconds
-    patterns = [] if test_pattern is None else [test_pattern]
-    real = real_sounds(
-        data, sample_rate, seconds,
-        test_patterns=patterns, named=test_pattern is not None, seed=seed, progress=progress,
-    )  # fmt: skip
-    made = generated_sounds(folder, sample_rate, seconds, sorted({*real.training.labels, *real.test.labels}))
-    conditions = {"test_patterns": patterns}
-    return _judged(
-        folder.resolve().name, data, [made], real, embedding, classifier, seed, conditions, [], False, progress
-    )
+    options = options or EvaluationOptions()
+    _check_seed(options.seed)
+    sample_rate, seconds = _common_format(data)
+    patterns = [] if options.test_pattern is None else [options.test_pattern]
+    split = SplitOptions(patterns, pattern_is_explicit=bool(patterns), seed=options.seed)
+    real = read_real_sounds(data, sample_rate, seconds, split, progress=progress)
+    labels = sorted({*real.train.labels, *real.held_out.labels})
+    generated = read_generated_sounds(folder, sample_rate, seconds, labels)
+    conditions = {"data": data.resolve().name, "test_patterns": patterns}
+    return _evaluation(folder.resolve().name, EvaluationData(generated, real), conditions, [], options, progress)
 
 
 def generate(
@@ -154,7 +163,7 @@ def generate(
     quality: Quality = "balanced",
     progress: ProgressCallback | None = None,
 ) -> Sounds:
-    """A sound of each label, as its file would sound; sound i is that of `seed + i`. None lets the seed choose one."""
+    """Generate a sound for each label, as in its file, from seeds `seed + i`. For None, the seed chooses the label."""
     waves, names = list[Any](), list[str]()
     for start, end in _runs(labels):
         first = (seed + start) % SEEDS
@@ -163,9 +172,8 @@ def generate(
             names.append(f"seed {sound.seed}" if sound.label is None else f"{sound.label}, seed {sound.seed}")
         if progress is not None:
             progress("Generating", end, len(labels))
-    shape = model.representation
-    told = [label for label in labels if label is not None]
-    return Sounds(waves, shape.sample_rate, shape.duration, told, names)
+    rate, seconds = model.representation.sample_rate, model.representation.duration
+    return Sounds(waves, rate, seconds, [label for label in labels if label is not None], names)
 
 
 def _check_seed(seed: int) -> None:
@@ -174,118 +182,118 @@ def _check_seed(seed: int) -> None:
 
 
 def _runs(labels: Sequence[str | None]) -> list[tuple[int, int]]:
-    """Where runs of one label start and end, none longer than a portion."""
+    """Start and end of runs of one label, none longer than `CHUNK_SIZE`."""
     runs = list[tuple[int, int]]()
     for i, label in enumerate(labels):
-        if runs and labels[runs[-1][0]] == label and i - runs[-1][0] < _PORTION:
+        if runs and labels[runs[-1][0]] == label and i - runs[-1][0] < CHUNK_SIZE:
             runs[-1] = runs[-1][0], i + 1
         else:
             runs.append((i, i + 1))
     return runs
 
 
-def _known(real: Real, labels: Sequence[str]) -> tuple[Real, list[str]]:
-    """The real sounds of labels that a model knows, and what there is to say about the others."""
-    found = sorted({*real.training.labels, *real.test.labels})
-    if not labels or not found:
+def _with_known_labels(real: RealSplit, model_labels: Sequence[str]) -> tuple[RealSplit, list[str]]:
+    """Real sounds whose labels the model knows, and notes on the other labels."""
+    labels = sorted({*real.train.labels, *real.held_out.labels})
+    if not model_labels or not labels:
         return real, []
-    strange, missing = [one for one in found if one not in labels], [one for one in labels if one not in found]
-    if len(strange) == len(found):
-        told = f"knows {', '.join(labels)}"
-        raise DataError(f"none of the labels {', '.join(found)} is one of the model, which {told}; name its own data")
+    unknown = [label for label in labels if label not in model_labels]
+    missing = [label for label in model_labels if label not in labels]
+    if len(unknown) == len(labels):
+        raise DataError(
+            f"none of the labels {', '.join(labels)} is one of the model, which knows {', '.join(model_labels)}; use "
+            "the data of the model"
+        )
     notes = []
     if missing:
-        notes.append(
-            f"The model also knows {', '.join(missing)}, of which there are no real sounds: none was generated."
+        notes.append(f"The model also knows {', '.join(missing)}: no real sounds, so none was generated.")
+    if unknown:
+        notes.append(f"Real sounds of {', '.join(unknown)} are skipped: the model does not know these labels.")
+        train, held_out = (
+            part[[i for i, label in enumerate(part.labels) if label in model_labels]]
+            for part in (real.train, real.held_out)
         )
-    if strange:
-        notes.append(f"Real sounds of {', '.join(strange)} are left out: the model does not know them.")
-        parts = (real.training, real.test)
-        training, test = (part[[i for i, one in enumerate(part.labels) if one in labels]] for part in parts)
-        files = [(path, label) for path, label in real.files if label in labels]
-        real = real._replace(training=training, test=test, files=files)
+        files = [(path, label) for path, label in real.train_files if label in model_labels]
+        real = replace(real, train=train, held_out=held_out, train_files=files)
     return real, notes
 
 
-def _judged(
+def _evaluation(
     subject: str,
-    data: Path,
-    sets: list[Sounds],
-    real: Real,
-    embedding: Embedding | None,
-    cache: Path | None,
-    seed: int,
+    data: EvaluationData,
     conditions: dict[str, Any],
     notes: list[str],
-    slices: bool,
+    options: EvaluationOptions,
     progress: ProgressCallback | None,
+    classifier_seconds: float | None = None,
 ) -> Evaluation:
-    made = sets[0]
-    notes = [*_about(made, real, many=len(sets) > 1), *notes]
-    listener = None
-    if len(set(real.training.labels)) >= 2:
+    """Score the sounds, and complete the conditions and notes."""
+    generated, real = data.generated, data.real
+    classifier: Classifier | None = None
+    notes = [*_data_notes(data), *notes]
+    if len(set(real.train.labels)) >= 2:
         try:
-            listener = classifier_for(
-                real.files, cache, sample_rate=made.sample_rate, seconds=made.seconds if slices else None,
-                progress=progress,
+            classifier = classifier_for(
+                real.train_files, options.classifier_folder, sample_rate=generated.sample_rate,
+                seconds=classifier_seconds, progress=progress,
             )  # fmt: skip
         except ModuleNotFoundError as error:
             notes.append(
-                f"What depends on labels is left out: the classifier needs the training extra ({error.name} is "
-                "missing): pip install -c constraints.txt -e '.[train]'"
+                f"Label scores are skipped: the classifier needs the training extra ({error.name} is missing): "
+                "pip install -c constraints.txt -e '.[train]'"
             )
-    many = sets[1] if len(sets) > 1 else None
-    judged = judge(
-        made, real.training, real.test, known=real.known, many=many,
-        embedding=embedding, classifier=listener, seed=seed, progress=progress,
-    )  # fmt: skip
-    if (ceiling := judged.rows[1].figures.get("accuracy")) and ceiling.value < _SURE:
+    scores = score(data, embedding=options.embedding, classifier=classifier, seed=options.seed, progress=progress)
+    accuracy = scores.table[SoundSet.REAL_BASELINE].estimates.get(Metric.ACCURACY)
+    if accuracy and accuracy.value < MIN_CLASSIFIER_ACCURACY:
         notes.append(
-            f"The classifier recognises only {ceiling.value:.1%} of the real test sounds: what it hears in generated "
-            "ones says little."
+            f"The classifier's accuracy on held-out real sounds is only {accuracy.value:.1%}: label scores of "
+            "generated sounds are unreliable."
         )
     conditions = {
-        "data": data.resolve().name, "seed": seed, "sample_rate": made.sample_rate, "seconds": made.seconds,
-        **conditions, "classifier": listener and listener.training, "versions": versions(),
+        **conditions, "seed": options.seed, "sample_rate": generated.sample_rate, "seconds": generated.seconds,
+        "classifier": classifier and classifier.training, "versions": versions(),
     }  # fmt: skip
-    return Evaluation(subject, judged, made, real, conditions, notes)
+    return Evaluation(subject, scores, data, conditions, notes)
 
 
-def _about(made: Sounds, real: Real, *, many: bool) -> list[str]:
-    """What is to be said about the sounds themselves."""
+def _data_notes(data: EvaluationData) -> list[str]:
+    """Notes on the sounds of an evaluation."""
+    generated, real = data.generated, data.real
     notes = []
     if not real.unseen:
         notes.append(
-            "Not all test sounds are unseen: the model may have learnt from them, so the ceiling is not quite one. "
-            "Where no file was kept out of the training, they are a random half. Copies are searched for in all "
-            "sounds, so a few more count as memorised."
+            "Not all held-out sounds are unseen: the model may have been trained on them, so the real baseline is "
+            "approximate. If no file was excluded from the training, they are a random half. The nearest sounds are "
+            "searched for in all real sounds, so slightly more count as memorized."
         )
-    if len(real.test) < FEW:
-        notes.append(
-            f"Only {len(real.test)} real sounds to test with: distances and overlaps say little, and flatter. "
-            + ("Those beside all training sounds say more; keep " if many else "Keep ")
-            + "more files from the training."
+    if len(real.held_out) < FEW_HELD_OUT:
+        advice = (
+            "The comparison with all training sounds is more reliable; exclude" if data.generated_full else "Exclude"
         )
-    if len(made) > (size := min(len(made), len(real.training), len(real.test))):
         notes.append(
-            f"Distances and overlaps compare {size} sounds with {size}, as there are no more in the smaller part of "
-            f"the real ones; labels and memory are those of all {len(made)}."
+            f"Only {len(real.held_out)} held-out real sounds: distances and overlaps are unreliable, and too "
+            f"optimistic. {advice} more files from the training."
+        )
+    if len(generated) > (size := min(len(generated), len(real.train), len(real.held_out))):
+        notes.append(
+            f"Distances and overlaps compare {size} sounds with {size}, the size of the smaller part of the real ones; "
+            f"label scores and memorization use all {len(generated)}."
         )
     if real.skipped:
         kinds = Counter(item.kind for item in real.skipped)
-        notes.append("Left out of the folder: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()) + ".")
+        notes.append("Skipped files: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()) + ".")
     return notes
 
 
-def _usual(data: Path) -> tuple[int, float]:
-    """Sample rate in Hz and length in s that fit the sounds of a folder."""
+def _common_format(data: Path) -> tuple[int, float]:
+    """Most common sample rate in Hz and 95th percentile of the lengths in s of the sounds of a folder."""
     infos = list[audio.AudioInfo]()
     for candidate in scan(data).candidates:
         try:
             infos.append(audio.probe(candidate.path))
         except audio.AudioError:
-            continue  # the reading tells of it
+            continue  # reported when it is read
     if not infos:
-        raise DataError(f"{relative_name(data, data.parent)}: no file in it can be read as sound; name another folder")
+        raise DataError(f"{relative_name(data, data.parent)}: no file in it can be read as sound; use another folder")
     rate = Counter(info.sample_rate for info in infos).most_common(1)[0][0]
-    return rate, min(10.0, float(np.percentile([info.seconds for info in infos], 95, method="higher")))
+    return rate, min(MAX_SECONDS, float(np.percentile([info.seconds for info in infos], 95, method="higher")))

@@ -1,249 +1,149 @@
-"""The report of an evaluation as one HTML file: figures, pictures and sounds are in it, and it needs nothing else."""
+"""HTML report of an evaluation, one file with all spectrograms and sounds."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator
 from datetime import date
-from html import escape
-from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
-from soundgan.evaluation.audio_figure import player
+from markupsafe import Markup
+
+from soundgan.evaluation.audio_figure import audio_figure
 from soundgan.evaluation.data import Sounds
 from soundgan.evaluation.features.predictions import Predictions
-from soundgan.evaluation.metrics.catalog import KINDS, Figure, Kind, Row
+from soundgan.evaluation.metrics.catalog import METRICS, Estimate, Metric, MetricInfo, MetricRow, SoundSet
 from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS
 from soundgan.evaluation.result import Evaluation
-from soundgan.evaluation.score import ALL, CEILING, CEILING_ALL, GENERATED
 from soundgan.files import write_text
-from soundgan.viz.html import conditions, notes, page, tiles
+from soundgan.viz.html import render
 
-_TILES = ("accuracy", "coverage", "frechet", "memorised")  # what a reader in a hurry wants to know
-_PAIRS = 6  # most similar pairs that are shown
-_LABELS = 12  # that are to be heard, at most
-_REAL, _MADE = 2, 4  # sounds of a label that are to be heard
-_SECONDS = 150  # of sound in the file, about
-# A picture is a play button; where scripts are off, the browser's own controls stay.
-_SCRIPT = """
-document.documentElement.classList.add("js");
-let now;
-document.addEventListener("click", event => {
-  const button = event.target.closest(".sound button");
-  if (!button) return;
-  const sound = button.parentElement.querySelector("audio");
-  if (now) { now.pause(); now.onpause?.(); }
-  if (now === sound) { now = undefined; return; }
-  now = sound;
-  sound.currentTime = 0;
-  button.classList.add("playing");
-  sound.onpause = sound.onended = () => { button.classList.remove("playing"); if (now === sound) now = undefined; };
-  sound.play();
-});
-"""
+KEY_METRICS = (Metric.ACCURACY, Metric.COVERAGE, Metric.FRECHET_DISTANCE, Metric.MEMORIZED_FRACTION)
+MAX_PAIRS = 6  # of generated and nearest training sounds
+MAX_LABELS = 12  # with sounds in the report
+MAX_REAL, MAX_GENERATED = 2, 4  # sounds of a label
+MAX_SECONDS = 150  # of sound in the file, approximately
 
 
-def write_page(evaluation: Evaluation, path: str | Path) -> Path:
-    """Write the report to an HTML file; an older one is replaced only when the new one is whole."""
-    return write_text(path, render(evaluation))
+class _TableRow(NamedTuple):
+    """A metric of generated sounds and of the real baseline; `tracks`: CSS class and positions of each interval."""
+
+    info: MetricInfo
+    generated: Estimate | None
+    baseline: Estimate | None
+    tracks: list[tuple[str, list[str]]]
 
 
-def render(evaluation: Evaluation) -> str:
-    """The report as HTML."""
-    parts = [_head(evaluation), _tiles(evaluation), notes(evaluation.notes), _reading(evaluation), _figures(evaluation)]
-    parts += [_listening(evaluation), _labels(evaluation), _memory(evaluation), _all(evaluation), _made_how(evaluation)]
-    return page(f"{evaluation.subject} · evaluation", parts, _SCRIPT)
+def write_report(evaluation: Evaluation, path: str | Path) -> Path:
+    """Write the report to an HTML file; an older one is replaced only when the new one is complete."""
+    return write_text(path, render_report(evaluation))
 
 
-def _head(e: Evaluation) -> str:
-    unseen = "real ones that it never met" if e.real.unseen else "real ones"
-    return (
-        f'<p class="eyebrow">SoundGAN · evaluation</p>\n<h1>{escape(e.subject)}</h1>\n'
-        f"<p>{len(e.made):,} generated sounds beside {len(e.real.test):,} {unseen}, compared with "
-        f"{e.judgement.size:,} of the {len(e.real.training):,} real sounds of the training. "
-        f"Seed {e.conditions['seed']}.</p>"
+def render_report(evaluation: Evaluation) -> str:
+    """Return the report as HTML."""
+    table = evaluation.scores.table
+    rows = _rows(table[SoundSet.GENERATED], table[SoundSet.REAL_BASELINE])
+    full_rows = []
+    if SoundSet.GENERATED_FULL in table:
+        full_rows = _rows(table[SoundSet.GENERATED_FULL], table[SoundSet.REAL_BASELINE_FULL])
+    return render(
+        "evaluation_report.html.j2",
+        evaluation=evaluation,
+        key_figures=list(_key_figures(rows)),
+        rows=rows,
+        full_rows=full_rows,
+        sounds=list(_sounds(evaluation)),
+        predictions=_predictions(evaluation),
+        pairs=list(_pairs(evaluation)),
+        condition_rows=list(_conditions(evaluation)),
     )
 
 
-def _tiles(e: Evaluation) -> str:
-    made, ceiling = (row.figures for row in e.judgement.rows[:2])
-    kinds = [kind for kind in KINDS if kind.key in _TILES and kind.key in made]
-    beside = {
-        kind.key: f"fresh real sounds: {kind.write(ceiling[kind.key].value)}" for kind in kinds if kind.key in ceiling
+def _rows(generated: MetricRow, baseline: MetricRow) -> list[_TableRow]:
+    rows = []
+    for metric, info in METRICS.items():
+        pair = generated.estimates.get(metric), baseline.estimates.get(metric)
+        if any(pair):
+            rows.append(_TableRow(info, *pair, _tracks(info, *pair)))
+    return rows
+
+
+def _tracks(info: MetricInfo, generated: Estimate | None, baseline: Estimate | None) -> list[tuple[str, list[str]]]:
+    """Positions of both intervals on one scale, which begins at 0 (or below) and ends at the larger value."""
+    points = {
+        name: [estimate.value if end is None else end for end in (estimate.low, estimate.value, estimate.high)]
+        for name, estimate in (("generated", generated), ("real", baseline))
+        if estimate
     }
-    return tiles((kind.title, kind.write(made[kind.key].value), beside.get(kind.key, "")) for kind in kinds)
-
-
-def _reading(e: Evaluation) -> str:
-    size, unseen = e.judgement.size, "that the model never met" if e.real.unseen else "of the other half"
-    return (
-        "<h2>Figures</h2>\n"
-        f"<p>The <strong>reference</strong> is one choice of {size:,} training sounds. The <strong>ceiling</strong> is "
-        f"what real sounds {unseen} have beside that reference: a perfect generator would have the same, so measure "
-        "every figure by the ceiling, not by 0 or 100 %. Small print gives 95 % intervals from random halves of the "
-        "sounds. ↑ more is better, ↓ less is better, ≈ good is near the ceiling.</p>\n"
-        '<p><span class="nowrap"><i class="key made"></i>generated</span> '
-        '<span class="nowrap"><i class="key real"></i>ceiling</span> '
-        '<span class="good">✓ like real</span>: no worse than real sounds are, give or take their interval.</p>'
-    )
-
-
-def _figures(e: Evaluation) -> str:
-    made, ceiling = e.judgement.rows[:2]
-    return _table(made, ceiling, plots=True)
-
-
-def _all(e: Evaluation) -> str:
-    made, ceiling = e.judgement.row(ALL), e.judgement.row(CEILING_ALL)
-    if made is None or ceiling is None:
-        return ""
-    return (
-        f"<h2>Beside all {len(e.real.training):,} training sounds</h2>\n"
-        f"<p>As many generated sounds as there are training sounds, {made.n:,}: a finer look. So many sounds lie "
-        "closer together, and none of these figures may be compared with one above. The test sounds are fewer, and "
-        "have a ceiling only where their number does not count.</p>\n" + _table(made, ceiling, plots=False)
-    )
-
-
-def _table(made: Row, ceiling: Row, *, plots: bool) -> str:
-    lines = []
-    for kind in KINDS:
-        if kind.key not in made.figures and kind.key not in ceiling.figures:
-            continue
-        ours, real = made.figures.get(kind.key), ceiling.figures.get(kind.key)
-        told = f"<small>{kind.text}</small>" if plots else ""
-        reached = ours and real and kind.as_good(ours, real)
-        mark = ' <span class="good">✓ like real</span>' if reached else ""
-        cells = f"<td><strong>{kind.title}</strong> <span class=soft>{kind.sign}</span>{mark}{told}</td>"
-        cells += _cell(kind, ours, "Generated") + _cell(kind, real, "Ceiling")
-        lines.append(f"<tr>{cells}{_plot(kind, ours, real) if plots else ''}</tr>")
-    last = "<th></th>" if plots else ""
-    head = '<th>Figure</th><th class="number">Generated</th><th class="number">Ceiling</th>' + last
-    return f'<table class="figures"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
-
-
-def _cell(kind: Kind, figure: Figure | None, title: str) -> str:
-    if figure is None:
-        return f'<td class="number" data-title="{title}">–</td>'
-    small = kind.interval(figure)
-    value = f'<span class="value">{kind.write(figure.value)}</span>{f"<small>{small}</small>" if small else ""}'
-    return f'<td class="number" data-title="{title}">{value}</td>'
-
-
-def _plot(kind: Kind, made: Figure | None, real: Figure | None) -> str:
-    """Both figures with their intervals on one scale, which begins at 0 (or below) and ends at the larger one."""
-    ends = [
-        [figure.value if end is None else end for end in (figure.low, figure.value, figure.high)] if figure else []
-        for figure in (made, real)
+    values = [value for ends in points.values() for value in ends]
+    start, stop = min(0.0, *values), 1.0 if info.is_share else max(1e-9, *values)
+    return [
+        (name, [f"{100 * (value - start) / (stop - start):.1f}%" for value in ends]) for name, ends in points.items()
     ]
-    every = list(chain(*ends))
-    start, stop = min(0.0, *every), 1.0 if kind.share else max(1e-9, *every)
-    tracks = []
-    for name, places in zip(("made", "real"), ends, strict=True):
-        if places:
-            low, value, high = (f"{100 * (place - start) / (stop - start):.1f}%" for place in places)
-            bar = f'<i style="left:{low};width:calc({high} - {low})"></i><b style="left:{value}"></b>'
-            tracks.append(f'<div class="track {name}">{bar}</div>')
-    return f'<td class="plot" aria-hidden="true">{"".join(tracks)}</td>'
 
 
-def _listening(e: Evaluation) -> str:
-    shown = list(dict.fromkeys(e.made.labels or [""]))[:_LABELS]
-    # Long sounds make a large file: fewer of each label then.
-    budget = max(1, int(_SECONDS / e.made.seconds / len(shown)))
-    real, made = max(1, min(_REAL, budget // 3)), max(1, min(_MADE, budget - budget // 3))
-    parts = []
-    for label in shown:
-        times = 1 if label else 2
-        figures = [_sound(e.real.test, i, "real") for i in _of(e.real.test, label, real * times)]
-        figures += [_sound(e.made, i, "made") for i in _of(e.made, label, made * times)]
-        parts.append((f"<h3>{escape(label)}</h3>" if label else "") + f'<div class="sounds">{"".join(figures)}</div>')
-    return (
-        "<h2>Listen</h2>\n"
-        '<p>Press a picture to hear it. <span class="nowrap"><i class="key real"></i>real</span> '
-        '<span class="nowrap"><i class="key made"></i>generated.</span> '
-        "Time goes to the right, pitch upwards; what is shown was chosen by place, not by ear.</p>\n" + "\n".join(parts)
+def _key_figures(rows: list[_TableRow]) -> Iterator[tuple[str, str, str]]:
+    """Title, value and remark of the key metrics."""
+    for info, generated, baseline, _ in rows:
+        if generated and info in [METRICS[metric] for metric in KEY_METRICS]:
+            remark = f"held-out real sounds: {info.format(baseline.value)}" if baseline else ""
+            yield info.title, info.format(generated.value), remark
+
+
+def _sounds(evaluation: Evaluation) -> Iterator[tuple[str, list[Markup]]]:
+    """Labels, and figures of some of their real and generated sounds."""
+    generated, held_out = evaluation.data.generated, evaluation.data.real.held_out
+    labels = list(dict.fromkeys(generated.labels or [""]))[:MAX_LABELS]
+    # Fewer of each label where sounds are long, to limit the size of the file.
+    budget = max(1, int(MAX_SECONDS / generated.seconds / len(labels)))
+    n_real, n_generated = max(1, min(MAX_REAL, budget // 3)), max(1, min(MAX_GENERATED, budget - budget // 3))
+    for label in labels:
+        factor = 1 if label else 2
+        yield (
+            label,
+            [
+                *(_figure(held_out, i, "real") for i in _evenly_spaced(held_out, label, factor * n_real)),
+                *(_figure(generated, i, "generated") for i in _evenly_spaced(generated, label, factor * n_generated)),
+            ],
+        )
+
+
+def _evenly_spaced(sounds: Sounds, label: str, n: int) -> list[int]:
+    """Indices of at most `n` sounds of a label, at equal steps: neighbors in a folder are often similar."""
+    indices = [i for i in range(len(sounds)) if not label or not sounds.labels or sounds.labels[i] == label]
+    return [indices[k * len(indices) // n] for k in range(n)] if len(indices) > n else indices
+
+
+def _figure(sounds: Sounds, index: int, css_class: str) -> Markup:
+    return audio_figure(sounds.waves[index], sounds.sample_rate, sounds.seconds, sounds.names[index], css_class)
+
+
+def _predictions(evaluation: Evaluation) -> list[tuple[str, str, Predictions]]:
+    """Title, CSS class and predictions of the sets with labels; nothing without labels of the real sounds."""
+    predictions = evaluation.scores.predictions
+    if not predictions or not predictions[SoundSet.REAL_BASELINE].label_accuracy:
+        return []
+    sets = (
+        ("Generated", "generated", predictions[SoundSet.GENERATED]),
+        ("Real baseline", "real", predictions[SoundSet.REAL_BASELINE]),
     )
+    return [item for item in sets if item[2].label_accuracy]
 
 
-def _of(sounds: Sounds, label: str, most: int) -> list[int]:
-    """At most so many of the sounds of a label, at equal steps: neighbours in a folder are often alike."""
-    found = [i for i in range(len(sounds)) if not label or not sounds.labels or sounds.labels[i] == label]
-    return [found[k * len(found) // most] for k in range(most)] if len(found) > most else found
+def _pairs(evaluation: Evaluation) -> Iterator[tuple[float, list[Markup]]]:
+    """Distances and figures of the generated sounds that are nearest to training sounds."""
+    generated, seen = evaluation.data.generated, evaluation.data.real.seen
+    for pair in evaluation.scores.pairs[:MAX_PAIRS]:
+        yield pair.distance, [_figure(generated, pair.generated, "generated"), _figure(seen, pair.real, "real")]
 
 
-def _sound(sounds: Sounds, index: int, kind: str) -> str:
-    return player(sounds.waves[index], sounds.sample_rate, sounds.seconds, sounds.names[index], kind)
-
-
-def _labels(e: Evaluation) -> str:
-    heard = e.judgement.heard
-    if GENERATED not in heard or not heard[CEILING].shares:
-        return ""
-    sets = [("made", "Generated", heard[GENERATED]), ("real", "Ceiling", heard[CEILING])]
-    sets = [one for one in sets if one[2].shares]
-    rows = []
-    for label in heard[CEILING].labels:
-        cells = "".join(_share(one.shares.get(label), kind) for kind, _, one in sets)
-        rows.append(f"<tr><th>{escape(label)}</th>{cells}</tr>")
-    head = "".join(f"<th>{title}</th>" for _, title, _ in sets)
-    tables = "".join(
-        f'<div><h3><i class="key {kind}"></i>{title}</h3>{_confusion(one, kind)}</div>' for kind, title, one in sets
-    )
-    return (
-        "<h2>Labels</h2>\n<p>How many sounds of each label are heard as that label, by a classifier that was trained "
-        "on the real training sounds. Confused labels show beside the diagonal: rows are what was asked for, columns "
-        "what was heard.</p>\n"
-        f'<table class="shares"><thead><tr><th>Label</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>\n'
-        f'<div class="two">{tables}</div>'
-    )
-
-
-def _share(share: float | None, kind: str) -> str:
-    if share is None:
-        return "<td>–</td>"
-    return f'<td class="{kind}">{share * 100:.1f} %<span class="bar" style="--p:{share:.3f}"></span></td>'
-
-
-def _confusion(heard: Predictions, kind: str) -> str:
-    head = "".join(f'<th title="{escape(label)}">{escape(label)}</th>' for label in heard.labels)
-    rows = []
-    for label, counts in zip(heard.labels, heard.confusion, strict=True):
-        cells = "".join(_count_cell(int(count), count / max(1, counts.sum())) for count in counts)
-        rows.append(f'<tr><th title="{escape(label)}">{escape(label)}</th>{cells}</tr>')
-    return f'<div class="scroll"><table class="confusion {kind}"><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
-
-
-def _count_cell(count: int, share: float) -> str:
-    look = ' class="zero"' if not count else ' class="dark"' if share > 0.5 else ""
-    return f'<td{look} style="--p:{share:.3f}">{count}</td>'
-
-
-def _memory(e: Evaluation) -> str:
-    judged, known = e.judgement, e.real.known
-    pairs = []
-    for pair in judged.pairs[:_PAIRS]:
-        told = "counts as memorised" if pair.distance <= judged.limit else "not a copy"
-        both = _sound(e.made, pair.made, "made") + _sound(known, pair.known, "real")
-        pairs.append(f'<div class="pair"><p>distance {pair.distance:.3f} · {told}</p><div>{both}</div></div>')
-    return (
-        "<h2>Nearest to the training</h2>\n"
-        "<p>The generated sounds that are most like a sound of the training, at any loudness and at any shift of up to "
-        f"80 ms. A distance of 0 is a copy; only one in twenty fresh real sounds comes below {judged.limit:.3f}.</p>\n"
-        f'<div class="pairs">{"".join(pairs)}</div>'
-    )
-
-
-def _made_how(e: Evaluation) -> str:
-    told = dict(e.conditions)
-    versions = ", ".join(f"{name} {number}" for name, number in told.pop("versions", {}).items())
-    kinds = Counter(item.kind for item in e.real.skipped)
-    skipped = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "nothing"
-    rows: list[tuple[str, object]] = [
-        ("Date", date.today().isoformat()),
-        ("Sounds", f"{len(e.made):,} generated, {len(e.real.training):,} training, {len(e.real.test):,} test"),
-        ("Left out", skipped),
-        ("Distances in", f"{e.judgement.embedding}; {N_NEIGHBORS} neighbours"),
-        *((name.replace("_", " ").capitalize(), value) for name, value in told.items()),
-        ("Versions", versions),
-    ]
-    return "<h2>How this was made</h2>\n" + conditions(rows)
+def _conditions(evaluation: Evaluation) -> Iterator[tuple[str, object]]:
+    conditions, data = dict(evaluation.conditions), evaluation.data
+    versions = ", ".join(f"{name} {number}" for name, number in conditions.pop("versions", {}).items())
+    yield "Date", date.today().isoformat()
+    counts = f"{len(data.generated):,} generated, {len(data.real.train):,} training"
+    yield "Sounds", f"{counts}, {len(data.real.held_out):,} held out"
+    yield "Skipped", ", ".join(f"{count} {kind}" for kind, count in evaluation.skipped.items()) or "nothing"
+    yield "Distances in", f"{evaluation.scores.embedding}; {N_NEIGHBORS} neighbors"
+    yield from ((name.replace("_", " ").capitalize(), value) for name, value in conditions.items())
+    yield "Versions", versions

@@ -1,72 +1,81 @@
-"""What an evaluation found, and everything that a report needs."""
+"""Result of an evaluation: scores, sounds and conditions."""
 
 from __future__ import annotations
 
 import platform
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from soundgan.evaluation.data import Real, Sounds
+from soundgan.evaluation.data import EvaluationData
 from soundgan.evaluation.score import Scores
 from soundgan.version import __version__
 
-_PACKAGES = ("numpy", "scipy", "onnxruntime", "soundfile", "soxr", "torch")
+PACKAGES = ("numpy", "scipy", "onnxruntime", "soundfile", "soxr", "torch")
+MAX_JSON_PAIRS = 20
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A judgement with the sounds that it is about, and all that is needed to make it again.
+    """Scores with the sounds, and the conditions needed to reproduce them.
 
     Attributes:
-        subject: what made the sounds: the name of a model, or a folder.
-        judgement: the figures.
-        made: the generated sounds, `n` of them.
-        real: training and test sounds, whether the latter were unseen, and what was left out.
+        subject: name of the model, or of the folder of generated sounds.
+        scores: the metrics.
+        data: generated and real sounds.
         conditions: seed, quality, test patterns, folder, versions.
-        notes: what a reader should know, each a sentence.
+        notes: limitations of the scores, a sentence each.
     """
 
     subject: str
-    judgement: Scores
-    made: Sounds
-    real: Real
+    scores: Scores
+    data: EvaluationData
     conditions: dict[str, Any]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Number of skipped files of each kind."""
+        return dict(Counter(item.kind for item in self.data.real.skipped))
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the sounds, as values that JSON knows."""
-        judged, real, made, known = self.judgement, self.real, self.made.names, self.real.known.names
+        """JSON-serializable values of everything but the sounds."""
+        scores, generated, real = self.scores, self.data.generated, self.data.real
+        real_names = real.seen.names
         return {
             "subject": self.subject,
             "conditions": self.conditions,
-            "embedding": judged.embedding,
+            "embedding": scores.embedding,
             "sounds": {
-                "generated": len(self.made),
-                "training": len(real.training),
-                "test": len(real.test),
-                "test_unseen": real.unseen,
-                "compared": judged.size,
-                "skipped": dict(Counter(item.kind for item in real.skipped)),
+                "generated": len(generated),
+                "train": len(real.train),
+                "held_out": len(real.held_out),
+                "held_out_unseen": real.unseen,
+                "compared": scores.size,
+                "skipped": self.skipped,
             },
-            "rows": [
-                {
-                    "what": row.what,
-                    "n": row.n,
-                    "figures": {key: figure._asdict() for key, figure in row.figures.items()},
+            "sets": {
+                name: {"n": row.n, "metrics": {key: estimate._asdict() for key, estimate in row.estimates.items()}}
+                for name, row in scores.table.items()
+            },
+            "predictions": {
+                name: {
+                    "labels": predictions.labels,
+                    "label_accuracy": predictions.label_accuracy,
+                    "confusion": predictions.confusion.tolist(),
                 }
-                for row in judged.rows
-            ],
-            "heard": {
-                what: {"labels": one.labels, "shares": one.shares, "confusion": one.confusion.tolist()}
-                for what, one in judged.heard.items()
+                for name, predictions in scores.predictions.items()
             },
             "nearest": {
-                "limit": judged.limit,
+                "memorized_below": scores.memorized_below,
                 "pairs": [
-                    {"generated": made[pair.made], "real": known[pair.known], "distance": pair.distance}
-                    for pair in judged.pairs[:20]
+                    {
+                        "generated": generated.names[pair.generated],
+                        "real": real_names[pair.real],
+                        "distance": pair.distance,
+                    }
+                    for pair in scores.pairs[:MAX_JSON_PAIRS]
                 ],
             },
             "notes": self.notes,
@@ -74,11 +83,11 @@ class Evaluation:
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that figures may depend on, where it is installed."""
-    found = {"soundgan": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
+    """Versions of the packages that the metrics may depend on, where they are installed."""
+    installed = {"soundgan": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -10,10 +10,10 @@ from soundgan.evaluation.features.logmel import LogMel
 
 
 @given(gain_db=st.floats(-40, 0), seed=st.integers(0, 99), label=st.sampled_from(LABELS))
-def test_pictures_ignore_loudness(gain_db: float, seed: int, label: str) -> None:
-    view = LogMel(RATE, SECONDS)
+def test_spectrograms_are_independent_of_loudness(gain_db: float, seed: int, label: str) -> None:
+    frontend = LogMel(RATE, SECONDS)
     wave = sound(label, np.random.default_rng(seed))[None]
-    loud, soft = view.picture(wave), view.picture(wave * np.float32(10 ** (gain_db / 20)))
+    loud, soft = frontend.spectrograms(wave), frontend.spectrograms(wave * np.float32(10 ** (gain_db / 20)))
     assert loud.shape == (1, 1, 40, SAMPLES // 80 + 1)
     assert loud.max() == pytest.approx(1)
     np.testing.assert_allclose(soft, loud, atol=1e-3)
@@ -21,25 +21,27 @@ def test_pictures_ignore_loudness(gain_db: float, seed: int, label: str) -> None
 
 @pytest.mark.parametrize("rate", [8000, 22050])
 @pytest.mark.parametrize("hertz", [200.0, 1000.0, 3000.0])
-def test_a_tone_is_loudest_in_the_band_of_its_pitch(rate: int, hertz: float) -> None:
-    view = LogMel(rate, 0.5)
-    picture = view.picture(np.sin(2 * np.pi * hertz * np.arange(view.samples) / rate).astype(np.float32)[None])[0, 0]
+def test_tone_is_loudest_in_the_band_of_its_pitch(rate: int, hertz: float) -> None:
+    frontend = LogMel(rate, 0.5)
+    spectrogram = frontend.spectrograms(
+        np.sin(2 * np.pi * hertz * np.arange(frontend.samples) / rate).astype(np.float32)[None]
+    )[0, 0]
     mel = 2595 * np.log10(1 + np.array([hertz, rate / 2]) / 700)
-    assert picture.mean(axis=1).argmax() == pytest.approx(mel[0] / mel[1] * (view.bands + 1) - 1, abs=1)
+    assert spectrogram.mean(axis=1).argmax() == pytest.approx(mel[0] / mel[1] * (frontend.bands + 1) - 1, abs=1)
 
 
-def test_silence_is_dark_and_sounds_are_padded_or_cut() -> None:
-    view = LogMel(RATE, 0.2)
-    assert (view.picture(np.zeros((2, view.samples), np.float32)) == -1).all()
+def test_silence_is_the_minimum_and_sounds_are_padded_or_cut() -> None:
+    frontend = LogMel(RATE, 0.2)
+    assert (frontend.spectrograms(np.zeros((2, frontend.samples), np.float32)) == -1).all()
     ramp = np.arange(3000, dtype=np.float32)
-    np.testing.assert_array_equal(view.fit(ramp), ramp[:1600])
-    np.testing.assert_array_equal(view.fit(ramp[:500]), np.r_[ramp[:500], np.zeros(1100, np.float32)])
+    np.testing.assert_array_equal(frontend.fit(ramp), ramp[:1600])
+    np.testing.assert_array_equal(frontend.fit(ramp[:500]), np.r_[ramp[:500], np.zeros(1100, np.float32)])
 
 
-def test_pictures_of_many_sounds_are_those_of_each_in_decibels() -> None:
-    view = LogMel(RATE, SECONDS, bands=24, range_db=60)
+def test_levels_of_many_sounds_equal_their_spectrograms_in_decibels() -> None:
+    frontend = LogMel(RATE, SECONDS, bands=24, range_db=60)
     waves = [wave[: 1000 + 700 * i] for i, wave in enumerate(fresh(6, seed=0)[0])]
-    levels = view.pictures(waves)
+    levels = frontend.levels(waves)
     assert levels.max() == pytest.approx(60, abs=1e-3) and levels.min() >= 0
-    for one, wave in zip(levels, waves, strict=True):
-        np.testing.assert_allclose(one, (view.picture(view.fit(wave)[None])[0, 0] + 1) * 30, atol=1e-3)
+    for level, wave in zip(levels, waves, strict=True):
+        np.testing.assert_allclose(level, (frontend.spectrograms(frontend.fit(wave)[None])[0, 0] + 1) * 30, atol=1e-3)

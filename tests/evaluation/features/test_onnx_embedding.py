@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("onnx", reason="networks are made with onnx, of the extra `train`")
+pytest.importorskip("onnx", reason="networks are built with onnx, of the extra `train`")
 
 import onnx
 from onnx import TensorProto, helper
@@ -39,44 +39,44 @@ def onnx_file(
 
 
 @pytest.mark.parametrize("shape", [[400], [1, 400], ["n", 400]])
-def test_a_fixed_length_is_padded_or_cut_to(tmp_path: Path, shape: list[int | str]) -> None:
-    ear: Embedding = OnnxEmbedding(onnx_file(tmp_path, shape, metadata={"sample_rate": "8000"}))
+def test_waves_are_padded_or_cut_to_a_fixed_input_length(tmp_path: Path, shape: list[int | str]) -> None:
+    embedding: Embedding = OnnxEmbedding(onnx_file(tmp_path, shape, metadata={"sample_rate": "8000"}))
     short, long = sine(100, RATE), sine(900, RATE)
-    points = ear.embed([short, long], RATE)
-    assert ear.name == "ear.onnx" and points.dtype == np.float64
+    points = embedding.embed([short, long], RATE)
+    assert embedding.name == "ear.onnx" and points.dtype == np.float64
     np.testing.assert_array_equal(points, [np.pad(short, (0, 300)), long[:400]])
 
 
-def test_the_mean_over_time_is_taken_of_waves_of_any_length(tmp_path: Path) -> None:
+def test_embedding_is_the_mean_over_time_for_waves_of_any_length(tmp_path: Path) -> None:
     shape = helper.make_tensor("shape", TensorProto.INT64, [3], [1, -1, 10])
     nodes = [
         helper.make_node("Constant", [], ["shape"], value=shape),
         helper.make_node("Reshape", ["wave", "shape"], ["embedding"]),
     ]
-    ear = OnnxEmbedding(onnx_file(tmp_path, ["n", "samples"], nodes=nodes), sample_rate=RATE)
+    embedding = OnnxEmbedding(onnx_file(tmp_path, ["n", "samples"], nodes=nodes), sample_rate=RATE)
     wave = sine(500, RATE)
-    np.testing.assert_allclose(ear.embed([wave], RATE), wave.reshape(1, 50, 10).mean(axis=1), atol=1e-7)
+    np.testing.assert_allclose(embedding.embed([wave], RATE), wave.reshape(1, 50, 10).mean(axis=1), atol=1e-7)
     with pytest.raises(ModelError, match=r"ear\.onnx: fails on a wave of 505 samples"):
-        ear.embed([sine(505, RATE)], RATE)
+        embedding.embed([sine(505, RATE)], RATE)
 
 
 def test_waves_are_resampled_to_the_rate_of_the_network(tmp_path: Path) -> None:
-    ear = OnnxEmbedding(onnx_file(tmp_path, [400], metadata={"sample_rate": "4000"}), sample_rate=RATE)
-    assert ear.sample_rate == 4000, "the file knows better"
-    (point,) = ear.embed([sine(4000, RATE, 250)], RATE)
+    embedding = OnnxEmbedding(onnx_file(tmp_path, [400], metadata={"sample_rate": "4000"}), sample_rate=RATE)
+    assert embedding.sample_rate == 4000, "metadata takes precedence"
+    (point,) = embedding.embed([sine(4000, RATE, 250)], RATE)
     np.testing.assert_allclose(point[50:350], sine(400, 4000, 250)[50:350], atol=0.01)
 
 
-def test_of_several_outputs_the_embedding_is_taken(tmp_path: Path) -> None:
+def test_output_named_embedding_is_used_among_several(tmp_path: Path) -> None:
     nodes = [helper.make_node("Neg", ["wave"], ["scores"]), helper.make_node("Identity", ["wave"], ["my_Embedding"])]
-    ear = OnnxEmbedding(
+    embedding = OnnxEmbedding(
         onnx_file(tmp_path, [40], nodes=nodes, outputs=("scores", "my_Embedding"), metadata={"sample_rate": "8000"})
     )
-    np.testing.assert_array_equal(ear.embed([sine(40, RATE)], RATE)[0], sine(40, RATE))
+    np.testing.assert_array_equal(embedding.embed([sine(40, RATE)], RATE)[0], sine(40, RATE))
 
 
 @pytest.mark.parametrize(
-    ("shape", "kind", "metadata", "told"),
+    ("shape", "kind", "metadata", "message"),
     [
         ([1, 64, 96], TensorProto.FLOAT, {"sample_rate": "8000"}, r"takes wave tensor\(float\) \[1, 64, 96\]"),
         (["n", 40], TensorProto.DOUBLE, {"sample_rate": "8000"}, r"tensor\(double\)"),
@@ -86,27 +86,27 @@ def test_of_several_outputs_the_embedding_is_taken(tmp_path: Path) -> None:
         ([40], TensorProto.FLOAT, {"sample_rate": "0"}, "'0'"),
     ],
 )
-def test_what_is_no_embedding_of_waves_is_refused(
-    tmp_path: Path, shape: list[int | str], kind: int, metadata: dict[str, str], told: str
+def test_networks_that_embed_no_waves_are_refused(
+    tmp_path: Path, shape: list[int | str], kind: int, metadata: dict[str, str], message: str
 ) -> None:
     file = onnx_file(tmp_path, shape, kind=kind, metadata=metadata)
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=message):
         OnnxEmbedding(file)
 
 
-def test_damaged_files_and_useless_outputs_are_told(tmp_path: Path) -> None:
+def test_damaged_files_and_invalid_outputs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"none\.onnx: cannot be loaded"):
         OnnxEmbedding(tmp_path / "none.onnx", sample_rate=RATE)
     (tmp_path / "ear.onnx").write_bytes(b"no network")
     with pytest.raises(ModelError, match=r"ear\.onnx: cannot be loaded"):
         OnnxEmbedding(tmp_path / "ear.onnx", sample_rate=RATE)
-    as_long = OnnxEmbedding(onnx_file(tmp_path, ["samples"]), sample_rate=RATE)
+    identity = OnnxEmbedding(onnx_file(tmp_path, ["samples"]), sample_rate=RATE)
     with pytest.raises(ModelError, match="differ"):
-        as_long.embed([sine(100, RATE), sine(101, RATE)], RATE)
+        identity.embed([sine(100, RATE), sine(101, RATE)], RATE)
     logarithm = OnnxEmbedding(
         onnx_file(tmp_path, [40], nodes=[helper.make_node("Log", ["wave"], ["embedding"])]), sample_rate=RATE
     )
     with pytest.raises(ModelError, match="finite"):
         logarithm.embed([sine(40, RATE)], RATE)
     with pytest.raises(DataError, match="no sounds"):
-        as_long.embed([], RATE)
+        identity.embed([], RATE)

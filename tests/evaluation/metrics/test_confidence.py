@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from soundgan.errors import DataError
-from soundgan.evaluation.metrics.confidence import confidence_interval
+from soundgan.evaluation.metrics.confidence import confidence_interval, wilson_interval
 from soundgan.evaluation.metrics.frechet import frechet_distance
 from soundgan.evaluation.metrics.prdc import prdc
 
@@ -97,3 +97,10 @@ def test_confidence_interval_refuses_single_rows_and_values_out_of_range() -> No
         confidence_interval(mean, np.zeros(4), rounds=1)
     with pytest.raises(DataError, match=r"level = 1\.5"):
         confidence_interval(mean, np.zeros(4), level=1.5)
+
+
+@given(st.integers(1, 500), st.data())
+def test_wilson_interval_contains_the_share_and_has_positive_width(n: int, draw: st.DataObject) -> None:
+    successes = draw.draw(st.integers(0, n))
+    low, high = wilson_interval(successes, n)
+    assert 0 <= low <= successes / n + 1e-12 and successes / n - 1e-12 <= high <= 1 and high - low > 1 / (n + 2)

@@ -1,4 +1,4 @@
-"""How periodic sounds are whose periodicity is known."""
+"""Periodicity of sounds whose periodicity is known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def float32(wave: NDArray[np.float64]) -> NDArray[np.float32]:
     return wave.astype(np.float32)
 
 
-def test_tones_are_periodic_noise_is_not_and_a_voice_in_noise_lies_between() -> None:
+def test_periodicity_of_a_tone_is_high_of_noise_low_and_of_a_mix_between() -> None:
     rng = np.random.default_rng(0)
     t = np.arange(RATE) / RATE
     tone = np.sum([np.sin(2 * np.pi * k * 130 * t) / k for k in range(1, 8)], axis=0)
@@ -28,7 +28,7 @@ def test_tones_are_periodic_noise_is_not_and_a_voice_in_noise_lies_between() -> 
     assert silent == 0
 
 
-def test_only_where_a_sound_is_loud_it_counts_and_lengths_may_differ() -> None:
+def test_periodicity_counts_loud_parts_only_and_accepts_any_lengths() -> None:
     rng = np.random.default_rng(0)
     t = np.arange(RATE // 2) / RATE
     tone, hiss = np.sin(2 * np.pi * 200 * t), 0.03 * rng.standard_normal(RATE // 2)
@@ -38,12 +38,12 @@ def test_only_where_a_sound_is_loud_it_counts_and_lengths_may_differ() -> None:
 
 
 @pytest.mark.parametrize("gain", [1e-4, 3.0])
-def test_the_level_does_not_matter(gain: float) -> None:
+def test_periodicity_is_independent_of_the_level(gain: float) -> None:
     wave = float32(np.random.default_rng(1).standard_normal(RATE))
     assert periodicity([np.float32(gain) * wave], RATE) == pytest.approx(periodicity([wave], RATE), rel=1e-3)
 
 
-def test_a_whispered_set_is_told_from_a_spoken_one() -> None:
+def test_periodicity_separates_voiced_from_whispered_sounds() -> None:
     """Sounds of the same envelopes, once with harmonics and once with noise."""
     rng = np.random.default_rng(2)
     t = np.arange(RATE // 2) / RATE

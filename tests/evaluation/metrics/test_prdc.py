@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sets import RATE, SECONDS, SPOILT, fresh, near_duplicate_rate, one_class
+from sets import RATE, SECONDS, SPOILT, copies, fresh, one_class
 
 from soundgan.errors import DataError
 from soundgan.evaluation.features.embedding import LogMelStatistics
@@ -98,7 +98,7 @@ def test_spoilt_sounds_lose_precision_and_density(name: str, real: NDArray[np.fl
 
 @pytest.mark.parametrize("name", ["near duplicates", "one class"])
 def test_missing_variety_loses_recall_and_coverage_only(name: str, real: NDArray[np.float64], baseline: PRDC) -> None:
-    waves = near_duplicate_rate(fresh(160, seed=0)[0], 160) if name == "near duplicates" else one_class(160, seed=1)
+    waves = copies(fresh(160, seed=0)[0], 160) if name == "near duplicates" else one_class(160, seed=1)
     result = prdc(real, LogMelStatistics(SECONDS).embed(waves, RATE))
     assert result.recall < baseline.recall - 0.3
     assert result.coverage < baseline.coverage - 0.3

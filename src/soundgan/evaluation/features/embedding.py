@@ -1,7 +1,6 @@
-"""Embeddings: sounds as points of a space in which distances between sets of sounds can be measured.
+"""Embeddings: sounds as points of a space in which distances between sets of sounds are measured.
 
-The built-in one needs no trained network, so it is as good for drums as for voices; whoever trusts a network more hands
-in its ONNX file.
+The built-in one needs no trained network, so it suits drums and voices alike; a network can be used as an ONNX file.
 """
 
 from __future__ import annotations
@@ -16,42 +15,42 @@ from numpy.typing import NDArray
 
 from soundgan import audio
 from soundgan.errors import DataError, ModelError
-from soundgan.evaluation.features.logmel import LogMel, Waves, fitted
+from soundgan.evaluation.features.logmel import LogMel, Waves, pad_or_cut
 
 Points = NDArray[np.float64]
 
 
 class Embedding(Protocol):
-    """What turns sounds into points."""
+    """A function from sounds to points."""
 
     @property
     def name(self) -> str:
-        """How reports call it."""
+        """Name for reports."""
         ...
 
     def embed(self, waves: Waves, sample_rate: int) -> Points:
-        """The points of waves at `sample_rate` Hz. Shape: n waves (any,) → (n, d)."""
+        """Embed waves at `sample_rate` Hz. Shape: n waves (any,) → (n, d)."""
         ...
 
 
 @dataclass(frozen=True)
 class LogMelStatistics:
-    """Levels and movement of every mel band, the envelope, and a coarse picture of a sound.
+    """Statistics of a log-mel spectrogram: levels and changes of every band, the envelope, and a coarse spectrogram.
 
-    Of each band: the mean level, its standard deviation over time, and the root-mean-square rise and fall from frame to
-    frame (a sound played backwards swaps the last two). Of the loudest band: the level in `segments` parts of the time.
-    And the levels of `cells` coarse bands × times. All are relative to the loudest cell, so loudness does not count;
-    nothing is learnt from data, so figures of different sets can be compared.
+    For each band: the mean level, its standard deviation over time, and the root mean square of its rises and of its
+    falls from frame to frame (reversing a sound swaps these two). For the loudest band: the level in `segments` parts
+    of the time. And the levels of `cells` coarse bands × times. All are relative to the loudest cell, so loudness does
+    not count; nothing is fitted to data, so values of different sets can be compared.
 
-    Units are 10 dB for the bands, 2 dB for what changes within a frame, and 20 dB for the envelope and the picture,
-    which brings what changes little and what changes much from sound to sound to a similar spread.
+    Units are 10 dB for the bands, 2 dB for changes from frame to frame, and 20 dB for the envelope and the coarse
+    spectrogram, so that all features vary by similar amounts between sounds.
 
     Attributes:
         seconds: length that every sound is padded or cut to.
         bands: mel bands up to half the sample rate.
         segments: parts of the envelope.
-        cells: coarse bands and times of the picture.
-        range_db: dB below the loudest cell where silence begins.
+        cells: bands and times of the coarse spectrogram.
+        range_db: dB below the loudest cell that count as silence.
     """
 
     seconds: float
@@ -62,7 +61,7 @@ class LogMelStatistics:
 
     @property
     def name(self) -> str:
-        """How reports call it."""
+        """Name for reports."""
         return "log-mel statistics"
 
     def embed(self, waves: Waves, sample_rate: int) -> Points:
@@ -71,10 +70,10 @@ class LogMelStatistics:
         Raises `DataError` if there are no waves.
         """
         if not len(waves):
-            raise DataError("there are no sounds to embed: hand in at least one wave")
-        levels = LogMel(sample_rate, self.seconds, self.bands, self.range_db).pictures(waves)
+            raise DataError("there are no sounds to embed: pass at least one wave")
+        levels = LogMel(sample_rate, self.seconds, self.bands, self.range_db).levels(waves)
         steps = np.diff(levels, axis=2, append=levels[:, :, -1:])
-        rise, fall = (np.sqrt(np.square(np.maximum(one, 0)).mean(axis=2)) for one in (steps, -steps))
+        rise, fall = (np.sqrt(np.square(np.maximum(change, 0)).mean(axis=2)) for change in (steps, -steps))
         frames, (low, times) = levels.shape[2], self.cells
         envelope = levels.max(axis=1) @ _parts(frames, self.segments)
         cells = _parts(self.bands, low).T @ levels @ _parts(frames, times)
@@ -83,7 +82,7 @@ class LogMelStatistics:
 
 
 def _parts(length: int, parts: int) -> NDArray[np.float32]:
-    """Means over equal parts of an axis, as a matrix: what straddles two parts counts in both by its share.
+    """Matrix of the means over equal parts of an axis; an element across two parts counts in both by its share.
 
     Shape: (length, parts), every column sums to 1.
     """
@@ -96,9 +95,9 @@ def _parts(length: int, parts: int) -> NDArray[np.float32]:
 class OnnxEmbedding:
     """The embedding of a network in an ONNX file.
 
-    The file has one float32 input, a wave of shape (samples,) or (n, samples); a fixed number of samples is padded or
-    cut to. It gives (d,), (n, d) or (n, time, d); the mean over time is taken. Of several outputs the first whose name
-    contains "embedding" counts, or else the first.
+    The file has one float32 input, a wave of shape (samples,) or (n, samples); waves are padded or cut to a fixed
+    number of samples. The output is (d,), (n, d) or (n, time, d), of which the mean over time is used. Of several
+    outputs, the first one whose name contains "embedding" is used, or else the first.
     """
 
     def __init__(self, file: str | Path, *, sample_rate: int | None = None) -> None:
@@ -106,34 +105,37 @@ class OnnxEmbedding:
 
         Args:
             file: the ONNX file.
-            sample_rate: Hz that the network listens at, if the file's own metadata has no `sample_rate`.
+            sample_rate: of the network's input in Hz, if the file's metadata has no `sample_rate`.
 
         Raises:
-            ModelError: the file cannot be loaded, does not take a wave, or nothing tells the sample rate.
+            ModelError: the file cannot be loaded, its input is no wave, or its sample rate is unknown.
         """
         self.file = Path(file)
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what goes wrong is raised; the log would tell it once more
+        options.log_severity_level = 4  # errors are raised; the log would repeat them
         try:
             self._session = onnxruntime.InferenceSession(self.file, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises a class of its own for every kind of damage
+        except Exception as error:  # ONNX Runtime has an exception class for every kind of damage
             raise ModelError(f"{self.file}: cannot be loaded ({_first_line(error)}); export it again") from error
         inputs = self._session.get_inputs()
-        shapes = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
+        shapes = ", ".join(f"{item.name} {item.type} {item.shape}" for item in inputs)
         if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) not in (1, 2):
-            told = "an embedding takes one float32 wave, (samples,) or (n, samples)"
-            raise ModelError(f"{self.file}: takes {shapes or 'nothing'}; {told}: export it so")
+            raise ModelError(
+                f"{self.file}: takes {shapes or 'nothing'}; export it with one float32 wave, (samples,) or (n, samples)"
+            )
         if len(inputs[0].shape) == 2 and isinstance(inputs[0].shape[0], int) and inputs[0].shape[0] != 1:
-            raise ModelError(f"{self.file}: takes {shapes}; export it for one wave at a time, or for any number")
+            raise ModelError(
+                f"{self.file}: takes {shapes}; export it for one wave at a time, or for any number of waves"
+            )
         self._input, (*_, length) = inputs[0], inputs[0].shape
         self._length = length if isinstance(length, int) else None
-        outputs = [one.name for one in self._session.get_outputs()]
-        self._output = next((one for one in outputs if "embedding" in one.lower()), outputs[0])
+        outputs = [output.name for output in self._session.get_outputs()]
+        self._output = next((name for name in outputs if "embedding" in name.lower()), outputs[0])
         self.sample_rate = self._rate(sample_rate)
 
     @property
     def name(self) -> str:
-        """How reports call it: the name of its file."""
+        """Name for reports: that of its file."""
         return self.file.name
 
     def embed(self, waves: Waves, sample_rate: int) -> Points:
@@ -144,37 +146,41 @@ class OnnxEmbedding:
             ModelError: the network fails on a wave, or its output is no embedding.
         """
         if not len(waves):
-            raise DataError("there are no sounds to embed: hand in at least one wave")
+            raise DataError("there are no sounds to embed: pass at least one wave")
         points = [self._point(audio.resample(wave, sample_rate, self.sample_rate)) for wave in waves]
-        if len({one.shape for one in points}) > 1 or not all(np.isfinite(one).all() for one in points):
-            told = "outputs differ in their last dimension or are not finite"
-            raise ModelError(f"{self.file}: {told}; an embedding has as many numbers for every sound")
+        if len({point.shape for point in points}) > 1 or not all(np.isfinite(point).all() for point in points):
+            raise ModelError(
+                f"{self.file}: outputs differ in their last dimension or are not finite; an embedding has the same "
+                "number of finite values for every sound"
+            )
         return np.stack(points)
 
     def _point(self, wave: NDArray[np.float32]) -> Points:
         if self._length is not None:
-            wave = fitted(wave, self._length)
+            wave = pad_or_cut(wave, self._length)
         try:
             shaped = wave if len(self._input.shape) == 1 else wave[None]
             output: Any = self._session.run([self._output], {self._input.name: shaped})[0]
         except Exception as error:  # as above
-            told = f"fails on a wave of {len(wave)} samples ({_first_line(error)})"
-            raise ModelError(f"{self.file}: {told}; export it for waves of that length") from error
+            raise ModelError(
+                f"{self.file}: fails on a wave of {len(wave)} samples ({_first_line(error)}); export it for waves of "
+                "that length"
+            ) from error
         values = np.asarray(output, dtype=np.float64)
         if not 1 <= values.ndim <= 3 or values.size == 0:
             raise ModelError(f"{self.file}: gives {values.shape}; an embedding is (d,), (n, d) or (n, time, d)")
         return values.reshape(-1, values.shape[-1]).mean(axis=0)
 
-    def _rate(self, given: int | None) -> int:
-        stored = self._session.get_modelmeta().custom_metadata_map.get("sample_rate", given)
+    def _rate(self, default: int | None) -> int:
+        stored = self._session.get_modelmeta().custom_metadata_map.get("sample_rate", default)
         try:
             rate = int(stored)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             rate = 0
         if rate not in audio.RATES:
-            told = f"its sample rate is {'not known' if stored is None else repr(stored)}"
             raise ModelError(
-                f"{self.file}: {told}; put `sample_rate` (Hz) into its metadata, or name it (--embedding-rate)"
+                f"{self.file}: its sample rate is {'not known' if stored is None else repr(stored)}; put `sample_rate` "
+                "(Hz) into its metadata, or use --embedding-rate"
             )
         return rate
 

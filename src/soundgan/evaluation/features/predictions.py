@@ -1,4 +1,4 @@
-"""Which labels are heard in sounds: by a classifier that is trained on the real sounds, and kept for the next time."""
+"""Predicted labels of sounds, by a classifier trained on the real sounds and cached in a folder."""
 
 from __future__ import annotations
 
@@ -16,31 +16,34 @@ if TYPE_CHECKING:
     from soundgan.evaluation.data import Sounds
     from soundgan.evaluation.features.classifier import Classifier
 
+MAX_SAMPLE_RATE = 22050  # Hz, of the classifier's input
+
 
 class Predictions(NamedTuple):
-    """What was heard in a set of sounds.
+    """Predictions for a set of sounds.
 
-    Shape:
-        probabilities (n, labels), rows summing to 1. confusion (labels, labels), counts, rows: asked for, columns:
-        heard; all 0 for sounds that were asked for without labels.
+    Attributes:
+        labels: labels of the classifier.
+        probabilities: (n, labels), rows sum to 1.
+        confusion: (labels, labels), counts; rows: requested, columns: predicted labels.
+        n_requested: sounds with a requested label, which the classifier need not know.
     """
 
     labels: list[str]
     probabilities: NDArray[np.float32]
     confusion: NDArray[np.int64]
-    asked: int
-    """How many sounds were asked for by a label, which the classifier need not know."""
+    n_requested: int
 
     @property
-    def right(self) -> int:
-        """How many sounds were heard as what they were asked for as."""
+    def n_correct(self) -> int:
+        """Number of sounds whose predicted label is the requested one."""
         return int(np.trace(self.confusion))
 
     @property
-    def shares(self) -> dict[str, float]:
-        """The share of right ones of each label that was asked for."""
-        asked = self.confusion.sum(axis=1)
-        rows = enumerate(zip(self.labels, asked, strict=True))
+    def label_accuracy(self) -> dict[str, float]:
+        """Share of correct predictions for each requested label."""
+        counts = self.confusion.sum(axis=1)
+        rows = enumerate(zip(self.labels, counts, strict=True))
         return {label: float(self.confusion[i, i] / count) for i, (label, count) in rows if count}
 
 
@@ -50,38 +53,37 @@ def classifier_for(
     *,
     sample_rate: int | None = None,
     seconds: float | None = None,
-    seed: int = 0,
-    epochs: int | None = None,
-    threads: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Classifier:
-    """The classifier of exactly these files from the folder `cache`, or a newly trained one that is put there.
+    """Load the classifier of exactly these files from the folder `cache`, or train one and save it there.
 
     Args:
-        sample_rate, seconds, epochs: as in `train_classifier`; at most 22050 Hz.
+        files: training files and their labels.
+        sample_rate, seconds: as in `train_classifier`; at most 22050 Hz.
 
     Raises:
-        DataError: the cache holds a classifier of other files: it may have learnt the very sounds that test it here.
+        DataError: the cache has a classifier of other files, which may include held-out sounds.
         ModelError: the cache is damaged.
         ModuleNotFoundError: PyTorch is not installed.
     """
-    from soundgan.evaluation.features.classifier import Classifier, train_classifier, training_record, usual_epochs
+    from soundgan.evaluation.features.classifier import Classifier, default_epochs, train_classifier, training_record
 
-    paths, labels = [path for path, _ in files], [label for _, label in files]
-    epochs = usual_epochs(len(paths)) if epochs is None else epochs
-    rate = None if sample_rate is None else min(22050, sample_rate)
+    epochs = default_epochs(len(files))
+    rate = None if sample_rate is None else min(MAX_SAMPLE_RATE, sample_rate)
     if cache is not None and cache.is_dir() and any(cache.iterdir()):
         classifier = Classifier.load(cache)
-        same = classifier.training == training_record(paths, labels, seed=seed, epochs=epochs)
-        alike = rate in (None, classifier.view.sample_rate) and seconds in (None, classifier.view.seconds)
-        if not same or not alike:
-            told = "a classifier of other files, sample rate, length, seed or number of epochs"
-            raise DataError(f"{cache}: {told}; delete it or name another")
+        same_training = classifier.training == training_record(files, seed=0, epochs=epochs)
+        frontend = classifier.frontend
+        if not same_training or rate not in (None, frontend.sample_rate) or seconds not in (None, frontend.seconds):
+            raise DataError(
+                f"{cache}: a classifier of other files, sample rate, length, seed or number of epochs; delete it or "
+                "choose another folder"
+            )
         return classifier
     if progress is not None:
         progress("Training the classifier", 0, epochs)  # the first epoch may take long
     classifier = train_classifier(
-        paths, labels, seed=seed, epochs=epochs, threads=threads, sample_rate=rate, seconds=seconds,
+        files, epochs=epochs, sample_rate=rate, seconds=seconds,
         progress=progress and (lambda epoch, _: progress("Training the classifier", epoch, epochs)),
     )  # fmt: skip
     if cache is not None:
@@ -90,12 +92,12 @@ def classifier_for(
 
 
 def classify(classifier: Classifier, sounds: Sounds) -> Predictions:
-    """Listen to sounds at the classifier's own rate; a label that it does not know counts as never heard."""
-    waves = [audio.resample(wave, sounds.sample_rate, classifier.view.sample_rate) for wave in sounds.waves]
-    heard, probabilities = classifier.predict(waves)
+    """Predict the labels of sounds; a requested label that the classifier does not know counts as an error."""
+    waves = [audio.resample(wave, sounds.sample_rate, classifier.frontend.sample_rate) for wave in sounds.waves]
+    predicted, probabilities = classifier.predict(waves)
     labels = classifier.labels
     confusion = np.zeros((len(labels), len(labels)), np.int64)
-    for asked, told in zip(sounds.labels or [None] * len(heard), heard, strict=True):
-        if asked in labels:
-            confusion[labels.index(asked), labels.index(told)] += 1
+    for requested, prediction in zip(sounds.labels or [None] * len(predicted), predicted, strict=True):
+        if requested in labels:
+            confusion[labels.index(requested), labels.index(prediction)] += 1
     return Predictions(labels, probabilities, confusion, len(sounds.labels))

@@ -1,159 +1,188 @@
-"""The figures of an evaluation: what each is called, which way is good, and how it is written."""
+"""The metrics of an evaluation: names, better direction, range and format."""
 
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from typing import Literal, NamedTuple
 
 
-class Figure(NamedTuple):
-    """A measured value and its 95 % interval; None where no interval was made."""
+class Metric(StrEnum):
+    """A metric, by its key in JSON."""
+
+    FRECHET_DISTANCE = "frechet_distance"
+    KERNEL_DISTANCE = "kernel_distance"
+    PRECISION = "precision"
+    RECALL = "recall"
+    DENSITY = "density"
+    COVERAGE = "coverage"
+    ACCURACY = "accuracy"
+    INCEPTION_SCORE = "inception_score"
+    MODIFIED_INCEPTION_SCORE = "modified_inception_score"
+    AM_SCORE = "am_score"
+    NDB = "ndb"
+    JSD = "jsd"
+    PERIODICITY = "periodicity"
+    MEMORIZED_FRACTION = "memorized_fraction"
+
+
+class SoundSet(StrEnum):
+    """A set of sounds that metrics are computed of, by its key in JSON.
+
+    The first two are compared with a sample of the training sounds as large as they are, the last two with all of them.
+    """
+
+    GENERATED = "generated"
+    REAL_BASELINE = "real_baseline"
+    GENERATED_FULL = "generated_full"
+    REAL_BASELINE_FULL = "real_baseline_full"
+
+
+class Estimate(NamedTuple):
+    """A value and its 95 % confidence interval; None where there is no interval."""
 
     value: float
     low: float | None = None
     high: float | None = None
 
 
-class Row(NamedTuple):
-    """The figures of one set of sounds, by the keys of `KINDS`; those that could not be measured are not there."""
+class MetricRow(NamedTuple):
+    """The metrics of one set of `n` sounds; without those that could not be computed."""
 
-    what: str
     n: int
-    figures: dict[str, Figure]
+    estimates: dict[Metric, Estimate]
 
 
-class Kind(NamedTuple):
-    """A figure in words.
+MetricTable = dict[SoundSet, MetricRow]
+
+
+class MetricInfo(NamedTuple):
+    """Description of a metric.
 
     Attributes:
-        key: its name in code and JSON.
-        title: its name for a person.
-        good: which way is better: up, down, or near what real sounds have.
-        text: what it asks, and what is good.
-        share: it is a share, written in per cent.
-        least: it cannot be less.
+        title: its name in tables.
+        better: which direction is better: higher, lower, or near the real baseline.
+        description: its meaning and its good values, as sentences.
+        is_share: a share from 0 to 1, written in per cent.
+        minimum: lower end of its range.
     """
 
-    key: str
     title: str
-    good: Literal["up", "down", "near"]
-    text: str
-    share: bool = False
-    least: float = 0.0
+    better: Literal["higher", "lower", "near"]
+    description: str
+    is_share: bool = False
+    minimum: float = 0.0
 
     @property
-    def most(self) -> float:
-        """It cannot be more."""
-        return 1.0 if self.share else math.inf
+    def arrow(self) -> str:
+        """Sign of the better direction."""
+        return {"higher": "↑", "lower": "↓", "near": "≈"}[self.better]
 
-    @property
-    def sign(self) -> str:
-        """An arrow for the better way."""
-        return {"up": "↑", "down": "↓", "near": "≈"}[self.good]
+    def clip(self, value: float, low: float, high: float) -> Estimate:
+        """Estimate with its interval clipped to the range of the metric."""
+        return Estimate(value, max(float(low), self.minimum), min(float(high), 1.0 if self.is_share else math.inf))
 
-    def write(self, value: float | None) -> str:
-        """A value as a person reads it."""
-        if value is None:
-            return "–"
-        if self.share:
+    def format(self, value: float) -> str:
+        """Value as text, with three significant digits or in per cent."""
+        if self.is_share:
             return f"{value * 100:.1f} %"
         digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1
         return f"{value:.{digits}f}"
 
-    def interval(self, figure: Figure) -> str:
-        """The interval of a figure, or nothing."""
-        if figure.low is None or figure.high is None:
+    def format_interval(self, estimate: Estimate) -> str:
+        """Confidence interval as text; empty if there is none."""
+        if estimate.low is None or estimate.high is None:
             return ""
-        if self.share:
-            return f"{figure.low * 100:.1f} – {figure.high * 100:.1f}"
-        return f"{self.write(figure.low)} – {self.write(figure.high)}"
+        if self.is_share:
+            return f"{estimate.low * 100:.1f} – {estimate.high * 100:.1f}"
+        return f"{self.format(estimate.low)} – {self.format(estimate.high)}"
 
-    def as_good(self, figure: Figure, ceiling: Figure) -> bool:
-        """Whether fresh real sounds could have this figure, or a worse one: it does not leave their interval."""
-        low = ceiling.value if ceiling.low is None else ceiling.low
-        high = ceiling.value if ceiling.high is None else ceiling.high
-        return (self.good == "down" or figure.value >= low) and (self.good == "up" or figure.value <= high)
+    def reaches(self, estimate: Estimate | None, baseline: Estimate | None) -> bool:
+        """Return True if the value is inside the interval of the real baseline, or better."""
+        if estimate is None or baseline is None:
+            return False
+        low = baseline.value if baseline.low is None else baseline.low
+        high = baseline.value if baseline.high is None else baseline.high
+        return (self.better == "lower" or estimate.value >= low) and (self.better == "higher" or estimate.value <= high)
 
 
-KINDS = (
-    Kind(
-        "frechet", "Fréchet distance", "down",
-        "How far the cloud of generated sounds lies from that of real ones, in centre and shape. "
-        "Good is what fresh real sounds have; even they are not at 0.",
+METRICS: dict[Metric, MetricInfo] = {
+    Metric.FRECHET_DISTANCE: MetricInfo(
+        "Fréchet distance", "lower",
+        "Distance between the distributions of generated and real sounds, in mean and covariance. "
+        "Good is the value of held-out real sounds; even theirs is not 0.",
     ),
-    Kind(
-        "kernel", "Kernel distance", "down",
-        "The same question asked of all moments at once, and without a bias: good is 0, give or take the interval.",
-        False, -math.inf,
+    Metric.KERNEL_DISTANCE: MetricInfo(
+        "Kernel distance", "lower",
+        "Distance between the distributions in all moments, without bias: good is 0, within the interval.",
+        minimum=-math.inf,
     ),
-    Kind(
-        "precision", "Precision", "up",
-        "Generated sounds that lie among real ones. Good is the share that fresh real sounds have; "
-        "less means odd sounds.",
-        True,
+    Metric.PRECISION: MetricInfo(
+        "Precision", "higher",
+        "Share of generated sounds among real ones. Good is the share of held-out real sounds; "
+        "less means unrealistic sounds.",
+        is_share=True,
     ),
-    Kind(
-        "recall", "Recall", "up",
-        "Real sounds that lie among generated ones. Good is the share that fresh real sounds reach; "
+    Metric.RECALL: MetricInfo(
+        "Recall", "higher",
+        "Share of real sounds among generated ones. Good is the share that held-out real sounds reach; "
         "less means missing variety.",
-        True,
+        is_share=True,
     ),
-    Kind(
-        "density", "Density", "near",
-        "How thickly real sounds lie where the generated ones are. Good is the figure of fresh real sounds, about 1; "
-        "more means that only the typical is made.",
+    Metric.DENSITY: MetricInfo(
+        "Density", "near",
+        "Density of real sounds around the generated ones. Good is the value of held-out real sounds, about 1; "
+        "more means that only typical sounds are generated.",
     ),
-    Kind(
-        "coverage", "Coverage", "up",
-        "Real sounds with a generated one as near as their real neighbours. Good is the share of fresh real sounds; "
-        "copies of a few sounds do not raise it.",
-        True,
+    Metric.COVERAGE: MetricInfo(
+        "Coverage", "higher",
+        "Share of real sounds with a generated sound as near as their real neighbors. Good is the share of held-out "
+        "real sounds; copies of a few sounds do not raise it.",
+        is_share=True,
     ),
-    Kind(
-        "accuracy", "Recognised", "up",
-        "Sounds that a classifier, which only knows real ones, hears as the label that was asked for. "
-        "Good is the share at which it recognises fresh real sounds.",
-        True,
+    Metric.ACCURACY: MetricInfo(
+        "Label accuracy", "higher",
+        "Share of sounds that a classifier, trained on real sounds only, predicts to have the requested label. "
+        "Good is its accuracy on held-out real sounds.",
+        is_share=True,
     ),
-    Kind(
-        "inception", "Inception score", "up",
-        "How clearly labels are heard, and how evenly. Good is the score of fresh real sounds, "
+    Metric.INCEPTION_SCORE: MetricInfo(
+        "Inception score", "higher",
+        "Confidence of the predicted labels, and their balance. Good is the score of held-out real sounds, "
         "at most the number of labels.",
-        False, 1.0,
+        minimum=1.0,
     ),
-    Kind(
-        "modified_inception", "Modified Inception score", "near",
-        "How differently any two sounds are heard by the classifier. Good is the score of fresh real sounds; "
-        "1 means that all are heard alike.",
-        False, 1.0,
+    Metric.MODIFIED_INCEPTION_SCORE: MetricInfo(
+        "Modified Inception score", "near",
+        "Difference between the predictions of any two sounds. Good is the score of held-out real sounds; "
+        "1 means that all predictions are the same.",
+        minimum=1.0,
     ),
-    Kind(
-        "am", "AM score", "down",
-        "How far labels are from being heard clearly and as often as in the training. "
-        "Good is 0, or what fresh real sounds have.",
+    Metric.AM_SCORE: MetricInfo(
+        "AM score", "lower",
+        "Uncertainty of the predicted labels, and their deviation from the label frequencies of the training sounds. "
+        "Good is 0, or the score of held-out real sounds.",
     ),
-    Kind(
-        "ndb", "Different bins (NDB/K)", "down",
-        "Kinds of sounds, found by grouping real ones, that are made too often or too seldom. "
-        "Good is what fresh real sounds have, about 5 %.",
-        True,
+    Metric.NDB: MetricInfo(
+        "Different bins (NDB/K)", "lower",
+        "Share of clusters of real sounds that are generated significantly too often or too seldom. "
+        "Good is the share of held-out real sounds, about 5 %.",
+        is_share=True,
     ),
-    Kind(
-        "divergence", "Divergence of the bins", "down",
-        "How far the shares of those kinds are from the real ones altogether (Jensen-Shannon). "
-        "Good is what fresh real sounds have.",
+    Metric.JSD: MetricInfo(
+        "Jensen-Shannon divergence", "lower",
+        "Divergence of the frequencies of those clusters from the real ones. "
+        "Good is the value of held-out real sounds.",
     ),
-    Kind(
-        "periodicity", "Periodicity", "near",
-        "How well a sound repeats itself from period to period where it is loud, from 0 to 1 (median of the sounds). "
-        "Good is the figure of fresh real sounds; less means voices that whisper, and tones that hiss.",
+    Metric.PERIODICITY: MetricInfo(
+        "Periodicity", "near",
+        "Similarity of successive periods in the loud parts, from 0 to 1 (median of the sounds). "
+        "Good is the value of held-out real sounds; less means whispering voices and hissing tones.",
     ),
-    Kind(
-        "memorised", "Memorised", "down",
-        "Generated sounds that are nearer to a sound of the training than nineteen in twenty fresh real sounds are. "
+    Metric.MEMORIZED_FRACTION: MetricInfo(
+        "Memorized", "lower",
+        "Share of generated sounds that are nearer to a training sound than 95 % of held-out real sounds are. "
         "Good is 5 % or less; much more means copying.",
-        True,
+        is_share=True,
     ),
-)  # fmt: skip
-
-BY_KEY = {kind.key: kind for kind in KINDS}
+}  # fmt: skip

@@ -54,3 +54,11 @@ def confidence_interval(
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=-1) - values.mean(axis=-1)
     value = np.asarray(statistic(*samples))
     return value + np.minimum(low, 0), value + np.maximum(high, 0)
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """95 % confidence interval of the share `successes / n` (Wilson 1927), of positive width even for 0 and n."""
+    share, z = successes / n, 1.96
+    center, half_width = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return float(max(0, (center - half_width) / scale)), float(min(1, (center + half_width) / scale))

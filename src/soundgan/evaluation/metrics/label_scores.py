@@ -1,6 +1,6 @@
-"""Scores of what a classifier hears in generated sounds, and of how they fill the bins of the real ones.
+"""Scores of predicted labels, and of the distribution of generated sounds over bins of the real ones.
 
-Probabilities have the shape (n, labels), every row sums to 1. None of these scores tells how good the classifier is.
+Probabilities have the shape (n, labels), every row sums to 1. All label scores depend on the classifier's accuracy.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from soundgan.errors import DataError
 
 Points = NDArray[np.float64]
 
-_SURE = 1e-6  # a label's probability below one in a million is not told from it: a divergence must not become infinite
+MIN_PROBABILITY = 1e-6  # of a label: keeps divergences finite
 
 
 def inception_score(probabilities: ArrayLike) -> float:
-    """exp of the mean KL divergence of each sound's labels from all sounds' labels (Salimans et al. 2016).
+    """Return exp of the mean KL divergence of each sound's labels from all sounds' labels (Salimans et al. 2016).
 
-    1 when every sound is heard alike; the number of labels when each is heard clearly and all equally often.
+    1 if all predictions are the same; the number of labels if every prediction is certain and labels are balanced.
     Shape: (n, labels). Raises `DataError` for another.
     """
     p = _checked(probabilities)
@@ -31,98 +31,99 @@ def inception_score(probabilities: ArrayLike) -> float:
 
 
 def modified_inception_score(probabilities: ArrayLike) -> float:
-    """exp of the mean KL divergence of what is heard in two sounds (Gurumurthy et al. 2017).
+    """Return exp of the mean KL divergence of the predictions for two sounds (Gurumurthy et al. 2017).
 
-    Over all pairs of sounds, as the literature on spoken digits has it. 1 when all sounds are heard alike; how high it
-    can be depends on how sure the classifier is of itself, so it compares sounds heard by the same one only.
+    Over all pairs of sounds, as in the literature on spoken digits. 1 if all predictions are the same. Its upper limit
+    depends on the confidence of the classifier: compare scores of one classifier only.
 
     Shape: (n, labels). Raises `DataError` for another.
     """
-    p = np.maximum(_checked(probabilities), _SURE)
+    p = np.maximum(_checked(probabilities), MIN_PROBABILITY)
     p /= p.sum(axis=1, keepdims=True)
-    # The mean over pairs of Σ p_i (log p_i - log p_j) needs no pairs: the second sum only knows the means.
+    # The mean over pairs of Σ p_i (log p_i - log p_j) needs no pairs: the second sum is one of the means.
     return float(np.exp((p * np.log(p)).sum(axis=1).mean() - p.mean(axis=0) @ np.log(p).mean(axis=0)))
 
 
 def am_score(probabilities: ArrayLike, training: ArrayLike) -> float:
-    """KL divergence of the training labels from those heard, and the mean entropy of each sound, in nats; low is good.
+    """KL divergence of the training labels from the predicted ones, plus the mean entropy of a prediction, in nats.
 
-    Zhou et al. 2017 (AM score). 0 when every sound is heard clearly and labels are as frequent as in the training.
+    AM score (Zhou et al. 2017); lower is better. 0 if every prediction is certain and labels are as frequent as in the
+    training.
 
     Args:
         probabilities: (n, labels).
-        training: (labels,), how often each label is in the training sounds: counts or shares.
+        training: (labels,), counts or shares of the labels of the training sounds.
 
     Raises:
-        DataError: the shapes do not fit, or `training` is no distribution.
+        DataError: the shapes do not match, or `training` is no distribution.
     """
     p, counts = _checked(probabilities), np.asarray(training, dtype=np.float64)
     if counts.shape != p.shape[1:] or counts.min() < 0 or counts.sum() <= 0:
-        raise DataError(f"training labels {counts.tolist()} are no shares of {p.shape[1]} labels; hand in their counts")
-    heard = np.maximum(p.mean(axis=0), _SURE)
-    return float(rel_entr(counts / counts.sum(), heard / heard.sum()).sum() + entr(p).sum(axis=1).mean())
+        raise DataError(f"training labels {counts.tolist()} are no shares of {p.shape[1]} labels; pass their counts")
+    predicted = np.maximum(p.mean(axis=0), MIN_PROBABILITY)
+    return float(rel_entr(counts / counts.sum(), predicted / predicted.sum()).sum() + entr(p).sum(axis=1).mean())
 
 
-class Bins(NamedTuple):
-    """How differently two sets fill the same bins.
+class BinStatistics(NamedTuple):
+    """Difference between the distributions of two sets over the same bins.
 
     Attributes:
-        ndb: share of bins that are filled differently; about 0.05 for fresh real sounds.
-        divergence: Jensen-Shannon divergence of the two fillings in bits, from 0 to 1.
+        ndb: share of statistically different bins (NDB/K); about 0.05 for held-out real sounds.
+        jsd: Jensen-Shannon divergence of the two distributions in bits, from 0 to 1.
     """
 
     ndb: float
-    divergence: float
+    jsd: float
 
 
-def ndb_jsd(training: Points, made: Points, *, bins: int | None = None, seed: int = 0) -> Bins:
-    """NDB/K, the share of statistically different bins (Richardson & Weiss 2018): finds modes dropped or over-filled.
+def ndb_jsd(training: Points, generated: Points, *, bins: int | None = None, seed: int = 0) -> BinStatistics:
+    """Number of statistically different bins (NDB, Richardson & Weiss 2018): detects dropped and overfilled modes.
 
-    The bins are the cells of k-means on the training points; in each, a two-proportion z-test at the 5 % level tells
-    whether the made fall into it as often.
+    The bins are the cells of k-means on the training points; in each, a two-proportion z-test at the 5 % level compares
+    the shares of training and generated points.
 
     Args:
         training: (n, d).
-        made: (m, d).
-        bins: K, at most n; None takes a tenth of the smaller set, from 2 to 100, so that the test can tell something.
-        seed: of the first centres.
+        generated: (m, d).
+        bins: K, at most n; None takes a tenth of the smaller set, from 2 to 100, so that the test has power.
+        seed: of the initial centers.
 
     Raises:
-        DataError: the shapes do not fit, or there are fewer than two bins or more than training points.
+        DataError: the shapes do not match, or there are fewer than two bins or more than training points.
     """
-    if training.ndim != 2 or made.ndim != 2 or training.shape[1] != made.shape[1] or not len(made):
-        raise DataError(f"embeddings of shape {training.shape} and {made.shape} share no bins; take one embedding")
-    n, m = len(training), len(made)
+    if training.ndim != 2 or generated.ndim != 2 or training.shape[1] != generated.shape[1] or not len(generated):
+        raise DataError(f"embeddings of shape {training.shape} and {generated.shape} share no bins; use one embedding")
+    n, m = len(training), len(generated)
     k = min(max(2, min(n, m) // 10), 100) if bins is None else bins
     if not 2 <= k <= n:
-        raise DataError(f"{k} bins for {n} training sounds: take 2 to {n} bins")
-    centres = _k_means(training, k, np.random.default_rng(seed))
-    counts = np.stack([np.bincount(_nearest(points, centres), minlength=k) for points in (training, made)])
+        raise DataError(f"{k} bins for {n} training sounds: use 2 to {n} bins")
+    centers = _k_means(training, k, np.random.default_rng(seed))
+    counts = np.stack([np.bincount(_nearest(points, centers), minlength=k) for points in (training, generated)])
     shares, pooled = counts / [[n], [m]], counts.sum(axis=0) / (n + m)
     error = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
     different = np.abs(shares[0] - shares[1]) > norm.ppf(0.975) * error
-    divergence = rel_entr(shares, shares.mean(axis=0)).sum() / 2 / np.log(2)
-    return Bins(float(different.mean()), float(divergence))
+    jsd = rel_entr(shares, shares.mean(axis=0)).sum() / 2 / np.log(2)
+    return BinStatistics(float(different.mean()), float(jsd))
 
 
 def _k_means(points: Points, k: int, rng: np.random.Generator, rounds: int = 30) -> Points:
-    """Lloyd's algorithm from k-means++ centres (Arthur & Vassilvitskii 2007); an empty cell keeps its centre."""
-    centres = points[[rng.integers(len(points))]]
-    while len(centres) < k:
-        apart = cdist(points, centres, "sqeuclidean").min(axis=1)
-        chances = apart / apart.sum() if apart.any() else None  # none left: all points are centres already
-        centres = np.concatenate([centres, points[[rng.choice(len(points), p=chances)]]])
+    """Lloyd's algorithm from k-means++ centers (Arthur & Vassilvitskii 2007); an empty cell keeps its center."""
+    centers = points[[rng.integers(len(points))]]
+    while len(centers) < k:
+        distances = cdist(points, centers, "sqeuclidean").min(axis=1)
+        weights = distances / distances.sum() if distances.any() else None  # all points are centers already
+        centers = np.concatenate([centers, points[[rng.choice(len(points), p=weights)]]])
     for _ in range(rounds):
-        cell = _nearest(points, centres)
-        moved = np.stack([points[cell == i].mean(axis=0) if (cell == i).any() else centres[i] for i in range(k)])
-        if np.array_equal(moved, centres):
+        cell = _nearest(points, centers)
+        moved = np.stack([points[cell == i].mean(axis=0) if (cell == i).any() else centers[i] for i in range(k)])
+        if np.array_equal(moved, centers):
             break
-        centres = moved
-    return centres
+        centers = moved
+    return centers
 
 
-def _nearest(points: Points, centres: Points) -> NDArray[np.intp]:
-    return cdist(points, centres).argmin(axis=1)
+def _nearest(points: Points, centers: Points) -> NDArray[np.intp]:
+    return cdist(points, centers).argmin(axis=1)
 
 
 def _checked(probabilities: ArrayLike) -> Points:
