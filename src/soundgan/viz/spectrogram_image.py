@@ -22,8 +22,8 @@ _ANCHORS = (
     (250, 213, 84),
     (253, 252, 214),
 )
-_LEVELS = 255  # colors of the levels; the 256th is the ground of a grid
-_GROUND = (236, 236, 232)
+_LEVELS = 255  # colors of the levels; the 256th is the background of a grid
+_BACKGROUND = (236, 236, 232)
 COLORS = (
     np.stack(
         [
@@ -35,11 +35,11 @@ COLORS = (
     .round()
     .astype(np.uint8)
 )
-_PALETTE = COLORS.tobytes() + bytes(_GROUND)
+_PALETTE = COLORS.tobytes() + bytes(_BACKGROUND)
 
 
 def picture(spectrogram: NDArray[np.float32], *, zoom: int = 1) -> Image.Image:
-    """A picture of one spectrogram: (bands, frames) or (channels, bands, frames) in [-1, 1] → frames × bands pixels.
+    """Picture of a spectrogram: (bands, frames) or (channels, bands, frames) in [-1, 1] → frames × bands pixels.
 
     The colors are a palette, which keeps the PNG small.
     """
@@ -53,7 +53,7 @@ def picture(spectrogram: NDArray[np.float32], *, zoom: int = 1) -> Image.Image:
 
 
 def grid(rows: Sequence[Sequence[NDArray[np.float32]]], *, zoom: int = 2, gap: int = 4) -> Image.Image:
-    """Pictures of spectrograms of one size in rows, on a light ground; rows may differ in length."""
+    """Pictures of spectrograms of the same size in rows, on a light background; rows may differ in length."""
     pictures = [[picture(spectrogram, zoom=zoom) for spectrogram in row] for row in rows]
     width, height = pictures[0][0].size
     size = max(map(len, pictures)) * (width + gap) + gap, len(pictures) * (height + gap) + gap
@@ -66,7 +66,7 @@ def grid(rows: Sequence[Sequence[NDArray[np.float32]]], *, zoom: int = 2, gap: i
 
 
 def save_picture(image: Image.Image, path: str | Path) -> Path:
-    """Write a picture as PNG; a file of that name is replaced only when the new one is whole."""
+    """Write a picture as PNG; an existing file is replaced only by a complete one."""
     with atomic_write(path) as temporary:
         image.save(temporary, format="PNG", optimize=True)
     return Path(path)

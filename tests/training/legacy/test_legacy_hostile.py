@@ -7,7 +7,9 @@ import pickle
 import tracemalloc
 import zipfile
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,22 +40,36 @@ class View:
         return _rebuild_tensor_v2, (*self.arguments, False, OrderedDict())
 
 
-def tensor_pickle(
-    count: object = 4, offset: object = 0, shape: object = (4,), strides: object = (1,),
-    device: str = "cpu", key: object = "0", kind: str = "storage", storage_type: object = torch.FloatStorage,
-    view: object = None, again: object = None,
-) -> bytes:  # fmt: skip
-    """The pickle of {"weight": tensor} with the given values; `again` is another declared size of the storage."""
+@dataclass
+class TensorFields:
+    """Values of a pickled tensor and of its storage; `again` is another declared size of the storage."""
+
+    count: object = 4
+    offset: object = 0
+    shape: object = (4,)
+    strides: object = (1,)
+    device: str = "cpu"
+    key: object = "0"
+    kind: str = "storage"
+    storage_type: object = torch.FloatStorage
+    view: object = None
+    again: object = None
+
+
+def tensor_pickle(*values: Any, **named: Any) -> bytes:
+    """The pickle of {"weight": tensor} with the given `TensorFields`."""
 
     class Pickler(pickle.Pickler):
         def persistent_id(self, obj: object) -> object:
             return obj.identity if isinstance(obj, Reference) else None
 
-    stream = io.BytesIO()
-    storage = Reference(kind, storage_type, key, device, count, view)
-    tensors = {"weight": View(storage, offset, shape, strides)}
-    if again is not None:
-        tensors["again"] = View(Reference(kind, storage_type, key, device, again, view), 0, (1,), (1,))
+    def reference(count: object) -> Reference:
+        return Reference(fields.kind, fields.storage_type, fields.key, fields.device, count, fields.view)
+
+    fields, stream = TensorFields(*values, **named), io.BytesIO()
+    tensors = {"weight": View(reference(fields.count), fields.offset, fields.shape, fields.strides)}
+    if fields.again is not None:
+        tensors["again"] = View(reference(fields.again), 0, (1,), (1,))
     Pickler(stream, 2).dump(tensors)
     return stream.getvalue()
 
