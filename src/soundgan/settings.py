@@ -35,8 +35,9 @@ class DataSettings(Section):
     """The recordings to train on."""
 
     dataroot: str = Field(default="./data", description="Folder of sounds to train on; its sub-folders are the labels.")
-    exclude: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+    exclude: tuple[str, ...] = Field(
         default=(),
+        strict=False,
         description="Patterns of files that are left out, such as `*_test.wav`; matched with the path below dataroot.",
     )
     level: Literal["peak", "rms", "none"] = Field(
