@@ -70,6 +70,7 @@ def test_report_is_well_formed_and_has_every_metric(labeled: bool, full: bool, u
     assert ("Compared with all 40 training sounds" in page.text) == full
     assert ("was not trained on" in page.text) == unseen
     assert ("Confused labels" in page.text) == labeled
+    assert "spans 0–0.3 s, 0–4 kHz (mel scale)" in page.text
     assert "Seed 0" in page.text and "soundgan 9.9" in page.text and "20 of the 40" in page.text
 
 
