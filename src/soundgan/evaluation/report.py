@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from soundgan.evaluation.audio_figure import audio_figure
+from soundgan.evaluation.audio_figure import audio_figure, overview_figure
 from soundgan.evaluation.data import Sounds
 from soundgan.evaluation.features.predictions import Predictions
 from soundgan.evaluation.metrics.catalog import METRICS, Estimate, Metric, MetricInfo, MetricRow, SoundSet
@@ -46,13 +46,21 @@ def render_report(evaluation: Evaluation) -> str:
     full_rows = []
     if SoundSet.GENERATED_FULL in table:
         full_rows = _rows(table[SoundSet.GENERATED_FULL], table[SoundSet.REAL_BASELINE_FULL])
+    selection = _selection(evaluation)
+    overview = {
+        "real": [real for _, real, _ in selection], "generated": [generated for _, _, generated in selection],
+    }  # fmt: skip
     return render(
         "evaluation_report.html.j2",
         evaluation=evaluation,
         key_figures=list(_key_figures(rows)),
         rows=rows,
         full_rows=full_rows,
-        sounds=list(_sounds(evaluation)),
+        overview=overview_figure(overview, [label for label, _, _ in selection if label]),
+        sounds=[
+            (label, [*_figures(real, "real"), *_figures(generated, "generated")])
+            for label, real, generated in selection
+        ],
         predictions=_predictions(evaluation),
         pairs=list(_pairs(evaluation)),
         condition_rows=list(_conditions(evaluation)),
@@ -86,36 +94,39 @@ def _key_figures(rows: list[_TableRow]) -> Iterator[tuple[str, str, str]]:
     """Title, value and remark of the key metrics."""
     for info, generated, baseline, _ in rows:
         if generated and info in [METRICS[metric] for metric in KEY_METRICS]:
-            remark = f"held-out real sounds: {info.format(baseline.value)}" if baseline else ""
+            remark = f"real baseline: {info.format(baseline.value)}" if baseline else ""
             yield info.title, info.format(generated.value), remark
 
 
-def _sounds(evaluation: Evaluation) -> Iterator[tuple[str, list[Markup]]]:
-    """Labels, and figures of some of their real and generated sounds."""
+def _selection(evaluation: Evaluation) -> list[tuple[str, Sounds, Sounds]]:
+    """Labels, and some of their real and generated sounds."""
     generated, held_out = evaluation.data.generated, evaluation.data.real.held_out
     labels = list(dict.fromkeys(generated.labels or [""]))[:MAX_LABELS]
     # Fewer of each label where sounds are long, to limit the size of the file.
     budget = max(1, int(MAX_SECONDS / generated.seconds / len(labels)))
     n_real, n_generated = max(1, min(MAX_REAL, budget // 3)), max(1, min(MAX_GENERATED, budget - budget // 3))
-    for label in labels:
-        factor = 1 if label else 2
-        yield (
+    factor = 1 if generated.labels else 2
+    return [
+        (
             label,
-            [
-                *(_figure(held_out, i, "real") for i in _evenly_spaced(held_out, label, factor * n_real)),
-                *(_figure(generated, i, "generated") for i in _evenly_spaced(generated, label, factor * n_generated)),
-            ],
+            _evenly_spaced(held_out, label, factor * n_real),
+            _evenly_spaced(generated, label, factor * n_generated),
         )
+        for label in labels
+    ]
 
 
-def _evenly_spaced(sounds: Sounds, label: str, n: int) -> list[int]:
-    """Indices of at most `n` sounds of a label, at equal steps: neighbors in a folder are often similar."""
+def _evenly_spaced(sounds: Sounds, label: str, n: int) -> Sounds:
+    """At most `n` sounds of a label, at equal steps: neighbors in a folder are often similar."""
     indices = [i for i in range(len(sounds)) if not label or not sounds.labels or sounds.labels[i] == label]
-    return [indices[k * len(indices) // n] for k in range(n)] if len(indices) > n else indices
+    return sounds[[indices[k * len(indices) // n] for k in range(n)] if len(indices) > n else indices]
 
 
-def _figure(sounds: Sounds, index: int, css_class: str) -> Markup:
-    return audio_figure(sounds.waves[index], sounds.sample_rate, sounds.seconds, sounds.names[index], css_class)
+def _figures(sounds: Sounds, css_class: str) -> list[Markup]:
+    return [
+        audio_figure(wave, sounds.sample_rate, sounds.seconds, name, css_class)
+        for wave, name in zip(sounds.waves, sounds.names, strict=True)
+    ]
 
 
 def _predictions(evaluation: Evaluation) -> list[tuple[str, str, Predictions]]:
@@ -134,7 +145,9 @@ def _pairs(evaluation: Evaluation) -> Iterator[tuple[float, list[Markup]]]:
     """Distances and figures of the generated sounds that are nearest to training sounds."""
     generated, seen = evaluation.data.generated, evaluation.data.real.seen
     for pair in evaluation.scores.pairs[:MAX_PAIRS]:
-        yield pair.distance, [_figure(generated, pair.generated, "generated"), _figure(seen, pair.real, "real")]
+        yield pair.distance, [
+            *_figures(generated[[pair.generated]], "generated"), *_figures(seen[[pair.real]], "real"),
+        ]  # fmt: skip
 
 
 def _conditions(evaluation: Evaluation) -> Iterator[tuple[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -98,12 +99,18 @@ def spectrogram_figure(
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG; an existing file is replaced only by a complete one."""
-    with atomic_write(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # names in any script
-        figure.savefig(
-            temporary, format="png", pil_kwargs={"compress_level": 3}
-        )  # 6, the default, takes 3 times as long
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(png(figure))
     return path
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # names in any script
+        figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 3})  # 6, the default, takes 3 times as long
+    return buffer.getvalue()
 
 
 def _time_tick(seconds: float) -> float:
