@@ -31,6 +31,63 @@ LOW_RECALL = 0.1  # recall below which the generated sounds lack variety, given 
 RECENT_LINES = 20  # log lines that describe the current state
 
 
+# Title, description, log keys by the names of their curves, and whether the values are fractions.
+_CHARTS: tuple[tuple[str, str, dict[str, str], bool], ...] = (
+    (
+        "Fréchet distance",
+        "Between generated sounds and recordings, lower is better. Dashed: the kept generator, where recall and "
+        "coverage count as well.",
+        {"Fréchet distance": "frechet"},
+        False,
+    ),
+    (
+        "Coverage, recall, near-duplicates",
+        "Shares of the recordings with a generated sound nearby, of the recordings within the generated sounds' "
+        "manifold, and of the generated sounds close to a recording.",
+        {"Coverage": "coverage", "Recall": "recall", "Near-duplicates": "near_duplicate_rate"},
+        True,
+    ),
+    (
+        "Losses",
+        "Neither falls for long, as the networks learn from each other; neither should grow without bound.",
+        {"Discriminator": "loss_D", "Generator": "loss_G"},
+        False,
+    ),
+    (
+        "Discriminator accuracy",
+        f"Share of real/fake pairs ranked correctly: 50% is chance, the target is {TARGET_D_ACCURACY:.0%}, and near "
+        "100% the discriminator overfits.",
+        {"Accuracy": "d_accuracy"},
+        True,
+    ),
+    (
+        "Augmentation probability",
+        "Probability of each augmentation of the discriminator's input, which prevents overfitting.",
+        {"Probability": "augment_p"},
+        True,
+    ),
+    (
+        "Diversity",
+        "Distance between two generated sounds of a label relative to two recordings; raised while below 1.",
+        {"Diversity": "diversity"},
+        False,
+    ),
+    (
+        "Auxiliary losses",
+        "IMLE: excess distance to the nearest recordings. Texture: deviation from theirs (1 is normal). Pitch: "
+        "deviation in octaves.",
+        {"IMLE": "imle_loss", "Texture": "texture_loss", "Pitch": "pitch_loss"},
+        False,
+    ),
+    (
+        "Gradient penalty",
+        "Slope of the discriminator's output; unbounded growth precedes divergence.",
+        {"Penalty": "gradient_penalty"},
+        False,
+    ),
+)
+
+
 class _Chart(NamedTuple):
     title: str
     text: str
@@ -60,7 +117,7 @@ def write_report(folder: Path, dataset: Dataset, settings: Settings, failure: st
         minutes=last["seconds"] / 60,
         key_figures=_key_figures(lines, validations),
         remarks=[f"Training stopped with an error: {failure}"] if failure else remarks(steps, validations),
-        charts=_charts(steps, validations),
+        charts=_charts(lines, validations),
         snapshots=_snapshots(folder),
         data_report=dataset.report,
         settings=[(name, value) for name, value in settings.flat().items() if value != defaults[name]],
@@ -160,80 +217,18 @@ def _key_figures(lines: LogLines, validations: Sequence[ValidationResult]) -> li
     return figures
 
 
-def _charts(steps: LogLines, validations: Sequence[ValidationResult]) -> list[_Chart]:
-    """Charts of the logged values; those without a value are left out."""
-
-    def of_steps(name: str) -> Points:
-        return [(line["samples_seen"], line[name]) for line in steps if name in line]
-
-    def of_validations(name: str) -> Points:
-        return [(result.samples_seen, getattr(result, name)) for result in validations]
-
+def _charts(lines: LogLines, validations: Sequence[ValidationResult]) -> list[_Chart]:
+    """Charts of the logged values; those without a value are left out. The best validation is marked."""
     best = min(validations, key=lambda result: result.score).samples_seen if validations else None
-    charts = (
-        _chart(
-            "Fréchet distance",
-            "Between generated sounds and recordings, lower is better. Dashed: the kept generator, where recall and "
-            "coverage count as well.",
-            {"Fréchet distance": of_validations("frechet")},
-            mark=best,
-        ),
-        _chart(
-            "Coverage, recall, near-duplicates",
-            "Shares of the recordings with a generated sound nearby, of the recordings within the generated sounds' "
-            "manifold, and of the generated sounds close to a recording.",
-            {
-                "Coverage": of_validations("coverage"),
-                "Recall": of_validations("recall"),
-                "Near-duplicates": of_validations("near_duplicate_rate"),
-            },
-            share=True,
-            mark=best,
-        ),
-        _chart(
-            "Losses",
-            "Neither falls for long, as the networks learn from each other; neither should grow without bound.",
-            {"Discriminator": of_steps("loss_D"), "Generator": of_steps("loss_G")},
-        ),
-        _chart(
-            "Discriminator accuracy",
-            f"Share of real/fake pairs ranked correctly: 50% is chance, the target is {TARGET_D_ACCURACY:.0%}, and "
-            "near 100% the discriminator overfits.",
-            {"Accuracy": of_steps("d_accuracy")},
-            share=True,
-        ),
-        _chart(
-            "Augmentation probability",
-            "Probability of each augmentation of the discriminator's input, which prevents overfitting.",
-            {"Probability": of_steps("augment_p")},
-            share=True,
-        ),
-        _chart(
-            "Diversity",
-            "Distance between two generated sounds of a label relative to two recordings; raised while below 1.",
-            {"Diversity": of_steps("diversity")},
-        ),
-        _chart(
-            "Auxiliary losses",
-            "IMLE: excess distance to the nearest recordings. Texture: deviation from theirs (1 is normal). Pitch: "
-            "deviation in octaves.",
-            {"IMLE": of_steps("imle_loss"), "Texture": of_steps("texture_loss"), "Pitch": of_steps("pitch_loss")},
-        ),
-        _chart(
-            "Gradient penalty",
-            "Slope of the discriminator's output; unbounded growth precedes divergence.",
-            {"Penalty": of_steps("gradient_penalty")},
-        ),
-    )
-    return [chart for chart in charts if chart is not None]
-
-
-def _chart(
-    title: str, text: str, lines: dict[str, Points], *, share: bool = False, mark: float | None = None
-) -> _Chart | None:
-    if not any(lines.values()):
-        return None
-    return _Chart(title, text, Markup(inline_svg(line_figure(lines, share=share, mark=mark), title)))
+    charts = []
+    for title, text, names, share in _CHARTS:
+        curves: dict[str, Points] = {
+            name: [(line["samples_seen"], line[key]) for line in lines if key in line] for name, key in names.items()
+        }
+        mark = best if set(names.values()) <= set(ValidationResult._fields) else None
+        if any(curves.values()):
+            charts.append(_Chart(title, text, Markup(inline_svg(line_figure(curves, share=share, mark=mark), title))))
+    return charts
 
 
 def _snapshots(folder: Path) -> list[_Snapshot]:
