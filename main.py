@@ -1,4 +1,4 @@
-"""The classic front door: `python main.py --inference` makes a sound, `python main.py --training` trains a model."""
+"""The classic command line: `python main.py --inference` generates a sound, `python main.py --training` trains."""
 
 from __future__ import annotations
 

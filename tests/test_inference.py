@@ -81,7 +81,7 @@ def test_the_bundled_model_is_not_stretched_to_the_size_of_another(
     Path("digits/config.json").write_text(json.dumps({**values, "name": "mine"}))
     path = inference("cpu", "gan_config.json", "a.wav")
     said = capsys.readouterr()
-    assert said.err == "No trained model in ./save: the bundled model digits plays, without original_image_size.\n"
+    assert said.err == "No trained model in ./save: using the bundled model digits, without original_image_size.\n"
     rep = SoundGAN.load(bundled()["digits"]).representation
     assert audio.probe(path).frames == rep.samples
     assert "model=digits" in audio.read_tags(path)["comment"]
@@ -161,16 +161,16 @@ def test_what_is_no_array_is_refused(bad: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"hop_length": 0}, r"hop_length = 0: must be a whole number from 1 "),
+        ({"hop_length": 0}, r"hop_length = 0: must be an integer from 1 "),
         ({"hop_length": -512}, r"hop_length = -512: "),
         ({"hop_length": 300}, r"hop_length = 300: must divide n_fft = 1024 at least twice"),
         ({"hop_length": 1024}, r"hop_length = 1024: must divide n_fft = 1024 at least twice"),
         ({"hop_length": 1}, r"hop_length = 1: .* n_fft - hop_length be even"),
-        ({"hop_length": 512.0}, r"hop_length = 512\.0: must be a whole number"),
-        ({"n_fft": 0}, r"n_fft = 0: must be a whole number from 16 to "),
+        ({"hop_length": 512.0}, r"hop_length = 512\.0: must be an integer"),
+        ({"n_fft": 0}, r"n_fft = 0: must be an integer from 16 to "),
         ({"n_fft": 2, "hop_length": 1}, r"n_fft = 2: "),
         ({"n_fft": 2**40}, r"n_fft = 1099511627776: "),
-        ({"sr": 0}, r"sr = 0: must be a whole number from 1000 to 192000"),
+        ({"sr": 0}, r"sr = 0: must be an integer from 1000 to 192000"),
         ({"sr": -8000}, r"sr = -8000: "),
         ({"sr": 8000.5}, r"sr = 8000\.5: "),
         ({"sr": "fast"}, r"sr = 'fast': "),

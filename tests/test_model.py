@@ -147,9 +147,9 @@ def test_truncation_dials_the_variety(smooth_model: SoundGAN) -> None:
 
 
 def test_every_seed_has_a_grain_of_its_own(model: SoundGAN) -> None:
-    places = [one.place for one in model._drawn(range(20))]
+    places = [one.noise_offset for one in model._draw_inputs(range(20))]
     assert len(set(places)) == 20
-    assert [one.place for one in model._drawn([3, 7])] == [places[3], places[7]]
+    assert [one.noise_offset for one in model._draw_inputs([3, 7])] == [places[3], places[7]]
 
 
 def test_truncation_1_is_the_default(model: SoundGAN) -> None:
@@ -221,17 +221,17 @@ def test_the_picture_has_a_pixel_for_every_number(model: SoundGAN) -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"label": "snare"}, r"label = 'snare': .*tiny; it knows kick, noise, tone"),
-        ({"label": ""}, r"label = '': .*it knows kick, noise, tone"),
+        ({"label": "snare"}, r"label = 'snare': .*tiny; it has kick, noise, tone"),
+        ({"label": ""}, r"label = '': .*it has kick, noise, tone"),
         ({"label": "a\nb"}, r"label = 'a\\nb': "),
-        ({"label": 3}, r"label = 3: .*it knows kick, noise, tone"),
-        ({"n": 0}, r"n = 0: must be a whole number from 1 to "),
-        ({"n": -3}, r"n = -3: must be a whole number from 1 to "),
-        ({"n": 2.5}, r"n = 2\.5: must be a whole number from 1 to "),
-        ({"seed": -1}, r"seed = -1: must be a whole number from 0 to 4294967295"),
-        ({"seed": 2**32}, r"seed = 4294967296: must be a whole number from 0 to 4294967295"),
-        ({"seed": 7.5}, r"seed = 7\.5: must be a whole number from 0 to 4294967295"),
-        ({"seed": "7"}, r"seed = '7': must be a whole number"),
+        ({"label": 3}, r"label = 3: .*it has kick, noise, tone"),
+        ({"n": 0}, r"n = 0: must be an integer from 1 to "),
+        ({"n": -3}, r"n = -3: must be an integer from 1 to "),
+        ({"n": 2.5}, r"n = 2\.5: must be an integer from 1 to "),
+        ({"seed": -1}, r"seed = -1: must be an integer from 0 to 4294967295"),
+        ({"seed": 2**32}, r"seed = 4294967296: must be an integer from 0 to 4294967295"),
+        ({"seed": 7.5}, r"seed = 7\.5: must be an integer from 0 to 4294967295"),
+        ({"seed": "7"}, r"seed = '7': must be an integer"),
         ({"truncation": -0.1}, r"truncation = -0\.1: must be from 0 to 2"),
         ({"truncation": 2.5}, r"truncation = 2\.5: must be from 0 to 2"),
         ({"truncation": "x"}, r"truncation = 'x': must be from 0 to 2"),
@@ -246,9 +246,9 @@ def test_what_is_out_of_range_is_told_with_the_range(model: SoundGAN, asked: dic
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"seed": -1}, r"seed = -1: must be a whole number from 0 to 4294967295"),
+        ({"seed": -1}, r"seed = -1: must be an integer from 0 to 4294967295"),
         ({"seed": 2**32}, r"seed = 4294967296: must be"),
-        ({"label_index": 3}, r"label_index = 3: must be a whole number from 0 to 2"),
+        ({"label_index": 3}, r"label_index = 3: must be an integer from 0 to 2"),
         ({"label_index": -1}, r"label_index = -1: must be"),  # the graph would count from the end
         ({"label_index": 1.0}, r"label_index = 1\.0: must be"),
         ({"truncation": 3.0}, r"truncation = 3\.0: must be from 0 to 2"),
@@ -261,7 +261,7 @@ def test_spectrogram_out_of_range_is_told_too(model: SoundGAN, asked: dict[str, 
 
 def test_a_model_without_labels_paints_label_0_only(flat_model: SoundGAN) -> None:
     assert flat_model.spectrogram(1, 0).shape == flat_model.representation.shape
-    with pytest.raises(ModelError, match=r"label_index = 1: must be a whole number from 0 to 0"):
+    with pytest.raises(ModelError, match=r"label_index = 1: must be an integer from 0 to 0"):
         flat_model.spectrogram(1, 1)
 
 

@@ -93,7 +93,7 @@ def void(_: object) -> None:
         (write(CONFIG, b"\xff\xfe\x00"), r"config\.json: cannot be read"),
         (write(CONFIG, b"[" * 100_000), r"config\.json: cannot be read"),
         (write(CONFIG, b"[]"), r"config\.json: .*export the model again"),
-        (edit(schema_version=SCHEMA + 1), rf"config\.json: has schema_version {SCHEMA + 1}, .*knows {SCHEMA}; update"),
+        (edit(schema_version=SCHEMA + 1), rf"config\.json: has schema_version {SCHEMA + 1}, .*reads {SCHEMA}; update"),
         (edit(schema_version=SCHEMA + 1, surprise=True), r"update SoundGAN"),
         (edit(nz="many"), r"config\.json: nz = 'many': .*export the model again"),
         (edit(surprise=True), r"config\.json: surprise: "),
@@ -140,7 +140,7 @@ def test_any_other_name_of_a_folder_is_a_label(text: str, copied: Path, tmp_path
 
 def test_a_label_twice_is_told(copied: Path) -> None:
     edit(labels=["kick", "Tone", "Tone"])(copied)
-    with pytest.raises(ModelError, match=r"config\.json: labels: 'Tone' is there twice; export the model again"):
+    with pytest.raises(ModelError, match=r"config\.json: labels: 'Tone' is given twice; export the model again"):
         SoundGAN.load(copied)
 
 
@@ -149,7 +149,7 @@ def test_more_labels_than_the_generator_knows_are_told(
     more: int, copied: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     edit(labels=["kick", "noise", "tone", *map(str, range(more))])(copied)
-    with pytest.raises(ModelError, match=rf"config\.json: the Generator does not know all of its {3 + more} labels; "):
+    with pytest.raises(ModelError, match=rf"config\.json: the generator does not have all of its {3 + more} labels; "):
         SoundGAN.load(copied)
     assert capfd.readouterr().err == "", "ONNX Runtime does not tell it a second time"
 
@@ -158,7 +158,7 @@ def test_a_model_without_labels_knows_none(flat_model_folder: Path, tmp_path: Pa
     folder = Path(shutil.copytree(flat_model_folder, tmp_path / "flat", ignore=shutil.ignore_patterns("training")))
     SoundGAN.load(folder)
     edit(labels=["kick", "tone"])(folder)
-    with pytest.raises(ModelError, match=r"config\.json: the Generator does not know all of its 2 labels"):
+    with pytest.raises(ModelError, match=r"config\.json: the generator does not have all of its 2 labels"):
         SoundGAN.load(folder)
 
 
@@ -177,7 +177,7 @@ def test_models_in_a_folder_include_the_folder_itself(
     monkeypatch.chdir(copied)
     assert models_in(Path(".")) == {"copied": Path(".")}
     for missing in (tmp_path / "missing", copied / CONFIG):
-        with pytest.raises(ModelError, match=f"{missing.name}: there is no such folder"):
+        with pytest.raises(ModelError, match=f"{missing.name}: no such folder"):
             models_in(missing)
 
 

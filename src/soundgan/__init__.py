@@ -1,4 +1,4 @@
-"""SoundGAN: new sounds of the kind you have, from a GAN that paints spectrograms.
+"""SoundGAN: generation of sounds by a GAN on spectrograms, trained on a folder of sounds.
 
 from soundgan import SoundGAN
 SoundGAN.load("digits").generate(label="3", seed=7)[0].save("three.wav")
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from soundgan.settings import Settings, load_settings
     from soundgan.sound import Sound
 
-# ONNX Runtime reports its use to its maker, on Linux too, unless this is set before it is imported.
+# ONNX Runtime sends usage data to its vendor, on Linux too, unless this is set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-_ROOMS = {
+_LAZY_IMPORTS = {
     "SoundGAN": "model",
     "Sound": "sound",
     "Settings": "settings",
@@ -52,10 +52,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: `soundgan --help` needs none of them."""
-    if name not in _ROOMS:
+    """Import a public name on first use: `soundgan --help` needs none of them."""
+    if name not in _LAZY_IMPORTS:
         raise AttributeError(f"module 'soundgan' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"soundgan.{_ROOMS[name]}"), name)
+    return getattr(importlib.import_module(f"soundgan.{_LAZY_IMPORTS[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ import sys
 
 
 def cores() -> int:
-    """Processor cores that this process may use: a container, or `taskset`, may leave it a few of the machine's."""
+    """Return the number of CPU cores that this process may use; a container or `taskset` may limit it."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,10 +1,10 @@
-"""The errors that SoundGAN raises on purpose; each message says what is wrong, where, and the way out."""
+"""Errors for the user; each message names the problem, the file or value, and the way out."""
 
 from __future__ import annotations
 
 
 class SoundGANError(Exception):
-    """Base of every error that is meant for the user; the command line prints it on one line and exits with 2."""
+    """Base of all errors for the user; the command line prints it on one line and exits with status 2."""
 
 
 class SettingsError(SoundGANError):
@@ -20,7 +20,7 @@ class DataError(SoundGANError):
 
 
 class ModelError(SoundGANError):
-    """A model folder is missing, damaged, or asked for something that it cannot do."""
+    """A model folder is missing or damaged, or does not support the request."""
 
 
 class TrainingError(SoundGANError):
@@ -32,9 +32,7 @@ class ServerError(SoundGANError):
 
 
 def one_line(error: SoundGANError | OSError) -> str:
-    """The message of an error on one line, as the faces print it; a full or unwritable disk is told by its file."""
+    """Return the message of an error on one line; that of an `OSError` names its file."""
     if isinstance(error, OSError) and error.strerror:
-        return (
-            f"{error.filename or 'a file'}: {error.strerror}; check that the place exists, may be written and has room"
-        )
+        return f"{error.filename or 'a file'}: {error.strerror}; check that the folder exists, is writable and has room"
     return " ".join(str(error).split("\n"))

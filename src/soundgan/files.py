@@ -1,4 +1,4 @@
-"""Files that are whole or not there, written under a temporary name and renamed when complete; and safe names."""
+"""Atomic writing of files, and names that are safe in paths and messages."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, of the same suffix; rename it to `path` if the block ends well.
+    """Yield a temporary path beside `path`, with the same suffix; rename it to `path` if the block raises no error.
 
-    The content is on disk before the rename. On any error the temporary file is removed and an older `path` stays as
-    it was. The folder must exist.
+    The content is on disk before the rename. On an error the temporary file is removed and an older `path` stays. The
+    folder must exist.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem[:40]}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}")
@@ -29,13 +29,13 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         if error.strerror is None or error.filename not in (None, temporary, str(temporary)):
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from error  # by the name that people know
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the temporary name means nothing to the user
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def fsync(path: Path) -> None:
-    """Wait until what was written to a file is on the disk."""
+    """Wait until the content of a file is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -48,10 +48,10 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def check_name(name: str) -> str:
-    """Return a label or the name of a model if it can begin the name of a file: a shared model writes nowhere else.
+    """Return a label or model name if it is safe as the beginning of a file name: no model writes elsewhere.
 
     Raises:
-        ValueError: it is empty, `.` or `..`, or holds a slash, a backslash, a control character or half a character.
+        ValueError: it is empty, `.` or `..`, or holds a slash, a backslash, a control character or a surrogate.
     """
     if name in ("", ".", "..") or _UNSAFE.search(name):
         raise ValueError("must be the beginning of a file name, without slashes, backslashes and control characters")
@@ -59,6 +59,6 @@ def check_name(name: str) -> str:
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """The path as it can stand in a message of one line, whatever characters it is made of."""
+    """Return a path as printable text of one line, escaped if needed."""
     text = os.fspath(path)
     return text if text.isprintable() else ascii(text)

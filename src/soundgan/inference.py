@@ -1,4 +1,4 @@
-"""The classic pipeline: load the trained Generator, paint from noise, resize, make sound, keep a picture."""
+"""The classic pipeline: load the trained generator, generate a spectrogram, resize and synthesize it, save an image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from soundgan.spectral.phase_retrieval import QUALITIES, Quality
 from soundgan.spectral.representation import Representation, synthesize
 from soundgan.viz.spectrogram_image import picture, resize, save_picture
 
-N_FFTS = range(16, 65_537)  # samples; a longer window would blur whole sounds together
+N_FFTS = range(16, 65_537)  # samples; a longer window spans whole sounds
 
 
 def inference(
@@ -33,26 +33,25 @@ def inference(
     output_file: str | os.PathLike[str] = "output.wav",
     prod: bool = False,
 ) -> Path:
-    """Make one new sound with the model in `saveroot` and write it to `output_file`.
+    """Generate one sound with the model in `saveroot` and write it to `output_file`.
 
     Args:
-        device: `cuda`, `mps` or `cpu`, where the next one plays if it is missing, or anything whose text is so, such
-            as a `torch.device`; None is the CPU.
-        config: settings, or a settings file. `saveroot` says where the model is. `original_image_size` is the size
-            that the spectrogram is brought to. With no model in `saveroot`, the bundled one plays as it is, and a line on
-            stderr says so.
+        device: see `SoundGAN.load`; None is the CPU.
+        config: settings, or a settings file. `saveroot` is the model folder, and `original_image_size` the size to
+            which the spectrogram is resized. Without a model in `saveroot`, the bundled model is used without resizing,
+            and a line on stderr says so.
         output_file: .wav, .flac or .ogg.
-        prod: leave out the picture of the spectrogram, which else is written beside the sound as .png.
+        prod: omit the image of the spectrogram, which otherwise is written beside the sound as .png.
 
     Returns:
-        The path of the sound.
+        Path of the sound.
 
     Raises:
-        SoundGANError: settings, model or output file are wrong; the message says how.
+        SoundGANError: settings, model or output file are wrong.
     """
     settings = _settings(config)
-    place, size = model_and_size(settings)
-    model = SoundGAN.load(place, device="cpu" if device is None else device)
+    folder, size = model_and_size(settings)
+    model = SoundGAN.load(folder, device="cpu" if device is None else device)
     sound = model.generate(seed=secrets.randbelow(SEEDS))[0]
     path = Path(output_file)
     spectrogram = save_at_size(sound, path, model.representation, size)
@@ -72,17 +71,17 @@ def spectrogram_to_wav(
     representation: Representation | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write the sound of a mel spectrogram image.
+    """Synthesize a mel spectrogram image and write the sound.
 
     Args:
         image: (mel bands, frames), row 0 the lowest band. In any range: its minimum becomes -80 dB and its maximum
-            0 dB, and the sound is levelled to -1 dBFS peak. With `representation`, values are a spectrogram's, from -1 at
-            its floor to +1 at its ceiling, and the sound keeps its level unless that is above full scale.
+            0 dB, and the sound is leveled to -1 dBFS peak. With `representation`, -1 is its floor and +1 its ceiling,
+            and the sound keeps its level unless that exceeds full scale.
         output_path: .wav, .flac or .ogg.
         sr: sample rate in Hz.
         hop_length, n_fft: step and window of the STFT, in samples; hop_length divides n_fft at least twice.
-        quality: "fast", "balanced" or "best": how long phases are searched for.
-        representation: of a model's spectrograms; it takes the place of sr, hop_length and n_fft.
+        quality: of phase retrieval: "fast", "balanced" or "best".
+        representation: of a model; replaces sr, hop_length and n_fft.
         tags: see `audio.write`.
 
     Raises:
@@ -108,10 +107,10 @@ def spectrogram_to_wav(
 def save_at_size(
     sound: Sound, path: Path, representation: Representation, size: tuple[int, int] | None
 ) -> NDArray[np.float32]:
-    """Write a sound whose spectrogram is brought to a size of (bands, frames) first; None leaves it as it is.
+    """Write a sound after resizing its spectrogram to (bands, frames); None: no resizing.
 
     Returns:
-        The spectrogram of what was written.
+        The spectrogram of the written sound.
 
     Raises:
         AudioError: the file cannot be written.
@@ -126,13 +125,13 @@ def save_at_size(
 
 
 def model_and_size(settings: Settings) -> tuple[str | Path, tuple[int, int] | None]:
-    """Where the model is, and the size that its spectrograms are brought to: one meant for it, not for the bundled one."""
+    """Return the model of the settings and the size to which its spectrograms are resized; the bundled one is not."""
     size = settings.spectrogram.original_image_size
     if (Path(settings.run.saveroot) / CONFIG).is_file():
         return settings.run.saveroot, size
     ignored = "" if size is None else ", without original_image_size"
-    told = f"No trained model in {settings.run.saveroot}: the bundled model {DEFAULT_MODEL} plays{ignored}."
-    print(told, file=sys.stderr)
+    message = f"No trained model in {settings.run.saveroot}: using the bundled model {DEFAULT_MODEL}{ignored}."
+    print(message, file=sys.stderr)
     return bundled().get(DEFAULT_MODEL, DEFAULT_MODEL), None
 
 
@@ -158,13 +157,13 @@ def _classic_representation(shape: tuple[int, ...], sr: int, hop_length: int, n_
         except TypeError:
             checked[name] = -1
         if checked[name] not in allowed:
-            raise AudioError(f"{name} = {value!r}: must be a whole number from {allowed[0]} to {allowed[-1]}")
+            raise AudioError(f"{name} = {value!r}: must be an integer from {allowed[0]} to {allowed[-1]}")
     try:
         return Representation(
             sample_rate=checked["sr"], n_fft=checked["n_fft"], hop_length=checked["hop_length"], bands=shape[0],
             frames=shape[1], scale="mel", floor_db=-80, ceiling_db=0,
         )  # fmt: skip
-    except ValidationError as error:  # each is in range by itself: what is left is that they do not go together
+    except ValidationError as error:  # each value is in range, so they do not fit together
         raise AudioError(
             f"hop_length = {hop_length}: must divide n_fft = {n_fft} at least twice, and n_fft - hop_length be even"
         ) from error

@@ -1,6 +1,6 @@
-"""The model folder: all that passes from training to the player, and what users share.
+"""The model folder, which a training writes, inference reads and users share.
 
-`config.json` (this module), `mapping.onnx` and `generator.onnx` (the two halves of the Generator), `model.safetensors`
+`config.json` (this module), `mapping.onnx` and `generator.onnx` (the two parts of the generator), `model.safetensors`
 (their weights, stored once, in half precision), `README.md` (the model card) and `samples/`. Nothing in it is executed.
 """
 
@@ -18,15 +18,15 @@ from soundgan.spectral.representation import Representation
 
 SCHEMA = 1
 CONFIG, MAPPING, GENERATOR, WEIGHTS = "config.json", "mapping.onnx", "generator.onnx", "model.safetensors"
-TRAINING = "training"  # what its training holds, if the folder is that of one
-DEFAULT_MODEL = "digits"  # the bundled model that plays when none is named
+TRAINING = "training"  # sub-folder with checkpoint and log, if the model was trained here
+DEFAULT_MODEL = "digits"  # the bundled model that is used when none is named
 
 
 def _all_different(labels: tuple[str, ...]) -> tuple[str, ...]:
     seen = set[str]()
     for label in labels:
         if label in seen:
-            raise ValueError(f"{label!r} is there twice")
+            raise ValueError(f"{label!r} is given twice")
         seen.add(label)
     return labels
 
@@ -35,27 +35,27 @@ _Name = Annotated[str, AfterValidator(check_name)]
 
 
 class ModelConfig(BaseModel):
-    """What a model folder says about itself in `config.json`."""
+    """Content of `config.json` of a model folder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: int = Field(default=SCHEMA, description="Version of this layout.")
     name: _Name = Field(description="Name of the model.")
-    representation: Representation = Field(description="How its spectrograms become sound.")
-    nz: int = Field(ge=1, description="Numbers in the latent z.")
+    representation: Representation = Field(description="STFT, bands and levels of its spectrograms.")
+    nz: int = Field(ge=1, description="Dimensions of the latent z.")
     labels: Annotated[tuple[_Name, ...], AfterValidator(_all_different)] = Field(
         default=(), description="Its labels in the order of their indices; empty for none."
     )
-    settings: dict[str, Any] = Field(default_factory=dict, description="The settings that it was trained with.")
+    settings: dict[str, Any] = Field(default_factory=dict, description="The settings of its training.")
     training: dict[str, Any] = Field(
-        default_factory=dict, description="Sounds seen, steps, minutes, machine, parameters."
+        default_factory=dict, description="samples_seen, steps, minutes, machine, parameters."
     )
-    license: str = Field(default="", description="License of the data that it was trained on.")
-    attribution: str = Field(default="", description="Whom to name for the data.")
+    license: str = Field(default="", description="License of its training data.")
+    attribution: str = Field(default="", description="Authors of its training data.")
     onnx_difference: float = Field(
         default=0.0,
         ge=0,
-        description="Largest difference between the ONNX spectrograms and those of PyTorch, of a range of 2.",
+        description="Largest difference between ONNX and PyTorch spectrograms, in a range of 2.",
     )
 
 
@@ -74,16 +74,16 @@ def read_config(folder: Path) -> ModelConfig:
         raise ModelError(f"{path}: cannot be read ({error})") from error
     version = values.get("schema_version") if isinstance(values, dict) else None
     if isinstance(version, int) and version > SCHEMA:
-        raise ModelError(f"{path}: has schema_version {version}, this SoundGAN knows {SCHEMA}; update SoundGAN")
+        raise ModelError(f"{path}: has schema_version {version}, this SoundGAN reads {SCHEMA}; update SoundGAN")
     try:
         return ModelConfig.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
-        where, value = ".".join(map(str, problem["loc"])), problem["input"]
+        field, value = ".".join(map(str, problem["loc"])), problem["input"]
         if isinstance(value, str):
-            where += f" = {value!r:.100}"
-        told = problem["msg"].removeprefix("Value error, ")
-        raise ModelError(f"{path}: {where}: {told[:1].lower()}{told[1:]}; export the model again") from None
+            field += f" = {value!r:.100}"
+        message = problem["msg"].removeprefix("Value error, ")
+        raise ModelError(f"{path}: {field}: {message[:1].lower()}{message[1:]}; export the model again") from None
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
@@ -92,28 +92,28 @@ def write_config(folder: Path, config: ModelConfig) -> None:
 
 
 def bundled() -> dict[str, Path]:
-    """The models that come with SoundGAN, by name; an installation may have none."""
-    home = Path(__file__).parent / "pretrained"
-    return {path.parent.name: path.parent for path in sorted(home.glob(f"*/{CONFIG}"))}
+    """Return the folders of the bundled models by name; an installation may have none."""
+    root = Path(__file__).parent / "pretrained"
+    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{CONFIG}"))}
 
 
 def models_in(folder: Path) -> dict[str, Path]:
-    """The model folders in a folder, which may be one itself, by name.
+    """Return the model folders in a folder, which may be one itself, by name.
 
     Raises:
-        ModelError: there is no such folder.
+        ModelError: the folder does not exist.
     """
     if not folder.is_dir():
-        raise ModelError(f"{folder}: there is no such folder; name one that holds model folders")
-    found = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG}"))}
-    return {folder.resolve().name: folder, **found} if (folder / CONFIG).is_file() else found
+        raise ModelError(f"{folder}: no such folder; name one that holds model folders")
+    folders = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG}"))}
+    return {folder.resolve().name: folder, **folders} if (folder / CONFIG).is_file() else folders
 
 
 def resolve_model(path_or_name: str | Path) -> Path:
-    """The model folder of a path or of a bundled name; a folder that exists goes before a name.
+    """Return the model folder of a path or of a bundled name; an existing folder has priority.
 
     Raises:
-        ModelError: there is neither.
+        ModelError: neither exists.
     """
     folder = Path(path_or_name)
     if (folder / CONFIG).is_file():
@@ -128,5 +128,5 @@ def resolve_model(path_or_name: str | Path) -> Path:
 
 def _no_model(folder: Path) -> ModelError:
     if (folder / TRAINING).is_dir():
-        return ModelError(f"{folder}: its training has left no model yet: `soundgan export {folder}` makes one")
+        return ModelError(f"{folder}: its training has written no model yet; `soundgan export {folder}` writes one")
     return ModelError(f"{folder}: not a model folder: it has no {CONFIG}")

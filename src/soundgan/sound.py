@@ -1,4 +1,4 @@
-"""A generated sound: its samples, its spectrogram, and what it was made from."""
+"""A generated sound: its samples, its spectrogram, and the request that it belongs to."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from soundgan import audio
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FADE = 0.005  # s
-
 
 @dataclass(frozen=True)
 class Sound:
@@ -24,10 +22,10 @@ class Sound:
     Attributes:
         samples: (samples,), float32 within full scale.
         sample_rate: in Hz.
-        label: its label, None for a model without.
-        seed: makes the same sound again with the same model, label, truncation and quality.
+        label: None for a model without labels.
+        seed: gives the same sound again with the same model, label, truncation and quality.
         spectrogram: (bands, frames), float32 in [-1, 1].
-        tags: what `save` writes into the file: software, comment (model, label, seed, truncation, quality), and
+        tags: of the file that `save` writes: software, comment (model, label, seed, truncation, quality), and
             copyright for a model that states the license of its data.
     """
 
@@ -48,22 +46,22 @@ class Sound:
         return audio.write(path, self.samples, self.sample_rate, subtype=subtype, tags=self.tags)
 
     def encode(self, format: audio.Format = "wav", *, subtype: audio.Subtype = "PCM_16") -> bytes:
-        """The bytes of the file that `save` writes; see `audio.encode`."""
+        """Return the bytes of the file that `save` writes; see `audio.encode`."""
         return audio.encode(self.samples, self.sample_rate, format, subtype=subtype, tags=self.tags)
 
     def picture(self, *, zoom: int = 1) -> Image:
-        """The spectrogram as a picture of frames × bands pixels, low frequencies at the bottom."""
+        """Return the spectrogram as an image of frames × bands pixels, low frequencies at the bottom."""
         from soundgan.viz.spectrogram_image import picture
 
         return picture(self.spectrogram, zoom=zoom)
 
 
 def finalize(wave: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
-    """A wave at its own level, ready for a file: one above full scale is turned down as a whole.
+    """Return a wave ready for a file: attenuated as a whole if it exceeds full scale, its last 5 ms faded out.
 
-    Its last 5 ms fade out: what still rings at the end of its spectrogram would end with a click.
+    Without the fade, a sound that rings at the end of its spectrogram would end with a click.
     """
     wave = wave / max(1.0, float(np.abs(wave).max()))
-    fading = wave[-round(FADE * sample_rate) :]
+    fading = wave[-round(audio.FADE_SECONDS * sample_rate) :]
     fading *= (0.5 + 0.5 * np.cos(np.linspace(0, np.pi, len(fading)))).astype(np.float32)
     return wave

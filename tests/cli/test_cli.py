@@ -53,7 +53,7 @@ def test_classic_inference_says_its_two_lines_and_leaves_sound_and_picture(tmp_p
     done = shell(ROOT / "main.py", "--inference", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "Starting to create a new sound file...\nSound created and saved as output.wav!\n"
-    assert done.stderr.count("\n") == 1 and "digits plays" in done.stderr
+    assert done.stderr.count("\n") == 1 and "model digits" in done.stderr
     wave, rate = audio.read(tmp_path / "output.wav")
     assert rate == 8000 and 0.9 < wave.size / rate < 1.2
     assert 0.01 < np.abs(wave).max() <= 1
@@ -175,8 +175,8 @@ def test_about_goes_on_after_a_file_that_is_no_sound(sounds_folder: Path) -> Non
         (["generate", "--label", "eleven"], "0, 1, 2"),
         (["generate", "--seed=4294967296"], "4294967295"),
         (["generate", "--device", "toaster"], "'toaster': must be cuda, mps, cpu"),
-        (["models", "nowhere"], "nowhere: there is no such folder"),
-        (["models", "file"], "file: there is no such folder"),
+        (["models", "nowhere"], "nowhere: no such folder"),
+        (["models", "file"], "file: no such folder"),
         (["generate", "--subtype", "PCM_8"], "PCM_16, PCM_24, FLOAT"),
         (["generate", "-o", "file/below"], "file/below"),
         (["generate", "-o", "x.wav"], "x.wav: names a folder"),

@@ -146,7 +146,7 @@ class ProblemDetails(BaseModel):
     status: int = Field(description="HTTP status.", examples=[422])
     detail: str = Field(
         description="Cause, location and remedy.",
-        examples=["label = 'bell': not a label of the model digits; it knows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"],
+        examples=["label = 'bell': not a label of the model digits; it has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"],
     )
     field: str | SkipJsonSchema[None] = Field(
         default=None,

@@ -117,8 +117,8 @@ def test_inference_equals_the_exported_graphs(folder: Path) -> None:
     inputs = {"z": z, "label": np.array([label]), "truncation": np.ones(1, np.float32)}
     synthesis_inputs = {"w": mapping.run(["w"], inputs)[0]}
     if len(generator_inputs.get_inputs()) > 1:
-        (drawn,) = model._drawn([3])
-        synthesis_inputs["noise"] = NoiseTexture(model.representation).crop(drawn.place)
+        (drawn,) = model._draw_inputs([3])
+        synthesis_inputs["noise"] = NoiseTexture(model.representation).crop(drawn.noise_offset)
     (spectrogram,) = generator_inputs.run(["spectrogram"], synthesis_inputs)
     # The first channel, clipped: tanh of ONNX Runtime oversteps 1 by a rounding.
     np.testing.assert_array_equal(model.spectrogram(3, label), np.clip(np.asarray(spectrogram)[0, 0], -1, 1))
@@ -213,7 +213,9 @@ def export_again(folder: Path, generator: Generator | None = None) -> ModelConfi
 
 def refused(folder: Path) -> None:
     assert not (folder / CONFIG).exists()
-    with pytest.raises(ModelError, match=r"its training has left no model yet: `soundgan export .*copied` makes one$"):
+    with pytest.raises(
+        ModelError, match=r"its training has written no model yet; `soundgan export .*copied` writes one$"
+    ):
         SoundGAN.load(folder)
     assert not [path for path in folder.iterdir() if ".tmp" in path.name]
 
