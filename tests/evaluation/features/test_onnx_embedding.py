@@ -34,8 +34,8 @@ def onnx_file(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, metadata or {})
-    onnx.save(model, folder / "ear.onnx")
-    return folder / "ear.onnx"
+    onnx.save(model, folder / "network.onnx")
+    return folder / "network.onnx"
 
 
 @pytest.mark.parametrize("shape", [[400], [1, 400], ["n", 400]])
@@ -43,7 +43,7 @@ def test_waves_are_padded_or_cut_to_a_fixed_input_length(tmp_path: Path, shape: 
     embedding: Embedding = OnnxEmbedding(onnx_file(tmp_path, shape, metadata={"sample_rate": "8000"}))
     short, long = sine(100, RATE), sine(900, RATE)
     points = embedding.embed([short, long], RATE)
-    assert embedding.name == "ear.onnx" and points.dtype == np.float64
+    assert embedding.name == "network.onnx" and points.dtype == np.float64
     np.testing.assert_array_equal(points, [np.pad(short, (0, 300)), long[:400]])
 
 
@@ -56,7 +56,7 @@ def test_embedding_is_the_mean_over_time_for_waves_of_any_length(tmp_path: Path)
     embedding = OnnxEmbedding(onnx_file(tmp_path, ["n", "samples"], nodes=nodes), sample_rate=RATE)
     wave = sine(500, RATE)
     np.testing.assert_allclose(embedding.embed([wave], RATE), wave.reshape(1, 50, 10).mean(axis=1), atol=1e-7)
-    with pytest.raises(ModelError, match=r"ear\.onnx: fails on a wave of 505 samples"):
+    with pytest.raises(ModelError, match=r"network\.onnx: fails on a wave of 505 samples"):
         embedding.embed([sine(505, RATE)], RATE)
 
 
@@ -97,9 +97,9 @@ def test_networks_that_embed_no_waves_are_refused(
 def test_damaged_files_and_invalid_outputs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"none\.onnx: cannot be loaded"):
         OnnxEmbedding(tmp_path / "none.onnx", sample_rate=RATE)
-    (tmp_path / "ear.onnx").write_bytes(b"no network")
-    with pytest.raises(ModelError, match=r"ear\.onnx: cannot be loaded"):
-        OnnxEmbedding(tmp_path / "ear.onnx", sample_rate=RATE)
+    (tmp_path / "network.onnx").write_bytes(b"no network")
+    with pytest.raises(ModelError, match=r"network\.onnx: cannot be loaded"):
+        OnnxEmbedding(tmp_path / "network.onnx", sample_rate=RATE)
     identity = OnnxEmbedding(onnx_file(tmp_path, ["samples"]), sample_rate=RATE)
     with pytest.raises(ModelError, match="differ"):
         identity.embed([sine(100, RATE), sine(101, RATE)], RATE)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.linalg import sqrtm
-from sets import RATE, SECONDS, SPOILT, copies, fresh, one_class
+from sets import DEGRADED, RATE, SECONDS, copies, fresh, one_class
 
 from soundgan.errors import DataError
 from soundgan.evaluation.features.embedding import LogMelStatistics
@@ -103,7 +103,7 @@ def test_distance_of_bad_sets_is_larger_than_that_of_fresh_ones(distance: Callab
     embedding = LogMelStatistics(SECONDS)
     real, other = embedding.embed(fresh(160, seed=0)[0], RATE), fresh(160, seed=1)[0]
     baseline = [distance(real, embedding.embed(fresh(160, seed=seed)[0], RATE)) for seed in range(2, 7)]
-    bad = {name: spoil(other) for name, spoil in SPOILT.items()}
+    bad = {name: degrade(other) for name, degrade in DEGRADED.items()}
     bad |= {"one class": one_class(160, seed=1), "copies": copies(other, 160)}
     limit = np.mean(baseline) + 5 * np.std(baseline)
     distances = {name: distance(real, embedding.embed(waves, RATE)) for name, waves in bad.items()}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sets import RATE, SECONDS, SPOILT, copies, fresh, one_class
+from sets import DEGRADED, RATE, SECONDS, copies, fresh, one_class
 
 from soundgan.errors import DataError
 from soundgan.evaluation.features.embedding import LogMelStatistics
@@ -89,9 +89,9 @@ def baseline(real: NDArray[np.float64]) -> PRDC:
     return PRDC(*np.min([prdc(real, draw) for draw in draws], axis=0))
 
 
-@pytest.mark.parametrize("name", SPOILT)
-def test_spoilt_sounds_lose_precision_and_density(name: str, real: NDArray[np.float64], baseline: PRDC) -> None:
-    result = prdc(real, LogMelStatistics(SECONDS).embed(SPOILT[name](fresh(160, seed=1)[0]), RATE))
+@pytest.mark.parametrize("name", DEGRADED)
+def test_degraded_sounds_lose_precision_and_density(name: str, real: NDArray[np.float64], baseline: PRDC) -> None:
+    result = prdc(real, LogMelStatistics(SECONDS).embed(DEGRADED[name](fresh(160, seed=1)[0]), RATE))
     assert result.precision < baseline.precision - 0.2
     assert result.density < baseline.density / 2
 
