@@ -20,7 +20,7 @@ from schemathesis.engine import events, from_schema
 
 from soundgan.model import SoundGAN
 from soundgan.server.app import create_app
-from soundgan.server.schemas import SoundsAnswer, SoundsRequest
+from soundgan.server.schemas import SoundsRequest, SoundsResponse
 from soundgan.server.settings import ServerSettings
 
 # All checks of schemathesis, and all its sources of requests: examples, the limits of the schema and beyond, random
@@ -96,7 +96,7 @@ def test_document_has_the_limits_responses_and_examples_of_this_server(client: T
     assert set(operation["responses"]["200"]["content"]) == {
         "application/json", "application/zip", "audio/flac", "audio/ogg", "audio/wav",
     }  # fmt: skip
-    SoundsAnswer.model_validate(operation["responses"]["200"]["content"]["application/json"]["example"])
+    SoundsResponse.model_validate(operation["responses"]["200"]["content"]["application/json"]["example"])
     for example in operation["requestBody"]["content"]["application/json"]["examples"].values():
         SoundsRequest.model_validate(example["value"])
     assert {"X-Seed", "X-Request-Id"} <= set(operation["responses"]["200"]["headers"])

@@ -13,7 +13,7 @@ from soundgan.model import SEEDS, GenerationRequest
 from soundgan.server.batching import Busy
 from soundgan.server.output_path import resolve_within
 from soundgan.server.problems import BUSY, problem_responses
-from soundgan.server.schemas import InferAnswer, InferRequest
+from soundgan.server.schemas import InferRequest, InferResponse
 from soundgan.server.security import AuthenticatedRoute
 from soundgan.server.state import get_state, submit
 
@@ -21,7 +21,7 @@ router = APIRouter(tags=["classic"], route_class=AuthenticatedRoute)
 
 
 @router.post("/infer", responses=problem_responses(422, 429))
-async def infer(body: InferRequest, request: Request) -> InferAnswer:
+async def infer(body: InferRequest, request: Request) -> InferResponse:
     """Generate a sound and write it to the output folder under the given name."""
     queue, settings = get_state(request).first_queue, get_state(request).settings
     try:
@@ -29,7 +29,7 @@ async def infer(body: InferRequest, request: Request) -> InferAnswer:
         (sound,) = await submit(request, queue, [GenerationRequest(secrets.randbelow(SEEDS))])
         await asyncio.to_thread(save_at_size, sound, path, queue.model.representation, settings.image_size)
     except (SoundGANError, OSError) as error:
-        return InferAnswer(output_path="", error=one_line(error))
+        return InferResponse(output_path="", error=one_line(error))
     except Busy:
-        return InferAnswer(output_path="", error=BUSY)
-    return InferAnswer(output_path=body.output_file, error="")
+        return InferResponse(output_path="", error=BUSY)
+    return InferResponse(output_path=body.output_file, error="")

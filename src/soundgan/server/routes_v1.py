@@ -15,7 +15,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from soundgan.model import SEEDS, GenerationRequest, SoundGAN
 from soundgan.server.batching import BatchQueue
 from soundgan.server.problems import Problem, problem_responses
-from soundgan.server.schemas import ModelDetails, Models, ModelSummary, SoundAnswer, SoundsAnswer, SoundsRequest
+from soundgan.server.schemas import ModelDetails, Models, ModelSummary, SoundResponse, SoundsRequest, SoundsResponse
 from soundgan.server.security import AuthenticatedRoute, require_same_site
 from soundgan.server.state import get_state, named_queue, submit
 from soundgan.sound import Sound
@@ -60,7 +60,7 @@ async def model(name: str, queue: NamedQueue, request: Request) -> ModelDetails:
     responses={
         200: {
             "description": "A sound file, a zip of several, or JSON.",
-            "model": SoundsAnswer,
+            "model": SoundsResponse,
             "content": {
                 "application/json": {"example": EXAMPLE_RESPONSE},
                 **{media_type: BINARY for media_type in (*MEDIA_TYPES.values(), "application/zip")},
@@ -77,7 +77,7 @@ async def sounds(
     body: Annotated[SoundsRequest, Body(openapi_examples=EXAMPLE_REQUESTS)],
     request: Request,
     queue: NamedQueue,
-) -> Response | SoundsAnswer:
+) -> Response | SoundsResponse:
     """Generate sounds. The same seed gives the same bytes, independently of other requests."""
     largest = get_state(request).settings.largest_request
     if body.n > largest:
@@ -126,20 +126,20 @@ def _summary(model: SoundGAN) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _encode(generated: list[Sound], model: str, body: SoundsRequest) -> Response | SoundsAnswer:
+def _encode(generated: list[Sound], model: str, body: SoundsRequest) -> Response | SoundsResponse:
     files = [sound.encode(body.format) for sound in generated]
     names = [f"{model if sound.label is None else sound.label}_{sound.seed}.{body.format}" for sound in generated]
     first_seed = generated[0].seed
     if body.answer == "json":
         entries = zip(generated, names, files, strict=True)
-        return SoundsAnswer(model=model, sounds=[_json_sound(*entry, body) for entry in entries])
+        return SoundsResponse(model=model, sounds=[_json_sound(*entry, body) for entry in entries])
     if body.answer == "file":
         return _attachment(files[0], names[0], MEDIA_TYPES[body.format], first_seed)
     return _attachment(_zip(names, files), f"{model}_{first_seed}.zip", "application/zip", first_seed)
 
 
-def _json_sound(sound: Sound, name: str, file: bytes, body: SoundsRequest) -> SoundAnswer:
-    return SoundAnswer(
+def _json_sound(sound: Sound, name: str, file: bytes, body: SoundsRequest) -> SoundResponse:
+    return SoundResponse(
         name=name, label=sound.label, seed=sound.seed, sample_rate=sound.sample_rate, duration=sound.duration,
         format=body.format, audio=_base64(file), spectrogram=_base64(_png(sound)) if body.spectrogram else None,
     )  # fmt: skip

@@ -55,7 +55,7 @@ class InferRequest(Request):
     output_file: str = Field(description="Name of the sound in the server's output folder.", examples=["x.wav"])
 
 
-class InferAnswer(BaseModel):
+class InferResponse(BaseModel):
     """Response of `POST /infer`; one of the two fields is empty."""
 
     output_path: str = Field(examples=["x.wav"])
@@ -87,7 +87,7 @@ class SoundsRequest(Request):
     spectrogram: StrictBool = Field(default=False, description="Add the spectrogram of each sound to a JSON response.")
 
 
-class SoundAnswer(BaseModel):
+class SoundResponse(BaseModel):
     """A sound in a JSON response."""
 
     name: str = Field(description="File name.", examples=["3_7.wav"])
@@ -100,11 +100,11 @@ class SoundAnswer(BaseModel):
     spectrogram: str | None = Field(description="PNG of bands × frames pixels, base64; null if not requested.")
 
 
-class SoundsAnswer(BaseModel):
+class SoundsResponse(BaseModel):
     """JSON response."""
 
     model: str
-    sounds: list[SoundAnswer]
+    sounds: list[SoundResponse]
 
 
 class ModelSummary(BaseModel):
