@@ -103,6 +103,37 @@ def test_the_classic_file_is_read_as_it_is(tmp_path: Path) -> None:
     assert {name for name in SECTION_OF if settings.is_set(name)} == set(known)
 
 
+def test_nested_file_gives_the_settings_of_the_flat_one(tmp_path: Path) -> None:
+    nested: dict[str, dict[str, Any]] = {}
+    for name, value in CLASSIC.items():
+        if name != "workers":
+            nested.setdefault(SECTION_OF[name], {})[name] = value
+    assert load_settings(written(tmp_path, json.dumps(nested))) == check_settings(CLASSIC)
+    mixed = {**nested, "model": {**nested["model"], "size": 16}, "seed": 3}
+    settings = load_settings(written(tmp_path, json.dumps(mixed)))
+    assert (settings.model.size, settings.run.seed, settings.model.nz) == (16, 3, 100)
+
+
+def test_name_given_twice_is_refused() -> None:
+    said = message({"nz": 8, "model": {"nz": 9}})
+    assert said == "here.json: nz is given twice, at the top level and in model"
+
+
+def test_setting_in_a_wrong_section_names_its_own() -> None:
+    said = message({"run": {"dataroot": "sounds"}})
+    assert said == 'here.json: "dataroot" is not a setting of run; did you mean data.dataroot?'
+    assert "did you mean batch_size?" in message({"optim": {"batchsize": 4}})
+
+
+def test_section_that_is_no_object_is_refused() -> None:
+    assert message({"model": 3}).startswith("here.json: model = 3: ")
+    assert message({"model": 3, "nz": 8}).startswith("here.json: model = 3: ")
+
+
+def test_workers_is_accepted_and_ignored() -> None:
+    assert check_settings({"workers": 4}) == Settings()
+
+
 def test_settings_cannot_change_behind_ones_back() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().model.nz = 3  # type: ignore[misc]

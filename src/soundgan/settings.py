@@ -22,7 +22,8 @@ SpectrogramSide = Annotated[int, Field(ge=16, le=4096, multiple_of=16)]
 Size = Annotated[tuple[Side, Side], Field(strict=False)]
 SpectrogramSize = Annotated[tuple[SpectrogramSide, SpectrogramSide], Field(strict=False)]
 
-IGNORED = ("workers",)  # classic settings without effect: data is read once, on all cores, and cached
+# Classic settings that are accepted and ignored, with the reason.
+IGNORED = {"workers": "the data is read once, on all cores, and cached"}
 
 
 class Section(BaseModel):
@@ -293,8 +294,8 @@ def check_settings(
     """Return `values`, in sections or flat, as checked settings.
 
     Args:
-        source: where they come from, for error messages.
-        names: what some of them are called there, for error messages.
+        source: of the values, for error messages.
+        names: of settings in that source, such as flags, for error messages.
 
     Raises:
         SettingsError: keys or values are wrong; the message names all of them.
@@ -306,7 +307,7 @@ def check_settings(
         problems: dict[str, list[Any]] = {}
         for problem in sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"):
             problems.setdefault(str(problem["loc"][:2][-1]), []).append(problem)
-        message = "; ".join(_describe(key, some, names or {}) for key, some in problems.items())
+        message = "; ".join(_describe(key, group, names or {}) for key, group in problems.items())
         raise SettingsError(f"{source}: {message}") from None
 
 
@@ -356,9 +357,12 @@ def _merged(nested: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _describe(key: str, problems: Sequence[Any], names: Mapping[str, str]) -> str:
-    """Describe the first wrong value of a key; it may be wrong for each of several types that it could have."""
+    """Describe the first wrong value of a key, which may have a problem for each type that it may have."""
     first = problems[0]
     if first["type"] == "extra_forbidden":
+        if key in SECTION_OF:  # in another section than its own
+            section = first["loc"][0]
+            return f"{json.dumps(key)} is not a setting of {section}; did you mean {SECTION_OF[key]}.{key}?"
         near = difflib.get_close_matches(key, [*SECTION_OF, *SECTIONS], n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else "see `soundgan config --schema` for all settings"
         return f"{json.dumps(key)} is not a setting; {hint}"

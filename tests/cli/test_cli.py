@@ -122,6 +122,16 @@ def test_the_committed_settings_are_good_and_the_schema_knows_every_field(tmp_pa
     )
 
 
+def test_config_check_reports_settings_without_effect(tmp_path: Path) -> None:
+    path = write_config(tmp_path, workers=4)
+    done = CliRunner().invoke(app, ["config", "--check", str(path)])
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
+        f"{path}: workers has no effect: the data is read once, on all cores, and cached",
+        f"{path}: valid",
+    ]
+
+
 def test_generate_names_files_by_label_and_seed_and_gives_the_same_bytes_again(tmp_path: Path) -> None:
     options = ["generate", "digits", "-n", "3", "--seed", "7", "--label", "3", "--picture"]
     for folder in ("a", "b"):

@@ -1,4 +1,4 @@
-"""`soundgan about FILE`: what a sound file is, and where it comes from."""
+"""`soundgan about FILE`: format and tags of sound files."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from soundgan.cli.errors_per_item import show_each
+from soundgan.cli.errors_per_item import print_each
 
 
 def about(files: Annotated[list[Path], typer.Argument(help="Sound files.")]) -> None:
-    """Print duration, sample rate and tags of sound files; a generated one tells its model, label and seed.
+    """Print duration, sample rate and tags of sound files; generated ones are tagged with model, label and seed.
 
-    The exit status is 2 if one of them is no sound file.
+    The exit status is 2 if one of them is not a sound file.
     """
-    show_each(files, _show)
+    print_each(files, _show)
 
 
 def _show(file: Path) -> None:

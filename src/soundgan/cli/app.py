@@ -1,4 +1,4 @@
-"""The command line: one file a command, each importing what it needs when it runs."""
+"""The command line: one file a command, with lazy imports."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ app = typer.Typer(
 )
 
 
-def _tell_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"soundgan {__version__}")
         raise typer.Exit
 
@@ -38,10 +38,10 @@ def _tell_version(asked: bool) -> None:
 @app.callback()
 def _soundgan(
     version: Annotated[
-        bool, typer.Option("--version", help="Tell the version.", callback=_tell_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """New sounds of the kind you have: train a GAN on a folder of sounds, then make as many as you like."""
+    """Train a GAN on a folder of sounds and generate new ones."""
 
 
 app.command()(generate)
@@ -57,10 +57,10 @@ app.command()(about)
 
 
 def main() -> None:
-    """Run the command line; an error meant for the user is one line on stderr and exit status 2."""
+    """Run the command line; an error for the user is one line on stderr and exit status 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names may hold what a terminal cannot show
+            stream.reconfigure(errors="backslashreplace")  # file names may have characters that a terminal cannot show
     try:
         app()
     except (SoundGANError, OSError) as error:

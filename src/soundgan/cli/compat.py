@@ -1,4 +1,4 @@
-"""`main.py`: the classic command line. It stands beside `cli`, whose libraries would slow its start."""
+"""The classic command line of `main.py`, in argparse: typer would slow its start."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from soundgan.settings import load_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the classic options and do what they say; an error for the user is one line and exit status 2."""
-    parser = argparse.ArgumentParser(prog="main.py", description="SoundGAN. More doors: soundgan --help")
+    """Generate or train as the options say; an error for the user is one line and exit status 2."""
+    parser = argparse.ArgumentParser(prog="main.py", description="SoundGAN. See `soundgan --help` for all commands.")
     mode = parser.add_mutually_exclusive_group(required=True)
-    mode.add_argument("--inference", action="store_true", help="make a new sound with the model in saveroot")
+    mode.add_argument("--inference", action="store_true", help="generate a sound with the model in saveroot")
     mode.add_argument("--training", action="store_true", help="train on the sounds in dataroot, into saveroot")
     parser.add_argument("--config", default="gan_config.json", help="settings file (default: %(default)s)")
-    parser.add_argument("--output", default="output.wav", help="where the sound goes (default: %(default)s)")
+    parser.add_argument("--output", default="output.wav", help="sound file to write (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
         settings = load_settings(options.config)

@@ -1,4 +1,4 @@
-"""`soundgan config`: the settings explained, as a JSON Schema, or checked."""
+"""`soundgan config`: list the settings, print their JSON Schema, or check a file."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import typer
 
 def config(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of gan_config.json.")] = False,
-    check: Annotated[Path | None, typer.Option(help="Check a settings file; exit status 2 if it is wrong.")] = None,
+    check: Annotated[Path | None, typer.Option(help="Check a settings file; exit status 2 on an error.")] = None,
 ) -> None:
     """List all settings with their meaning, unit and default."""
-    from soundgan.settings import SECTIONS, load_settings, settings_schema
+    from soundgan.settings import IGNORED, SECTIONS, load_settings, settings_schema
 
     if check is not None:
         load_settings(check)
-        typer.echo(f"{check}: good")
+        for name in IGNORED.keys() & json.loads(check.read_text(encoding="utf-8-sig")).keys():
+            typer.echo(f"{check}: {name} has no effect: {IGNORED[name]}")
+        typer.echo(f"{check}: valid")
     elif schema:
         typer.echo(json.dumps(settings_schema(), indent=2))
     else:
@@ -32,6 +34,10 @@ def config(
 
 
 def _choice(schema: dict[str, Any]) -> str:
-    """What a setting may be, where it is one of a few."""
-    few = [value for part in (schema, *schema.get("anyOf", ())) for value in part.get("enum", ())]
-    return f"   (or {', '.join(json.dumps(value) for value in few if value != schema.get('default'))})" if few else ""
+    """Return the alternatives to the default, for a setting with a few values."""
+    choices = [value for part in (schema, *schema.get("anyOf", ())) for value in part.get("enum", ())]
+    return (
+        f"   (or {', '.join(json.dumps(value) for value in choices if value != schema.get('default'))})"
+        if choices
+        else ""
+    )

@@ -1,4 +1,4 @@
-"""One thing after another: what one of them lacks keeps no other from being shown."""
+"""Commands on several items: an error of one does not stop the others."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import typer
 Item = TypeVar("Item")
 
 
-def show_each(items: Iterable[Item], show: Callable[[Item], None]) -> None:
-    """Show all items. What is wrong with some is told on stderr in a line each, and makes the exit status 2."""
+def print_each(items: Iterable[Item], print_item: Callable[[Item], None]) -> None:
+    """Print all items; each error is one line on stderr, and makes the exit status 2."""
     from soundgan.errors import SoundGANError, one_line
 
     failed = False
     for item in items:
         try:
-            show(item)
+            print_item(item)
         except SoundGANError as error:
             typer.echo(f"soundgan: {one_line(error)}", err=True)
             failed = True

@@ -1,4 +1,4 @@
-"""`soundgan export RUN`: a model folder from the checkpoint of a run that still goes on, or was broken off."""
+"""`soundgan export RUN`: write the model of a checkpoint, of a running or interrupted training."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import typer
 
 
 def export(run: Annotated[Path, typer.Argument(help="Folder of the training: its --out, or saveroot.")]) -> None:
-    """Make the model of a run playable as it is now."""
+    """Export the latest checkpoint of a training as a model."""
     from soundgan.cli.extras import require_extra
 
     with require_extra("train", "export"):
         from soundgan.training.run import export_checkpoint
-    typer.echo(f"Model: {export_checkpoint(run, lambda told: typer.echo(told, err=True))}")
+    typer.echo(f"Model: {export_checkpoint(run, lambda message: typer.echo(message, err=True))}")

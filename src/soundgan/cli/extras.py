@@ -1,4 +1,4 @@
-"""What commands say when an optional part of SoundGAN is not installed."""
+"""Optional dependencies of commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from soundgan.errors import SoundGANError
 
 @contextmanager
 def require_extra(extra: str, command: str) -> Iterator[None]:
-    """Turn a missing library of an extra (`train`, `serve`) into a `SoundGANError` that says how to get it."""
+    """Turn a missing library of an extra (`train`, `serve`) into a `SoundGANError` that says how to install it."""
     try:
         yield
     except ModuleNotFoundError as error:

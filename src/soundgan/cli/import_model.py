@@ -1,4 +1,4 @@
-"""`soundgan import model_G.pt`: a Generator of the original SoundGAN as a model folder."""
+"""`soundgan import model_G.pt`: convert a generator of the original SoundGAN to a model folder."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import typer
 
 
 def import_model(
-    file: Annotated[Path, typer.Argument(help="model_G.pt: a pickled Generator, or its state dict.")],
-    config: Annotated[Path, typer.Option(help="Its settings file.")] = Path("gan_config.json"),
+    file: Annotated[Path, typer.Argument(help="model_G.pt: a pickled generator, or its state dict.")],
+    config: Annotated[Path, typer.Option(help="Settings file of the model.")] = Path("gan_config.json"),
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Model folder; otherwise the settings' saveroot.")
+        Path | None, typer.Option("-o", "--out", help="Model folder; by default saveroot of the settings.")
     ] = None,
 ) -> None:
     """Convert a model of the original SoundGAN; nothing in the file is executed."""

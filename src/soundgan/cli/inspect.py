@@ -11,10 +11,12 @@ import typer
 def inspect(
     folder: Annotated[Path, typer.Argument(help="Folder of sounds; its sub-folders are the labels.")],
     config: Annotated[Path | None, typer.Option(help="Settings file to start from.")] = None,
-    sample_rate: Annotated[int | None, typer.Option(help="Hz; otherwise the data's own.")] = None,
-    duration: Annotated[float | None, typer.Option(help="s; otherwise from the data.")] = None,
+    sample_rate: Annotated[int | None, typer.Option(help="In Hz; by default that of the data.")] = None,
+    duration: Annotated[float | None, typer.Option(help="In s; by default from the data.")] = None,
     slice: Annotated[bool | None, typer.Option(help="Cut long recordings into slices.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Leave out files of this pattern (repeatable).")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Exclude files that match this pattern (repeatable).")
+    ] = None,
     list_all: Annotated[bool, typer.Option("--all", help="List every file that is left out.")] = False,
 ) -> None:
     """Report what would be used, padded, cut, sliced and left out, and why, without training."""

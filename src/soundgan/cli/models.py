@@ -1,4 +1,4 @@
-"""`soundgan models [FOLDER]`: the models that come with SoundGAN, or those in a folder."""
+"""`soundgan models [FOLDER]`: list the bundled models, or those in a folder."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from typing import Annotated
 
 import typer
 
-from soundgan.cli.errors_per_item import show_each
+from soundgan.cli.errors_per_item import print_each
 
 
 def models(
-    folder: Annotated[Path | None, typer.Argument(help="A model folder, or one that holds some.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="A model folder, or a folder of model folders; by default the bundled models.")
+    ] = None,
 ) -> None:
-    """List models with their labels, sample rate, duration and license; exit status 2 if one of them is damaged."""
+    """List models with labels, sample rate, duration and license; exit status 2 if one of them is damaged."""
     from soundgan.model_folder import bundled, models_in
 
-    found = bundled() if folder is None else models_in(folder)
-    if not found:
-        typer.echo("No models here.", err=True)
-    show_each(found.items(), _show)
+    folders = bundled() if folder is None else models_in(folder)
+    if not folders:
+        typer.echo("No models found.", err=True)
+    print_each(folders.items(), _show)
 
 
 def _show(model: tuple[str, Path]) -> None:

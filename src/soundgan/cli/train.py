@@ -1,4 +1,4 @@
-"""`soundgan train FOLDER`: from a folder of sounds to a model folder, with progress in the terminal."""
+"""`soundgan train FOLDER`: train a model on a folder of sounds, with progress in the terminal."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ if TYPE_CHECKING:
 
 def train(
     folder: Annotated[Path | None, typer.Argument(help="Folder of sounds; its sub-folders are the labels.")] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Model folder; otherwise runs/<folder>.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Model folder; by default runs/<folder>.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file to start from, such as a recipe.")] = None,
     minutes: Annotated[
         str | None,
-        typer.Option(metavar="FLOAT|auto", help="In all, over restarts; auto: while it gets better; 60 if not given."),
+        typer.Option(metavar="FLOAT|auto", help="Total minutes over restarts (default 60); auto: early stopping."),
     ] = None,
     max_samples: Annotated[int | None, typer.Option(help="Stop when this many samples have been seen.")] = None,
-    size: Annotated[int | None, typer.Option(help="Size dial of the networks, a multiple of 8.")] = None,
-    network: Annotated[str | None, typer.Option(help="residual, or dcgan (the classic one).")] = None,
-    sample_rate: Annotated[int | None, typer.Option(help="Hz; otherwise the data's own.")] = None,
-    duration: Annotated[float | None, typer.Option(help="s; otherwise from the data.")] = None,
+    size: Annotated[int | None, typer.Option(help="Size of the networks (base channels), a multiple of 8.")] = None,
+    network: Annotated[str | None, typer.Option(help="residual, or dcgan (the classic networks).")] = None,
+    sample_rate: Annotated[int | None, typer.Option(help="In Hz; by default that of the data.")] = None,
+    duration: Annotated[float | None, typer.Option(help="In s; by default from the data.")] = None,
     slice: Annotated[bool | None, typer.Option(help="Cut long recordings into slices.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Leave out files of this pattern (repeatable).")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Exclude files that match this pattern (repeatable).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
 ) -> None:
-    """Train on a folder of sounds. The same command again goes on where it stopped; Ctrl-C saves first."""
+    """Train on a folder of sounds. The same command resumes an interrupted training; Ctrl-C saves a checkpoint."""
     from soundgan.errors import SettingsError
     from soundgan.settings import Settings, load_settings, with_options
 
@@ -56,7 +58,7 @@ def train(
     run_training(with_options(base, options))
 
 
-def _told(check: ValidationResult) -> str:
+def _metrics(check: ValidationResult) -> str:
     return f"Fréchet distance {check.frechet:.1f}, coverage {check.coverage:.0%}, recall {check.recall:.0%}"
 
 
@@ -64,12 +66,12 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def _minutes(given: str | None) -> float | str | None:
-    """A number if it is one; what else was given is judged with the other settings."""
+def _minutes(text: str | None) -> float | str | None:
+    """Return a number if the text is one; other text is checked with the other settings."""
     try:
-        return None if given is None else float(given)
+        return None if text is None else float(text)
     except ValueError:
-        return given
+        return text
 
 
 def run_training(settings: Settings) -> Path:
@@ -97,12 +99,12 @@ def run_training(settings: Settings) -> Path:
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[status]}"),
         console=console,
         disable=rank() > 0 or not console.is_terminal,
     ) as bar:
-        reading = bar.add_task("Reading", total=None, told="")
-        training = bar.add_task("Training", total=1.0, told="", visible=False)
+        reading = bar.add_task("Reading", total=None, status="")
+        training = bar.add_task("Training", total=1.0, status="", visible=False)
 
         def prepared(report: str) -> None:
             bar.update(reading, visible=False)
@@ -111,33 +113,32 @@ def run_training(settings: Settings) -> Path:
 
         def stepped(step: Step) -> None:
             nonlocal last_line
-            told = f"{step.samples_seen:,} samples seen, {step.sounds_per_second:.0f}/s"
-            told += f", {_duration(step.seconds_left)} left" if isfinite(step.seconds_left) else ""
-            told += f", distance {step.check.frechet:.1f}" if step.check else ""
-            bar.update(training, completed=step.done, told=told)
-            # Where no bar can be drawn, a line now and then serves.
-            last_line = min(last_line, step.done + 0.05)  # with `auto`, the share falls when it gets better
+            status = f"{step.samples_seen:,} samples seen, {step.sounds_per_second:.0f}/s"
+            status += f", {_duration(step.seconds_left)} left" if isfinite(step.seconds_left) else ""
+            status += f", distance {step.check.frechet:.1f}" if step.check else ""
+            bar.update(training, completed=step.done, status=status)
+            # Without a terminal, a line for every 5 %.
+            last_line = min(last_line, step.done + 0.05)  # early stopping lowers the fraction when validation improves
             if not console.is_terminal and step.done >= last_line:
-                typer.echo(f"{step.done:4.0%}  {told}", err=True)
+                typer.echo(f"{step.done:4.0%}  {status}", err=True)
                 last_line = step.done + 0.05
 
         result = run(
             settings,
             reading=lambda done, total: bar.update(reading, completed=done, total=total),
             prepared=prepared,
-            announce=lambda told: console.print(told, markup=False, highlight=False, soft_wrap=True),
+            announce=lambda message: console.print(message, markup=False, highlight=False, soft_wrap=True),
             stepped=stepped,
         )
         bar.update(training, completed=None if result.interrupted else 1.0)
     if rank() > 0:
-        return result.folder  # the first process tells
+        return result.folder  # rank 0 reports
     if result.interrupted:
-        typer.echo("Stopped; everything is saved. The same command goes on from here.", err=True)
+        typer.echo("Stopped; the checkpoint is saved. Run the same command to resume.", err=True)
     typer.echo(f"Model: {result.folder} ({result.samples_seen:,} samples seen in {result.seconds / 60:.1f} minutes)")
     if result.best is not None:
-        typer.echo(
-            f"Kept:  the Generator after {result.best.samples_seen:,} sounds, the best one checked ({_told(result.best)})"
-        )
+        best = f"the generator at {result.best.samples_seen:,} samples seen"
+        typer.echo(f"Kept:  {best}, the best in validation ({_metrics(result.best)})")
     for remark in result.remarks:
         typer.echo(f"Note:  {remark}")
     typer.echo(f"More:  {result.folder / TRAINING / REPORT}")
