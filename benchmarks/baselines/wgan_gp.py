@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from soundgan.errors import TrainingError
-from soundgan.settings import Settings
+from soundgan.settings import RunSettings
 from soundgan.training.runtime.device import torch_threads_and_determinism
-from soundgan.training.state.checkpoint import Progress
+from soundgan.training.state.progress import Progress
 
 Floats = NDArray[np.float32]
 CPU = torch.device("cpu")
@@ -123,7 +123,7 @@ def train_wgan_gp(
         TrainingError: the critic's loss is not finite.
     """
     device, seed = options.device, options.seed
-    with torch.random.fork_rng(), torch_threads_and_determinism(Settings()):
+    with torch.random.fork_rng(), torch_threads_and_determinism(RunSettings()):
         torch.manual_seed(seed)
         generator, critic = (_to_device(network, real, device) for network in build())
         optimizers = [

@@ -36,11 +36,11 @@ from soundgan.evaluation.features.predictions import classifier_for
 from soundgan.evaluation.metrics.catalog import MetricRow, SoundSet
 from soundgan.evaluation.score import score
 from soundgan.model import SoundGAN
-from soundgan.settings import Settings, check_settings
-from soundgan.training.loop import ProgressReport
+from soundgan.settings import RunSettings, Settings, check_settings
+from soundgan.training.monitor.monitor import ProgressReport
 from soundgan.training.run import run
 from soundgan.training.runtime.device import select_device
-from soundgan.training.state.checkpoint import Progress
+from soundgan.training.state.progress import Progress
 
 OURS = "ours"
 MAX_SAMPLE_RATE = 16_000  # Hz, that of the papers of WaveGAN and SpecGAN
@@ -79,7 +79,7 @@ def our_settings(options: argparse.Namespace, rate: int, folder: Path) -> Settin
 def train_ours(options: argparse.Namespace, real: RealSplit, folder: Path) -> Generated:
     """Train our networks or resume, and generate the labels of the test sounds."""
     settings = our_settings(options, real.held_out.sample_rate, folder)
-    result = run(settings, announce=log, stepped=Reporter(OURS))
+    result = run(settings, on_message=log, on_progress=Reporter(OURS))
     model = SoundGAN.load(result.folder)
     training = model.config.training
     summary = {"batch_size": settings.optim.batch_size, "generator_parameters": training["generator_parameters"]}
@@ -97,7 +97,7 @@ def train_baseline(name: str, options: argparse.Namespace, real: RealSplit, fold
     if not (folder / FACTS).is_file():
         module = importlib.import_module(f"benchmarks.baselines.{name}")
         width = {"width": options.width} if options.width else {}
-        device = select_device(Settings.from_flat(ngpu=int(options.gpu)))
+        device = select_device(RunSettings(ngpu=int(options.gpu)))
         training = TrainingOptions(options.seed, options.minutes, device=device, report=Reporter(name))
         trained = module.train(real.train.waves, rate, training, **width)
         folder.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ def row_name(name: str, options: argparse.Namespace) -> str:
 
 def sized_name(name: str, options: argparse.Namespace) -> str:
     """A name with the size and batch of our networks, and the GPU if used."""
-    device = select_device(Settings.from_flat(ngpu=int(options.gpu)))
+    device = select_device(RunSettings(ngpu=int(options.gpu)))
     return f"{name}, size {options.size}, batch {options.batch}{', on a GPU' if device.type != 'cpu' else ''}"
 
 

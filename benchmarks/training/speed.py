@@ -15,30 +15,31 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from soundgan.data.dataset import Dataset
-from soundgan.settings import Settings
+from soundgan.settings import LossSettings, Settings
 from soundgan.training.losses.adversarial import (
     DiscriminatorLoss,
-    class_weights,
+    balanced_class_weights,
     discriminator_loss,
     generator_loss,
-    logits_of,
+    select_logits,
 )
 from soundgan.training.losses.auxiliary import AuxiliaryLosses
+from soundgan.training.losses.terms import PairedBatch, Terms, detached, weighted_sum
 from soundgan.training.networks.build import build_discriminator, build_generator
-from soundgan.training.runtime.cuda_graph import FIRST
+from soundgan.training.runtime.compute import Compute
+from soundgan.training.runtime.cuda_graph import WARMUP_CALLS
 from soundgan.training.runtime.device import select_device, select_precision, torch_threads_and_determinism
-from soundgan.training.runtime.distributed import SINGLE_PROCESS
 from soundgan.training.runtime.rng import PairedSampler, StepRNG
-from soundgan.training.state.checkpoint import Progress
-from soundgan.training.state.state import GeneratorInputs, init_state, new_candidates
-from soundgan.training.step import Step
+from soundgan.training.state.progress import Progress
+from soundgan.training.state.state import GeneratorInputs, init_latent_bank, init_state
+from soundgan.training.step import GANUpdate, TrainStep
 
 # Batch, channels, rows and columns of 3 × 3 convolutions: as the networks have them, and larger ones.
 SHAPES = ((16, 32, 32, 16), (64, 32, 32, 16), (64, 64, 16, 8), (64, 64, 32, 16), (8, 128, 64, 64), (16, 256, 16, 16))
 GPU_SHAPES = (*SHAPES, (128, 256, 64, 64), (64, 512, 32, 32))
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 OURS = "ours"
-WARMUP_STEPS = FIRST + 2  # until a CUDA graph is captured
+WARMUP_STEPS = WARMUP_CALLS + 2  # until a CUDA graph is captured
 PLAIN = {
     "plain, exact penalties": True,
     "plain, finite differences": False,
@@ -49,20 +50,17 @@ class Ours:
     """Steps of `soundgan.training.loop`, without its validation, logs and snapshots."""
 
     def __init__(self, dataset: Dataset, settings: Settings) -> None:
-        self.settings, self.device, self.progress = settings, select_device(settings), Progress()
-        self.train_state = init_state(dataset, settings, self.device)
-        generator_inputs, precision = (
-            GeneratorInputs(settings, dataset.representation),
-            select_precision(settings, self.device),
-        )
-        self.step = Step(
-            dataset, settings, self.train_state, generator_inputs, self.progress, self.device, precision, SINGLE_PROCESS
-        )
+        self.settings, self.samples_seen, device = settings, 0, select_device(settings.run)
+        self.train_state = init_state(dataset, settings, device)
+        generator_inputs = GeneratorInputs(settings.model.nz, dataset.representation)
+        compute = Compute(device, select_precision(settings.run, device))
+        update = GANUpdate(dataset, settings, self.train_state, generator_inputs, Progress(), compute)
+        self.step = TrainStep(update)
 
     def train(self, steps: int) -> float:
         """Train some steps; return the real samples seen a second."""
         start = time.perf_counter()
-        with torch_threads_and_determinism(self.settings):
+        with torch_threads_and_determinism(self.settings.run):
             for _ in range(steps - 1):
                 self._step()
             loss = self._step()
@@ -79,11 +77,10 @@ class Ours:
         return counter.get_total_flops()
 
     def _step(self) -> Tensor:
-        stats = self.step(self.progress)
-        self.progress.samples_seen += self.settings.optim.batch_size
-        self.progress.steps += 1
+        stats = self.step(self.samples_seen)
+        self.samples_seen += self.settings.optim.batch_size
         self.train_state.update_ema(0.999)
-        return stats.loss_G
+        return stats["loss_G"]
 
 
 class Plain:
@@ -98,16 +95,16 @@ class Plain:
 
     def __init__(self, dataset: Dataset, settings: Settings, *, exact: bool) -> None:
         torch.manual_seed(settings.run.seed)
-        self.settings, self.exact, self.device, self.steps = settings, exact, select_device(settings), 0
+        self.settings, self.exact, self.device, self.steps = settings, exact, select_device(settings.run), 0
         self.spectrograms = torch.from_numpy(np.array(dataset.spectrograms, np.float32)).to(self.device)
         self.labels = torch.from_numpy(np.array(dataset.labels, np.int64)).to(self.device)
-        self.label_weights = class_weights(self.labels)
+        self.class_weights = balanced_class_weights(self.labels)
         self.pairs = PairedSampler(settings.run.seed, np.array(dataset.labels))
-        candidates = new_candidates(settings, dataset.representation, len(dataset.label_names)).to(self.device)
-        self.auxiliary = AuxiliaryLosses(dataset, settings, self.device, candidates, SINGLE_PROCESS)
-        self.variety_ema = torch.tensor(0.5, device=self.device)
-        self.generator_inputs = GeneratorInputs(settings, dataset.representation)
         about = dataset.representation, len(dataset.label_names)
+        latent_bank = init_latent_bank(settings.model, *about).to(self.device)
+        self.auxiliary = AuxiliaryLosses(dataset, settings.losses, self.device, latent_bank)
+        self.diversity_ema = torch.tensor(0.5, device=self.device)
+        self.generator_inputs = GeneratorInputs(settings.model.nz, dataset.representation)
         self.generator = build_generator(settings.model, *about).to(self.device)
         self.discriminator = build_discriminator(settings.model, *about).to(self.device)
         if settings.model.network == "residual":  # ours takes spectrograms apart channels last
@@ -129,12 +126,13 @@ class Plain:
         size, rng = self.settings.optim.batch_size, StepRNG(self.settings.run.seed, self.steps, self.device)
         rows = self.pairs(self.steps * size, size).to(self.device)
         real, labels = self.spectrograms[rows].expand(-1, self.settings.model.nc, -1, -1), self.labels[rows]
-        z = self.generator_inputs.latents(size, rng)
-        z[::2] = self.auxiliary.nearest(rows[::2], z[::2])
-        w = self.generator.mapping(z, labels)
-        fake = self.generator_inputs.synthesize_from_w(self.generator, w, rng)
-        self.auxiliary.keep(z[1::2], fake[1::2].detach(), labels[1::2])
-        auxiliary = self.auxiliary.compare(self.generator, fake, w, rows[::2], self.variety_ema)
+        anchors, z = PairedBatch(rows).anchor, PairedBatch(self.generator_inputs.latents(size, rng))
+        z.anchor.copy_(self.auxiliary.nearest_latents(anchors, z.anchor))
+        w = PairedBatch(self.generator.mapping(z.rows, labels))
+        fake = self.generator_inputs.synthesize_from_w(self.generator, w.rows, rng)
+        pairs = PairedBatch(fake)
+        self.auxiliary.update_bank(z.partner, pairs.partner.detach(), PairedBatch(labels).partner)
+        terms, _ = self.auxiliary.terms(self.generator, pairs, w, anchors, self.diversity_ema)
 
         self.discriminator_optimizer.zero_grad()
         d_loss = self._discriminator_loss(real, fake, labels, rng)
@@ -146,9 +144,9 @@ class Plain:
         real_logits = d_loss.real_logits
         if self.exact:
             with torch.no_grad():
-                real_logits = logits_of(self.discriminator(real), labels)
+                real_logits = select_logits(self.discriminator(real), labels)
         loss = generator_loss(self.discriminator, real_logits, fake, labels)
-        (loss + auxiliary.loss).backward()
+        (loss + weighted_sum(terms)).backward()
         self.discriminator.requires_grad_(True)
         self.generator_optimizer.step()
         with torch.no_grad():
@@ -161,30 +159,30 @@ class Plain:
         if self.exact:
             with torch.no_grad():
                 fake = self.generator_inputs.generate(self.generator, labels, rng)
-            return exact_loss(self.discriminator, real, fake, labels, self.settings)
-        settings, noise = self.settings, torch.randn(2 * len(real), *real.shape[1:], device=self.device)
-        return discriminator_loss(
-            self.discriminator, real, fake.detach(), labels, noise,
-            gamma=settings.losses.gradient_penalty, sigma=settings.losses.gradient_penalty_sigma,
-            label_weight=settings.losses.label_loss, label_weights=self.label_weights,
-        )  # fmt: skip
+            return exact_loss(self.discriminator, real, fake, labels, self.settings.losses)
+        noise = torch.randn(2 * len(real), *real.shape[1:], device=self.device)
+        losses = self.settings.losses
+        return discriminator_loss(self.discriminator, real, fake.detach(), labels, noise, losses, self.class_weights)
 
 
 def exact_loss(
-    discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor, settings: Settings
+    discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor, settings: LossSettings
 ) -> DiscriminatorLoss:
     """Discriminator loss with exact R1 and R2 penalties, whose backward pass differentiates a second time."""
     spectrograms = torch.cat([real, fake]).requires_grad_()
     label_logits = discriminator(spectrograms)
-    logits = logits_of(label_logits, labels.repeat(2))
+    logits = select_logits(label_logits, labels.repeat(2))
     (gradient,) = torch.autograd.grad(logits.sum(), spectrograms, create_graph=True)
     real_logits, fake_logits = logits.chunk(2)
     penalty = gradient.square().sum() / len(spectrograms)
     label_loss = F.cross_entropy(label_logits[: len(real)], labels)
-    loss = F.softplus(fake_logits - real_logits).mean() + settings.losses.gradient_penalty * penalty
-    loss = loss + settings.losses.label_loss * label_loss
+    terms: Terms = {
+        "adversarial_loss": (1.0, F.softplus(fake_logits - real_logits).mean()),
+        "gradient_penalty": (settings.gradient_penalty, penalty),
+        "label_loss": (settings.label_loss, label_loss),
+    }
     d_accuracy = (real_logits > fake_logits).float().mean()
-    return DiscriminatorLoss(loss, d_accuracy, *(part.detach() for part in (penalty, label_loss, real_logits)))
+    return DiscriminatorLoss(weighted_sum(terms), detached(terms), d_accuracy, real_logits.detach())
 
 
 def convolution_speed(shape: tuple[int, int, int, int], precision: torch.dtype, device: torch.device) -> float:
@@ -216,8 +214,8 @@ def measure(
         `speed`: sounds/s of every competitor, a value per round. `flops`: of a step. `peaks`: FLOP/s by precision and
         shape, the best of all rounds. And the device, precision and sizes.
     """
-    device = select_device(settings)
-    precision = str(select_precision(settings, device)).removeprefix("torch.")
+    device = select_device(settings.run)
+    precision = str(select_precision(settings.run, device)).removeprefix("torch.")
     settings = settings.with_values(precision=precision)
     flops = Ours(dataset, settings).flops()
     competitors: dict[str, Ours | Plain] = {OURS: Ours(dataset, settings)}

@@ -17,10 +17,10 @@ from soundgan.model import SoundGAN
 from soundgan.training import loop
 from soundgan.training.loop import train
 from soundgan.training.losses import augment
-from soundgan.training.monitor import schedule
+from soundgan.training.monitor import monitor, schedule
 from soundgan.training.run import run
-from soundgan.training.runtime import cuda_graph as recorded
-from soundgan.training.runtime.cuda_graph import FIRST, CudaGraphCallable
+from soundgan.training.runtime import cuda_graph
+from soundgan.training.runtime.cuda_graph import WARMUP_CALLS, CudaGraphCallable
 from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
 from soundgan.training.runtime.rng import StepRNG
 from soundgan.training.state import state as train_state
@@ -38,15 +38,15 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     And what a recorded step has to follow comes soon and often: tapes of grain, falling rates, checks, changes.
     """
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
-    monkeypatch.setattr(loop, "save_snapshot", lambda *args: None)
-    monkeypatch.setattr(train_state, "NEW_TAPE", 16)
-    monkeypatch.setattr(train_state, "CONSTANT_RATES", 2)
+    monkeypatch.setattr(monitor, "save_snapshot", lambda *args: None)
+    monkeypatch.setattr(train_state, "NOISE_TAPE_SAMPLES", 16)
+    monkeypatch.setattr(train_state, "CONSTANT_LR_STEPS", 2)
     monkeypatch.setattr(schedule, "FIRST_VALIDATION", 8)
     monkeypatch.setattr(augment, "ADA_RAMP_SAMPLES", 80)
     yield
 
 
-def test_what_is_recorded_goes_on_with_new_chance_and_new_values() -> None:
+def test_cuda_graph_replays_with_new_random_numbers_and_values() -> None:
     rng = StepRNG(1, 0, torch.device("cuda"))
     value, sums = torch.zeros((), device="cuda"), torch.zeros(4, device="cuda")
 
@@ -56,7 +56,7 @@ def test_what_is_recorded_goes_on_with_new_chance_and_new_values() -> None:
         return drawn
 
     go, expected = CudaGraphCallable[torch.Tensor](rng.generator), torch.zeros(4, device="cuda")
-    for samples_seen in range(FIRST + 5):
+    for samples_seen in range(WARMUP_CALLS + 5):
         rng.seed_at(samples_seen)
         value.fill_(samples_seen)
         found = go(add).clone()
@@ -67,7 +67,7 @@ def test_what_is_recorded_goes_on_with_new_chance_and_new_values() -> None:
 
 
 @pytest.mark.parametrize("changes", KINDS)
-def test_recorded_steps_are_those_that_are_not(
+def test_captured_steps_are_bit_identical_to_eager_ones(
     changes: dict[str, Any],
     tiny_dataset: Dataset,
     tiny_settings: TinySettings,
@@ -76,13 +76,13 @@ def test_recorded_steps_are_those_that_are_not(
 ) -> None:
     settings = tiny_settings(**ON_GPU, **changes)
     train(tiny_dataset, settings, tmp_path / "recorded")
-    monkeypatch.setattr(recorded, "FIRST", 1000)
+    monkeypatch.setattr(cuda_graph, "WARMUP_CALLS", 1000)
     train(tiny_dataset, settings, tmp_path / "not")
     assert_same_bits(tmp_path / "recorded", tmp_path / "not")
 
 
 @pytest.mark.parametrize("changes", KINDS)
-def test_sittings_end_with_the_bits_of_one(
+def test_resumed_cuda_training_is_bit_identical(
     changes: dict[str, Any], tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     for sounds in (4, 36, 64):
@@ -91,9 +91,7 @@ def test_sittings_end_with_the_bits_of_one(
     assert_same_bits(tmp_path / "sittings", tmp_path / "one")
 
 
-def test_a_training_of_a_processor_goes_on_on_a_gpu_and_back(
-    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
-) -> None:
+def test_training_moves_between_cpu_and_gpu(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> None:
     for sounds, ngpu in ((8, 0), (16, 1), (24, 0)):
         train(tiny_dataset, tiny_settings(max_samples=sounds, ngpu=ngpu), tmp_path)
     assert all(value.isfinite().all() for value in tensors(tmp_path).values())
@@ -101,7 +99,7 @@ def test_a_training_of_a_processor_goes_on_on_a_gpu_and_back(
 
 # Convolutions of a GPU round float32 to TF32. Other chance changes most of these losses by a twentieth or more.
 @pytest.mark.parametrize(("precision", "within"), [("float32", 0.02), ("bfloat16", 0.05)])
-def test_with_the_same_chance_the_first_step_is_that_of_a_processor(
+def test_first_step_on_a_gpu_matches_the_cpu(
     precision: str,
     within: float,
     tiny_dataset: Dataset,
@@ -128,7 +126,7 @@ def test_with_the_same_chance_the_first_step_is_that_of_a_processor(
     assert found["gradient_penalty"] == pytest.approx(expected["gradient_penalty"], rel=6 * within)
 
 
-def test_a_model_from_a_gpu_plays(tiny_settings: TinySettings, tmp_path: Path) -> None:
+def test_model_trained_on_a_gpu_generates(tiny_settings: TinySettings, tmp_path: Path) -> None:
     result = run(tiny_settings(**ON_GPU, precision="auto", saveroot=str(tmp_path / "model")))
     model = SoundGAN.load(result.folder)
     assert "cuda, bfloat16" in model.config.training["machine"]

@@ -30,12 +30,14 @@ from soundgan.errors import TrainingError
 from soundgan.settings import Settings
 from soundgan.training import loop, step
 from soundgan.training.loop import Outcome, train
-from soundgan.training.losses.adversarial import logits_of
+from soundgan.training.losses.adversarial import select_logits
+from soundgan.training.monitor import monitor
 from soundgan.training.monitor.report import REPORT
 from soundgan.training.monitor.snapshot import REAL, real_spectrograms, save_snapshot
 from soundgan.training.run import run
 from soundgan.training.runtime.rng import PairedSampler, StepRNG
-from soundgan.training.state.checkpoint import Progress, load_checkpoint, save_checkpoint
+from soundgan.training.state.checkpoint import load_checkpoint, save_checkpoint
+from soundgan.training.state.progress import Progress
 from soundgan.training.state.state import GeneratorInputs, TrainState, init_state
 
 
@@ -43,7 +45,7 @@ from soundgan.training.state.state import GeneratorInputs, TrainState, init_stat
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line of the log every step; no pictures and sounds, except where they are in question."""
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
-    monkeypatch.setattr(loop, "save_snapshot", lambda *args: None)
+    monkeypatch.setattr(monitor, "save_snapshot", lambda *args: None)
 
 
 @pytest.fixture
@@ -62,9 +64,7 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     halves=st.lists(st.integers(1, 30), min_size=1, max_size=12),
     seed=st.integers(0, 9),
 )
-def test_every_pass_shows_all_recordings_in_pairs_of_a_label_however_it_is_cut(
-    labels: list[int], halves: list[int], seed: int
-) -> None:
+def test_every_epoch_pairs_all_recordings_for_any_batch_sizes(labels: list[int], halves: list[int], seed: int) -> None:
     of, pairs, found = np.array(labels), PairedSampler(seed, np.array(labels)), list[list[int]]()
     for half in halves:
         found += pairs(2 * len(found), 2 * half).view(-1, 2).tolist()
@@ -82,18 +82,18 @@ def test_every_pass_shows_all_recordings_in_pairs_of_a_label_however_it_is_cut(
         assert twice == {label: 1 for label in range(len(count)) if count[label] % 2}
 
 
-def test_passes_and_seeds_differ_in_their_order() -> None:
+def test_epochs_and_seeds_have_different_orders() -> None:
     passes = [tuple(PairedSampler(seed, np.zeros(24, int))(24 * k, 24).tolist()) for seed in (0, 1) for k in range(5)]
     assert len(set(passes)) == len(passes)
 
 
-def test_every_other_recording_of_a_label_is_a_partner() -> None:
+def test_every_pair_of_a_label_occurs() -> None:
     pairs = PairedSampler(0, np.array([0, 1, 1, 1, 0]))
     found = {tuple(pair) for step in range(50) for pair in pairs(6 * step, 6).view(-1, 2).tolist()}
     assert found == {(0, 4), (4, 0), *permutations((1, 2, 3), 2)}
 
 
-def test_the_loop_shows_every_sound_once_in_a_pass(
+def test_every_recording_is_trained_on_once_per_epoch(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[bytes] = []
@@ -110,7 +110,7 @@ def test_the_loop_shows_every_sound_once_in_a_pass(
     assert sorted(shown[:24]) == sorted(shown[24:]) == every
 
 
-def test_what_a_step_paints_teaches_both_networks(
+def test_both_networks_train_on_the_same_fake_batch(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     painted: list[torch.Tensor] = []
@@ -128,7 +128,7 @@ def test_what_a_step_paints_teaches_both_networks(
     ):
         found = originals[1](judge, real, made, labels, *rest, **kw)
         with torch.no_grad():
-            thought = logits_of(judge(real), labels)
+            thought = select_logits(judge(real), labels)
         judged.append((made, labels, real, thought))
         return found
 
@@ -137,7 +137,7 @@ def test_what_a_step_paints_teaches_both_networks(
         assert torch.equal(shown, made.detach()) and torch.equal(of, labels)
         torch.testing.assert_close(real_logits, thought)  # before the Discriminator learnt from them
         with torch.no_grad():
-            assert not torch.equal(logits_of(judge(real), labels), thought)
+            assert not torch.equal(select_logits(judge(real), labels), thought)
         return originals[2](judge, real_logits, made, labels)
 
     monkeypatch.setattr(GeneratorInputs, "synthesize_from_w", spectrogram)
@@ -173,7 +173,7 @@ def test_instance_noise_decays_to_nothing(
     assert measured[-2:] == [0, 0]
 
 
-def test_noise_that_is_none_any_more_is_not_drawn(
+def test_negligible_instance_noise_is_not_drawn(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[int] = []  # noises of the form of spectrograms, in every step
@@ -191,13 +191,13 @@ def test_noise_that_is_none_any_more_is_not_drawn(
     monkeypatch.setattr(StepRNG, "normal", watching)
     monkeypatch.setattr(PairedSampler, "__call__", beginning)
     train(tiny_dataset, tiny_settings(initial_noise_std=0.4, noise_decay_rate=0.25), tmp_path)
-    noisy = sum(0.4 * 0.25**k > step.LEAST_NOISE for k in range(16))
+    noisy = sum(0.4 * 0.25**k > step.MIN_NOISE_STD for k in range(16))
     assert 0 < noisy < 16
     # Two are steps of the penalty, for real and made ones; what is shown of both has its noise.
     assert drawn == [4] * noisy + [2] * (16 - noisy)
 
 
-def test_no_network_learns_from_the_loss_of_the_other(
+def test_each_network_is_updated_by_its_own_loss_only(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = {"discriminator": step.discriminator_loss, "generator": step.generator_loss}
@@ -253,13 +253,13 @@ def test_no_network_learns_from_the_loss_of_the_other(
         ({"max_samples": 400, "num_epochs": 1}, 24),
     ],
 )
-def test_training_ends_with_whichever_budget_is_spent_first(
+def test_training_stops_at_the_first_limit(
     budget: dict[str, int], samples_seen: int, tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     assert train(tiny_dataset, tiny_settings(**budget), tmp_path).progress.samples_seen == samples_seen
 
 
-def test_minutes_count_all_sittings_together(
+def test_minutes_count_over_all_restarts(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, ticking: None
 ) -> None:
     first = train(tiny_dataset, tiny_settings(max_samples=None, minutes=8 / 60), tmp_path).progress
@@ -274,7 +274,7 @@ def test_minutes_count_all_sittings_together(
 def test_progress_is_reported_up_to_the_end(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, ticking: None
 ) -> None:
-    reports: list[loop.ProgressReport] = []
+    reports: list[monitor.ProgressReport] = []
     train(tiny_dataset, tiny_settings(max_samples=32), tmp_path, reports.append)
     assert [report.samples_seen for report in reports] == list(range(4, 36, 4))
     assert [report.done for report in reports] == [k / 8 for k in range(1, 9)]
@@ -283,20 +283,20 @@ def test_progress_is_reported_up_to_the_end(
     assert reports[3].sounds_per_second == pytest.approx(4)
 
 
-def test_quick_steps_are_reported_now_and_then_and_at_the_end(
+def test_progress_reports_are_rate_limited_except_the_last(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, ticking: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "REPORT_EVERY", 3)
-    reports: list[loop.ProgressReport] = []
+    monkeypatch.setattr(monitor, "REPORT_INTERVAL", 3)
+    reports: list[monitor.ProgressReport] = []
     train(tiny_dataset, tiny_settings(max_samples=32), tmp_path, reports.append)
     assert [report.samples_seen for report in reports] == [4, 16, 28, 32]
     assert reports[-1].done == 1
 
 
-def test_checkpoints_come_as_often_as_asked_with_grid_and_sounds(
+def test_checkpoints_are_periodic_with_grid_and_sounds(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, ticking: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "save_snapshot", save_snapshot)
+    monkeypatch.setattr(monitor, "save_snapshot", save_snapshot)
     train(tiny_dataset, tiny_settings(max_samples=32, snapshot_minutes=4.5 / 60), tmp_path)
     snapshots = tmp_path / "snapshots"
     pictures = sorted(snapshots.glob("*.png"))
@@ -319,7 +319,7 @@ def test_checkpoints_come_as_often_as_asked_with_grid_and_sounds(
 # What goes wrong
 
 
-def test_learning_rates_that_overflow_are_told_before_anything_is_kept(
+def test_overflowing_learning_rates_raise_before_anything_is_saved(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     # The weights are still finite here, but the optimizer's moments are not: the next sitting would be lost.
@@ -332,7 +332,7 @@ def test_learning_rates_that_overflow_are_told_before_anything_is_kept(
     ("samples_seen", "deaf", "told"),
     [(20_000, ["dense", "harmonics.to_pitch"], True), (20_000, ["to_style.0"], True), (400, ["to_style.0"], False)],
 )
-def test_a_collapse_is_told_once_training_is_under_way(
+def test_mode_collapse_raises_after_enough_samples(
     samples_seen: int, deaf: list[str], told: bool, tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     settings = tiny_settings(max_samples=samples_seen + 8, lr_G=1e-9)
@@ -356,7 +356,7 @@ def test_a_collapse_is_told_once_training_is_under_way(
         assert train(tiny_dataset, settings, tmp_path).progress.samples_seen == samples_seen + 8
 
 
-def test_a_checkpoint_from_before_a_setting_goes_on_with_its_default(
+def test_older_checkpoint_resumes_with_defaults_of_new_settings(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     settings = tiny_settings(max_samples=4)
@@ -374,16 +374,16 @@ def test_a_checkpoint_from_before_a_setting_goes_on_with_its_default(
 
 
 @pytest.mark.parametrize("inside", ["model", "tone/deep/model", "."])
-def test_a_saveroot_inside_the_data_is_refused(inside: str, sounds_folder: Path, tmp_path: Path) -> None:
+def test_saveroot_inside_the_data_is_rejected(inside: str, sounds_folder: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(sounds_folder)
     for saveroot in (sounds_folder / inside, link / inside):
-        with pytest.raises(TrainingError, match="lies in the folder of the recordings"):
+        with pytest.raises(TrainingError, match="is inside the data folder"):
             run(Settings.from_flat(dataroot=str(sounds_folder), saveroot=str(saveroot)))
     assert sorted(path.name for path in sounds_folder.iterdir()) == ["kick", "noise", "tone"]
 
 
-def test_the_average_follows_the_generator(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> None:
+def test_ema_lags_behind_the_generator(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> None:
     def distance(ema: float) -> float:
         train(tiny_dataset, tiny_settings(max_samples=32, ema_rampup=ema), tmp_path / str(ema))
         found = tensors(tmp_path / str(ema))
@@ -393,7 +393,7 @@ def test_the_average_follows_the_generator(tiny_dataset: Dataset, tiny_settings:
     assert 0 < distances[0] < distances[1] < distances[2]
 
 
-def test_the_discriminator_learns_to_tell_real_from_made(
+def test_discriminator_learns_to_separate_real_from_fake(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     train(tiny_dataset, tiny_settings(max_samples=128, lr_G=1e-9), tmp_path)
@@ -405,7 +405,7 @@ def test_the_discriminator_learns_to_tell_real_from_made(
 @pytest.mark.parametrize(
     "changes", [{"nc": 3}, {"network": "dcgan"}, {"network": "dcgan", "nc": 3}, {"precision": "bfloat16"}]
 )
-def test_every_kind_of_network_learns_and_resumes(
+def test_every_kind_of_network_trains_and_resumes(
     changes: dict[str, Any], tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     for sounds in (8, 16):
@@ -413,23 +413,23 @@ def test_every_kind_of_network_learns_and_resumes(
     train(tiny_dataset, tiny_settings(max_samples=16, **changes), tmp_path / "one")
     assert_same_bits(tmp_path / "sittings", tmp_path / "one")
     with torch.no_grad():
-        generator_inputs = GeneratorInputs(tiny_settings(**changes), tiny_dataset.representation)
+        generator_inputs = GeneratorInputs(tiny_settings(**changes).model.nz, tiny_dataset.representation)
         rng = StepRNG(0, 0, torch.device("cpu"))
         spectrograms = generator_inputs.generate(outcome.generator, torch.tensor([0, 1]), rng)
     assert spectrograms.shape == (2, changes.get("nc", 1), *tiny_dataset.representation.shape)
 
 
-def test_what_a_training_held_is_freed_at_its_end(
+def test_training_frees_its_memory_at_the_end(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[weakref.ref[step.Step]] = []
+    made: list[weakref.ref[step.GANUpdate]] = []
 
-    def making(*args: Any) -> step.Step:
-        one = step.Step(*args)
+    def making(*args: Any) -> step.GANUpdate:
+        one = step.GANUpdate(*args)
         made.append(weakref.ref(one))
         return one
 
-    monkeypatch.setattr(loop, "Step", making)
+    monkeypatch.setattr(loop, "GANUpdate", making)
     gc.collect()
     gc.disable()  # so that a circle of references would stay
     try:
@@ -439,7 +439,7 @@ def test_what_a_training_held_is_freed_at_its_end(
         gc.enable()
 
 
-def test_training_in_another_thread_leaves_signals_alone(
+def test_training_in_another_thread_keeps_signal_handlers(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
     outcomes: list[Outcome] = []
@@ -451,7 +451,7 @@ def test_training_in_another_thread_leaves_signals_alone(
     assert outcomes[0].progress.samples_seen == 8
 
 
-def test_rows_without_labels_show_other_recordings(tiny_dataset: Dataset) -> None:
+def test_unlabeled_snapshot_rows_have_different_recordings(tiny_dataset: Dataset) -> None:
     plain = replace(tiny_dataset, label_names=(), labels=np.zeros_like(tiny_dataset.labels))
     rows = [real_spectrograms(plain, 0, row) for row in (0, 1, 0)]
     assert all(len(row) == REAL for row in rows)

@@ -25,7 +25,7 @@ from soundgan.model import SoundGAN
 from soundgan.training import loop, step
 from soundgan.training.loop import train
 from soundgan.training.losses import augment
-from soundgan.training.monitor import schedule
+from soundgan.training.monitor import monitor, schedule
 from soundgan.training.monitor.best import BEST, read_result
 from soundgan.training.monitor.report import REPORT
 from soundgan.training.monitor.snapshot import save_snapshot
@@ -48,7 +48,7 @@ def hasten(patch: pytest.MonkeyPatch) -> None:
     No pictures and sounds, except where they are in question.
     """
     patch.setattr(loop, "LOG_EVERY", 1)
-    patch.setattr(loop, "save_snapshot", lambda *args: None)
+    patch.setattr(monitor, "save_snapshot", lambda *args: None)
     patch.setattr(schedule, "FIRST_VALIDATION", 8)
     patch.setattr(schedule, "GROWTH", 1.5)
     patch.setattr(augment, "ADA_RAMP_SAMPLES", 80)
@@ -88,7 +88,7 @@ def at_sounds(monkeypatch: pytest.MonkeyPatch, samples_seen: int, act: Any) -> N
     monkeypatch.setattr(PairedSampler, "__call__", acting)
 
 
-def test_what_is_reproduced_holds_changes_and_checks(uninterrupted: Path) -> None:
+def test_reference_training_has_augmentation_and_validations(uninterrupted: Path) -> None:
     shares = {line["augment_p"] for line in log_of(uninterrupted)}
     assert len(shares) > 5 and max(shares) > 0.2
     assert [line["samples_seen"] for line in log_of(uninterrupted, "frechet")] == [8, 12, 20, 28, 44, 64]
@@ -99,7 +99,7 @@ def test_what_is_reproduced_holds_changes_and_checks(uninterrupted: Path) -> Non
     assert read_result(uninterrupted / BEST).samples_seen == min(found, key=lambda check: check.score).samples_seen
 
 
-def test_training_twice_gives_the_same_bits(
+def test_training_is_bit_identical_for_a_seed(
     tiny_dataset: Dataset, tiny_settings: TinySettings, uninterrupted: Path, tmp_path: Path
 ) -> None:
     train(tiny_dataset, tiny_settings(**NOISY), tmp_path)
@@ -112,7 +112,7 @@ def test_training_twice_gives_the_same_bits(
 
 
 @pytest.mark.parametrize("log_every", [1, 25])
-def test_a_spent_budget_made_larger_goes_on_as_if_never_stopped(
+def test_extended_training_is_bit_identical_to_an_uninterrupted_one(
     log_every: int,
     tiny_dataset: Dataset,
     tiny_settings: TinySettings,
@@ -140,6 +140,7 @@ from soundgan.data.dataset import prepare
 from soundgan.settings import Settings
 from soundgan.training import loop
 from soundgan.training.losses import augment
+from soundgan.training.monitor import monitor
 from soundgan.training.state import checkpoint
 from soundgan.training.monitor import schedule
 
@@ -155,7 +156,7 @@ def killed_in_the_middle_of_the_third(path):
 
 checkpoint.atomic_write = killed_in_the_middle_of_the_third
 loop.time = SimpleNamespace(monotonic=lambda: float(next(seconds)))
-loop.LOG_EVERY, loop.save_snapshot = 1, lambda *args: None
+loop.LOG_EVERY, monitor.save_snapshot = 1, lambda *args: None
 schedule.FIRST_VALIDATION, schedule.GROWTH, augment.ADA_RAMP_SAMPLES = 8, 1.5, 80
 settings = Settings.model_validate_json(sys.argv[1])
 dataset = prepare(Path(settings.data.dataroot), settings.data, settings.spectrogram, Path(sys.argv[2]))
@@ -163,7 +164,7 @@ loop.train(dataset, settings, Path(sys.argv[3]))
 """
 
 
-def test_a_killed_training_goes_on_as_if_never_stopped(
+def test_killed_training_resumes_bit_identically(
     tiny_settings: TinySettings, sounds_folder: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
     cache, folder = tmp_path / "cache", tmp_path / "training"
@@ -183,9 +184,7 @@ def test_a_killed_training_goes_on_as_if_never_stopped(
         assert all(before["seconds"] <= after["seconds"] for before, after in pairwise(log))
 
 
-def test_a_line_of_the_log_that_was_broken_off_is_dropped(
-    tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
-) -> None:
+def test_truncated_log_line_is_dropped(tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path) -> None:
     with (started / "log.jsonl").open("a", encoding="utf-8") as log:
         log.write('{"samples_seen": 12, "steps": 3, "sec')
     train(tiny_dataset, tiny_settings(max_samples=16), started)
@@ -193,7 +192,7 @@ def test_a_line_of_the_log_that_was_broken_off_is_dropped(
 
 
 @pytest.mark.parametrize(("number", "log_every"), [(signal.SIGINT, 1), (signal.SIGTERM, 25)])
-def test_a_signal_saves_first(
+def test_signal_saves_before_stopping(
     number: signal.Signals,
     log_every: int,
     tiny_dataset: Dataset,
@@ -205,19 +204,19 @@ def test_a_signal_saves_first(
     before = signal.getsignal(number)
     monkeypatch.setattr(loop, "LOG_EVERY", log_every)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_snapshot", save_snapshot)
+        patch.setattr(monitor, "save_snapshot", save_snapshot)
         at_sounds(patch, 28, lambda: signal.raise_signal(number))
         told: list[str] = []
-        outcome = train(tiny_dataset, tiny_settings(**NOISY), tmp_path, announce=told.append)
-    assert outcome.interrupted and len(told) == 2 and told[1].startswith("Stopping: what was learnt is saved")
+        outcome = train(tiny_dataset, tiny_settings(**NOISY), tmp_path, on_message=told.append)
+    assert outcome.interrupted and len(told) == 2 and told[1].startswith("Stopping: the training is saved")
     assert outcome.progress.samples_seen == clock_of(tmp_path).samples_seen == 32
     assert (tmp_path / "snapshots" / "000000032.png").is_file()
     assert signal.getsignal(number) == before
-    for samples_seen, end in ((32, "minutes"), (64, "minutes: all that was asked for")):
+    for samples_seen, end in ((32, "minutes"), (64, "minutes: the training is complete")):
         told.clear()
-        assert not train(tiny_dataset, tiny_settings(**NOISY), tmp_path, announce=told.append).interrupted
+        assert not train(tiny_dataset, tiny_settings(**NOISY), tmp_path, on_message=told.append).interrupted
         (line,) = told[1:]
-        assert line.startswith(f"Going on after {samples_seen} samples seen in ") and line.endswith(end)
+        assert line.startswith(f"Resuming after {samples_seen} samples seen in ") and line.endswith(end)
     assert_same_bits(tmp_path, uninterrupted)
     assert_same_best(tmp_path, uninterrupted)
 
@@ -244,7 +243,7 @@ def nan_from(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
     monkeypatch.setattr(step, "discriminator_loss", broken)
 
 
-def test_the_best_generator_has_a_checkpoint_before_the_first_snapshot(
+def test_best_generator_has_a_checkpoint_before_the_first_snapshot(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, folder = tiny_settings(**NOISY, saveroot=str(tmp_path / "model")), tmp_path / "model" / TRAINING
@@ -258,19 +257,17 @@ def test_the_best_generator_has_a_checkpoint_before_the_first_snapshot(
     assert SoundGAN.load(tmp_path / "model").config.training["samples_seen"] == clock_of(folder).samples_seen
 
 
-def test_what_an_older_training_showed_is_gone_when_one_starts_anew(
+def test_snapshots_of_a_deleted_training_are_removed(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "save_snapshot", save_snapshot)
+    monkeypatch.setattr(monitor, "save_snapshot", save_snapshot)
     for sounds in (16, 8):
         train(tiny_dataset, tiny_settings(max_samples=sounds), tmp_path)
         (tmp_path / NAME).unlink()
     assert [path.name for path in (tmp_path / "snapshots").glob("*.png")] == ["000000008.png"]
 
 
-def test_tensorboard_keeps_what_the_log_keeps(
-    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
-) -> None:
+def test_tensorboard_matches_the_log(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) -> None:
     for sounds in (16, 24):
         train(tiny_dataset, tiny_settings(max_samples=sounds), tmp_path)
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
@@ -279,7 +276,7 @@ def test_tensorboard_keeps_what_the_log_keeps(
 
 
 @pytest.mark.parametrize("log_every", [1, 25])
-def test_divergence_stops_and_the_last_good_checkpoint_goes_on(
+def test_divergence_raises_and_the_last_checkpoint_resumes(
     log_every: int,
     tiny_dataset: Dataset,
     tiny_settings: TinySettings,
@@ -306,7 +303,7 @@ def test_divergence_stops_and_the_last_good_checkpoint_goes_on(
     ("key", "value"),
     [("size", 16), ("nz", 16), ("batch_size", 8), ("seed", 1), ("network", "dcgan"), ("ema_rampup", 0.1), ("nc", 2)],
 )
-def test_a_run_is_not_resumed_with_other_settings(
+def test_resume_with_other_settings_is_rejected(
     key: str, value: object, tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
     good, told = (started / NAME).read_bytes(), (started / REPORT).read_bytes()
@@ -321,14 +318,12 @@ def test_a_run_is_not_resumed_with_other_settings(
     assert (started / REPORT).read_bytes() == told
 
 
-def test_a_run_is_not_resumed_on_other_sounds(
-    tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
-) -> None:
+def test_resume_on_other_sounds_is_rejected(tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path) -> None:
     with pytest.raises(TrainingError, match=r"other sounds.*saveroot"):
         train(replace(tiny_dataset, digest="other"), tiny_settings(max_samples=16), started)
 
 
-def test_other_sounds_are_told_with_the_patterns_that_leave_out_others(
+def test_resume_error_names_changed_exclude_patterns(
     tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
     now = tiny_settings(max_samples=16, exclude=("*5.wav",))
@@ -336,7 +331,7 @@ def test_other_sounds_are_told_with_the_patterns_that_leave_out_others(
         train(replace(tiny_dataset, digest="other"), now, started)
 
 
-def test_another_representation_is_told_by_its_setting(
+def test_resume_error_names_the_setting_before_the_data(
     tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
     with pytest.raises(TrainingError, match=r"duration = 0\.25, now it is 0\.5"):
@@ -352,13 +347,13 @@ def test_another_representation_is_told_by_its_setting(
         {"ngf": 9, "ndf": 9},
     ],
 )
-def test_what_may_change_may_change(
+def test_changeable_settings_may_change_on_resume(
     changes: dict[str, object], tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
     assert train(tiny_dataset, tiny_settings(max_samples=12, **changes), started).progress.samples_seen == 12
 
 
-def test_a_changed_learning_rate_takes_effect(
+def test_changed_learning_rate_takes_effect_on_resume(
     tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
     before = tensors(started)
@@ -379,7 +374,7 @@ def foreign(path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [half, foreign, lambda path: path.write_bytes(b""), lambda path: path.write_bytes(b"\xff" * 4096)]
 )
-def test_a_damaged_checkpoint_is_named_with_the_way_out(
+def test_damaged_checkpoint_error_names_file_and_remedy(
     damage: Any, tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
     damage(started / NAME)
@@ -388,7 +383,7 @@ def test_a_damaged_checkpoint_is_named_with_the_way_out(
     assert str(started / NAME) in str(caught.value)
 
 
-def test_a_checkpoint_that_lacks_a_weight_is_refused(
+def test_checkpoint_without_a_weight_is_rejected(
     tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
     with safe_open(started / NAME, framework="pt") as file:

@@ -22,7 +22,7 @@ from soundgan.training.networks.dcgan import DCGANGenerator
 from soundgan.training.run import TRAINING, import_legacy, run
 
 
-def test_a_second_training_in_the_same_folder_is_refused(tiny_settings: TinySettings, tmp_path: Path) -> None:
+def test_second_training_in_the_same_folder_is_rejected(tiny_settings: TinySettings, tmp_path: Path) -> None:
     settings = tiny_settings(saveroot=str(tmp_path / "model"))
     (tmp_path / "model" / TRAINING).mkdir(parents=True)
     with FileLock(tmp_path / "model" / TRAINING / "lock"), pytest.raises(TrainingError, match="another process"):
@@ -30,12 +30,12 @@ def test_a_second_training_in_the_same_folder_is_refused(tiny_settings: TinySett
     assert not (tmp_path / "model" / "config.json").exists()
 
 
-def test_a_saveroot_that_cannot_name_a_model_is_told_before_training(tiny_settings: TinySettings) -> None:
+def test_saveroot_without_a_name_is_rejected(tiny_settings: TinySettings) -> None:
     with pytest.raises(TrainingError, match=r"^/: the model is named by its last part"):
         run(tiny_settings(saveroot="/"))
 
 
-def test_a_model_without_its_training_is_not_overwritten(tiny_settings: TinySettings, tmp_path: Path) -> None:
+def test_model_without_its_training_is_not_overwritten(tiny_settings: TinySettings, tmp_path: Path) -> None:
     settings = tiny_settings(saveroot=str(tmp_path / "model"))
     run(settings)
     shutil.rmtree(tmp_path / "model" / TRAINING)
@@ -46,48 +46,44 @@ def test_a_model_without_its_training_is_not_overwritten(tiny_settings: TinySett
 
 
 @pytest.mark.parametrize("name", ["README.md", "samples", "config.json"])
-def test_what_lies_in_the_folder_of_a_new_model_is_not_overwritten(
-    name: str, tiny_settings: TinySettings, tmp_path: Path
-) -> None:
+def test_existing_files_in_saveroot_are_not_overwritten(name: str, tiny_settings: TinySettings, tmp_path: Path) -> None:
     (tmp_path / name).write_text("mine")
     with pytest.raises(TrainingError, match=rf"holds {name}, .* would be overwritten"):
         run(tiny_settings(saveroot=str(tmp_path)))
     assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == "mine"
 
 
-def test_a_finished_run_is_not_written_again_unless_something_changed(
-    tiny_settings: TinySettings, tmp_path: Path
-) -> None:
+def test_finished_run_is_exported_again_only_after_a_change(tiny_settings: TinySettings, tmp_path: Path) -> None:
     settings, told = tiny_settings(saveroot=str(tmp_path / "model")), list[str]()
     run(settings)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "model").glob("*.*")}
-    run(settings, announce=told.append)
+    run(settings, on_message=told.append)
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "model").glob("*.*")}
-    assert told[-1].endswith("all that was asked for")
-    run(settings.with_values(license="CC0-1.0"), announce=told.append)
+    assert told[-1].endswith("the training is complete")
+    run(settings.with_values(license="CC0-1.0"), on_message=told.append)
     assert told[-1] == "Writing the model" and "CC0-1.0" in (tmp_path / "model" / "README.md").read_text()
 
 
-def test_a_run_tells_what_its_report_remarks(tiny_settings: TinySettings, tmp_path: Path) -> None:
+def test_run_returns_the_remarks_of_its_report(tiny_settings: TinySettings, tmp_path: Path) -> None:
     result = run(tiny_settings(saveroot=str(tmp_path / "model")))
     report = (tmp_path / "model" / TRAINING / REPORT).read_text(encoding="utf-8")
     assert result.remarks and all(escape(remark) in report for remark in result.remarks)
 
 
-def test_nothing_is_made_for_recordings_that_are_not_there(tiny_settings: TinySettings, tmp_path: Path) -> None:
+def test_missing_dataroot_creates_nothing(tiny_settings: TinySettings, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         run(tiny_settings(dataroot=str(tmp_path / "nowhere"), saveroot=str(tmp_path / "model")))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_saveroot_that_is_a_file_is_told(tiny_settings: TinySettings, tmp_path: Path) -> None:
+def test_saveroot_that_is_a_file_is_rejected(tiny_settings: TinySettings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(TrainingError, match=r"file.*Not a directory.*another folder"):
         run(tiny_settings(saveroot=str(tmp_path / "file")))
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_notes_are_part_of_the_card_and_outlive_another_run(tiny_settings: TinySettings, tmp_path: Path) -> None:
+def test_model_card_includes_notes(tiny_settings: TinySettings, tmp_path: Path) -> None:
     settings = tiny_settings(saveroot=str(tmp_path / "model"), license="CC0-1.0", attribution="the garden")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "NOTES.md").write_text("Heard: all of them ring.\n")
@@ -99,7 +95,7 @@ def test_notes_are_part_of_the_card_and_outlive_another_run(tiny_settings: TinyS
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
 @pytest.mark.parametrize("name", [b"t\xffne", b"t\\ne", b"t\nne"])
-def test_a_label_folder_whose_name_is_no_label_is_left_out(name: bytes, sounds_folder: Path, tmp_path: Path) -> None:
+def test_label_folder_with_an_invalid_name_is_skipped(name: bytes, sounds_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     shutil.copytree(sounds_folder, folder)
     os.rename(os.fsencode(folder / "tone"), os.fsencode(folder) + b"/" + name)
@@ -109,7 +105,7 @@ def test_a_label_folder_whose_name_is_no_label_is_left_out(name: bytes, sounds_f
     assert "rename its folder" in dataset.report
 
 
-def test_a_classic_generator_becomes_a_model_but_never_in_the_place_of_one(tmp_path: Path) -> None:
+def test_import_of_a_classic_generator_never_overwrites_a_model(tmp_path: Path) -> None:
     torch.manual_seed(0)
     generator = DCGANGenerator(nz=12, ngf=2, nc=3, grid_rows=4, grid_cols=4, stages=6)
     torch.save(generator.state_dict(), tmp_path / "model_G.pt")
@@ -124,7 +120,7 @@ def test_a_classic_generator_becomes_a_model_but_never_in_the_place_of_one(tmp_p
         import_legacy(tmp_path / "model_G.pt", settings, tmp_path / "save")
 
 
-def test_errors_of_the_disk_are_one_line() -> None:
+def test_disk_errors_are_one_line() -> None:
     told = one_line(OSError(28, "No space left on device", "/x/model.wav"))
     assert told.startswith("/x/model.wav: No space left on device; ") and "\n" not in told
     assert one_line(ModelError("two\nlines")) == "two lines"

@@ -87,7 +87,7 @@ def run_training(settings: Settings) -> Path:
     from soundgan.model_folder import TRAINING
 
     with require_extra("train", "train"):
-        from soundgan.training.loop import ProgressReport as Step
+        from soundgan.training.monitor.monitor import ProgressReport as Step
         from soundgan.training.monitor.report import REPORT
         from soundgan.training.run import run
         from soundgan.training.runtime.distributed import rank
@@ -125,10 +125,10 @@ def run_training(settings: Settings) -> Path:
 
         result = run(
             settings,
-            reading=lambda done, total: bar.update(reading, completed=done, total=total),
-            prepared=prepared,
-            announce=lambda message: console.print(message, markup=False, highlight=False, soft_wrap=True),
-            stepped=stepped,
+            on_read=lambda done, total: bar.update(reading, completed=done, total=total),
+            on_data=prepared,
+            on_message=lambda message: console.print(message, markup=False, highlight=False, soft_wrap=True),
+            on_progress=stepped,
         )
         bar.update(training, completed=None if result.interrupted else 1.0)
     if rank() > 0:

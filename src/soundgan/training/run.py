@@ -1,6 +1,6 @@
-"""A whole training: folder of sounds → spectrograms → networks → model folder. Everything of a run lies in `saveroot`.
+"""A whole training run: folder of sounds → spectrograms → networks → model folder.
 
-The model folder itself is what users share; `training/` in it holds cache, checkpoint, log and snapshots.
+The model folder, `saveroot`, is what users share; `training/` in it holds cache, checkpoint, log and snapshots.
 """
 
 from __future__ import annotations
@@ -22,24 +22,28 @@ from soundgan.spectral.representation import Representation
 from soundgan.training.export.model_card import CARD, write_card
 from soundgan.training.export.onnx import export
 from soundgan.training.legacy.legacy import legacy_generator
-from soundgan.training.loop import ProgressReport, train
+from soundgan.training.loop import Outcome, train
 from soundgan.training.monitor.best import BEST, load_best
+from soundgan.training.monitor.monitor import ProgressReport
 from soundgan.training.monitor.report import last_remarks
 from soundgan.training.monitor.validation import ValidationResult
-from soundgan.training.networks.base import Generator
 from soundgan.training.networks.build import build_generator
-from soundgan.training.runtime.distributed import join
-from soundgan.training.state.checkpoint import CHECKPOINT, Progress, load_ema, read_run_config
+from soundgan.training.runtime.distributed import init_distributed
+from soundgan.training.state.checkpoint import CHECKPOINT, load_ema, read_run_config
+from soundgan.training.state.progress import Progress
 from soundgan.training.state.resume import ANOTHER_FOLDER_HINT
 
 WRITING = "Writing the model"
 
 
 class Result(NamedTuple):
-    """What a run left: the model folder, the samples seen, the seconds spent, and whether it was stopped early.
+    """Result of a run.
 
-    `best` is what the check of the kept Generator found; None if the training was too short for one. `remarks` are
-    those of its report, in sentences.
+    Attributes:
+        folder: the model folder.
+        interrupted: the training was stopped by a signal.
+        best: validation of the exported generator; None if the training was too short for one.
+        remarks: those of its report, in sentences.
     """
 
     folder: Path
@@ -53,65 +57,49 @@ class Result(NamedTuple):
 def run(
     settings: Settings,
     *,
-    reading: Callable[[int, int], None] | None = None,
-    prepared: Callable[[str], None] = lambda report: None,
-    announce: Callable[[str], None] = lambda text: None,
-    stepped: Callable[[ProgressReport], None] = lambda progress: None,
+    on_read: Callable[[int, int], None] | None = None,
+    on_data: Callable[[str], None] = lambda report: None,
+    on_message: Callable[[str], None] = lambda message: None,
+    on_progress: Callable[[ProgressReport], None] = lambda progress: None,
 ) -> Result:
-    """Train on `settings.data.dataroot` and write the model folder `settings.run.saveroot`; resume what is there.
+    """Train on `settings.data.dataroot` and write the model folder `settings.run.saveroot`, or resume its training.
 
-    Of several processes that were started together, see `soundgan.training.runtime.distributed`, the first writes and reports.
+    Of several processes, see `soundgan.training.runtime.distributed`, rank 0 alone writes and reports.
 
     Args:
-        reading: called with (done, all) while sounds are read.
-        prepared: called with the report on the data before training starts.
-        announce: called with what training runs on.
-        stepped: called after the first step, and then every second or so.
+        on_read: called with (done, total) while sounds are read.
+        on_data: called with the report on the data, before the training starts.
+        on_message: called with messages in words, such as what it trains on.
+        on_progress: called after the first step, and then every second or so.
 
     Raises:
-        SoundGANError: the data, the settings or the checkpoint do not allow it, or training went wrong.
+        SoundGANError: data, settings or checkpoint are unusable, or the training failed.
     """
     folder, data = Path(settings.run.saveroot), Path(settings.data.dataroot)
-    if folder.resolve().is_relative_to(data.resolve()):
-        told = "lies in the folder of the recordings: its sounds would be trained on"
-        raise TrainingError(f"{folder}: {told}; choose {ANOTHER_FOLDER_HINT}")
-    try:
-        check_name(folder.resolve().name)
-    except ValueError as error:
-        told = f"the model is named by its last part, which {error}"
-        raise TrainingError(f"{folder}: {told}; choose {ANOTHER_FOLDER_HINT}") from None
-    check_folder(data)  # before anything is made for a folder that is not there
-    if not (folder / TRAINING / CHECKPOINT).exists():
-        for name in (CONFIG, CARD, "samples"):
-            if (folder / name).exists():
-                told = f"holds {name}, and no {TRAINING}/{CHECKPOINT} to go on with: it would be overwritten"
-                raise TrainingError(f"{folder}: {told}; choose {ANOTHER_FOLDER_HINT}, or delete it")
-    with (
-        join(settings) as distributed,
-        _exclusive_lock(folder / TRAINING) if distributed.is_rank_zero else nullcontext(),
-    ):
-        with distributed.rank_zero_first():
-            dataset = prepare(data, settings.data, settings.spectrogram, folder / TRAINING / "cache", reading)
-        if distributed.is_rank_zero:
-            prepared(dataset.report)
-        outcome = train(dataset, settings, folder / TRAINING, stepped, announce, distributed)
-        if distributed.is_rank_zero:
-            about = dataset.representation, dataset.label_names, outcome.progress, outcome.machine, outcome.best
-            described = _describe(folder, settings, outcome.generator, *about)
-            if not _written(folder, described):
-                announce(WRITING)
-                write_card(folder, export(outcome.generator, described, folder), dataset)
-        told = last_remarks(folder / TRAINING) if distributed.is_rank_zero else []
-    return Result(
-        folder, outcome.progress.samples_seen, outcome.progress.seconds, outcome.interrupted, outcome.best, told
-    )
+    _check_folders(folder, data)
+    with init_distributed(settings.run) as distributed:
+        rank_zero = distributed.is_rank_zero
+        with _exclusive_lock(folder / TRAINING) if rank_zero else nullcontext():
+            with distributed.rank_zero_first():
+                dataset = prepare(data, settings.data, settings.spectrogram, folder / TRAINING / "cache", on_read)
+            if rank_zero:
+                on_data(dataset.report)
+            outcome = train(dataset, settings, folder / TRAINING, on_progress, on_message, distributed)
+            if rank_zero:
+                config = _model_config(folder, settings, dataset.representation, dataset.label_names, outcome)
+                if not _already_exported(folder, config):
+                    on_message(WRITING)
+                    write_card(folder, export(outcome.generator, config, folder), dataset)
+            remarks = last_remarks(folder / TRAINING) if rank_zero else []
+    progress = outcome.progress
+    return Result(folder, progress.samples_seen, progress.seconds, outcome.interrupted, outcome.best, remarks)
 
 
-def export_checkpoint(folder: Path, announce: Callable[[str], None] = lambda text: None) -> Path:
-    """Write the model folder of a run from its checkpoint, while it goes on or after it was broken off.
+def export_checkpoint(folder: Path, on_message: Callable[[str], None] = lambda message: None) -> Path:
+    """Write the model folder of a run from its checkpoint, while it trains or after it failed.
 
     Args:
-        announce: called before the part that takes long.
+        on_message: called before the part that takes long.
 
     Raises:
         TrainingError: there is no checkpoint, or it is damaged.
@@ -119,8 +107,8 @@ def export_checkpoint(folder: Path, announce: Callable[[str], None] = lambda tex
     checkpoint = folder / TRAINING / CHECKPOINT
     if not checkpoint.is_file():
         if checkpoint.parent.is_dir():
-            told = f"its training has no {TRAINING}/{CHECKPOINT} yet: the first one comes with the first check"
-            raise TrainingError(f"{folder}: {told}, or after `snapshot_minutes`")
+            problem = f"its training has no {TRAINING}/{CHECKPOINT} yet: the first is written at the first validation"
+            raise TrainingError(f"{folder}: {problem}, or after `snapshot_minutes`")
         raise TrainingError(f"{folder}: holds no {TRAINING}/{CHECKPOINT}; name the model folder of a training")
     run_config = read_run_config(checkpoint)
     settings = check_settings(run_config["settings"], source=str(checkpoint))
@@ -129,20 +117,20 @@ def export_checkpoint(folder: Path, announce: Callable[[str], None] = lambda tex
     progress, best = load_ema(checkpoint, generator), None
     if (kept := folder / TRAINING / BEST).exists():
         best = load_best(kept, generator)
-    about = representation, run_config["labels"], progress, run_config.get("machine", ""), best
-    announce(WRITING)
-    config = export(generator, _describe(folder, settings, generator, *about), folder)
-    write_card(folder, config)
+    outcome = Outcome(generator, progress, interrupted=False, machine=run_config.get("machine", ""), best=best)
+    on_message(WRITING)
+    config = _model_config(folder, settings, representation, run_config["labels"], outcome)
+    write_card(folder, export(generator, config, folder))
     return folder
 
 
 def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
-    """Write a model folder from a Generator of the original SoundGAN; see `soundgan.training.legacy.legacy`.
+    """Write a model folder from a generator of the original SoundGAN; see `soundgan.training.legacy.legacy`.
 
-    Its spectrograms become sound as the original made it: 22,050 Hz, n_fft 1024, hop 512, mel bands over 80 dB.
+    Its spectrograms are synthesized as in the original: 22,050 Hz, n_fft 1024, hop 512, mel bands over 80 dB.
 
     Raises:
-        ModelError: the file is not such a Generator, or `folder` already holds a model or a checkpoint.
+        ModelError: the file is not such a generator, or `folder` already holds a model or a checkpoint.
         TrainingError: another process is training there.
     """
     if (folder / CONFIG).exists() or (folder / TRAINING / CHECKPOINT).exists():
@@ -160,15 +148,34 @@ def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
         ceiling_db=0,
     )
     settings = settings.with_values(network="dcgan")
-    described = _describe(folder, settings, generator, representation, [], Progress(), "", None)
+    outcome = Outcome(generator, Progress(), interrupted=False, machine="", best=None)
+    config = _model_config(folder, settings, representation, [], outcome)
     with _exclusive_lock(folder / TRAINING) if (folder / TRAINING).exists() else nullcontext():
-        write_card(folder, export(generator, described, folder))
+        write_card(folder, export(generator, config, folder))
     return folder
+
+
+def _check_folders(folder: Path, data: Path) -> None:
+    """Raise `TrainingError` if a model cannot be written to `folder`, before anything is created there."""
+    if folder.resolve().is_relative_to(data.resolve()):
+        problem = "is inside the data folder: generated sounds would become training data"
+        raise TrainingError(f"{folder}: {problem}; choose {ANOTHER_FOLDER_HINT}")
+    try:
+        check_name(folder.resolve().name)
+    except ValueError as error:
+        problem = f"the model is named by its last part, which {error}"
+        raise TrainingError(f"{folder}: {problem}; choose {ANOTHER_FOLDER_HINT}") from None
+    check_folder(data)
+    if not (folder / TRAINING / CHECKPOINT).exists():
+        for name in (CONFIG, CARD, "samples"):
+            if (folder / name).exists():
+                problem = f"holds {name}, and no {TRAINING}/{CHECKPOINT} to resume: it would be overwritten"
+                raise TrainingError(f"{folder}: {problem}; choose {ANOTHER_FOLDER_HINT}, or delete it")
 
 
 @contextmanager
 def _exclusive_lock(folder: Path) -> Iterator[None]:
-    """Keep a second process from training in the same folder; the lock goes with the process, however it ends."""
+    """Prevent a second process from training in the same folder; the lock is released even if the process is killed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock", timeout=0)
@@ -187,43 +194,35 @@ def _exclusive_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _written(folder: Path, described: ModelConfig) -> bool:
-    """Whether this very model has been written there."""
+def _already_exported(folder: Path, config: ModelConfig) -> bool:
+    """Return True if this very model is in the folder."""
     if not (folder / CONFIG).exists():
         return False
-    there = read_config(folder)
-    return there == described.model_copy(update={"onnx_difference": there.onnx_difference})
+    present = read_config(folder)
+    return present == config.model_copy(update={"onnx_difference": present.onnx_difference})
 
 
-def _describe(
-    folder: Path,
-    settings: Settings,
-    generator: Generator,
-    representation: Representation,
-    labels: list[str],
-    progress: Progress,
-    machine: str,
-    best: ValidationResult | None,
+def _model_config(
+    folder: Path, settings: Settings, representation: Representation, labels: list[str], outcome: Outcome
 ) -> ModelConfig:
+    progress = outcome.progress
     training: dict[str, Any] = {
         "samples_seen": progress.samples_seen,
         "steps": progress.steps,
         "minutes": round(progress.seconds / 60, 1),
-        "machine": machine,
-        "generator_parameters": sum(parameter.numel() for parameter in generator.parameters()),
+        "machine": outcome.machine,
+        "generator_parameters": sum(parameter.numel() for parameter in outcome.generator.parameters()),
     }
-    if best is not None:
-        training["kept"] = {name: round(value, 4) for name, value in best._asdict().items()}
-    # Where the data lay on the machine that trained is nobody's business.
-    kept = settings.model_dump(
-        mode="json", exclude={"data": {"dataroot", "license", "attribution"}, "run": {"saveroot"}}
-    )
+    if outcome.best is not None:
+        training["kept"] = {name: round(value, 4) for name, value in outcome.best._asdict().items()}
+    # Paths of the machine that trained are private.
+    private = {"data": {"dataroot", "license", "attribution"}, "run": {"saveroot"}}
     return ModelConfig(
         name=folder.resolve().name,
         representation=representation,
         nz=settings.model.nz,
         labels=tuple(labels),
-        settings=kept,
+        settings=settings.model_dump(mode="json", exclude=private),
         training=training,
         license=settings.data.license,
         attribution=settings.data.attribution,

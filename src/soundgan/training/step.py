@@ -1,56 +1,103 @@
-"""One step of the training: both networks learn from a batch.
-
-On a GPU it is recorded, see `soundgan.training.runtime.cuda_graph`. So nothing in it waits for the device, and what adapts from
-step to step is kept there too.
-"""
+"""One training step: its inputs, its losses and updates, and their capture as a CUDA graph."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from soundgan.data.dataset import Dataset
-from soundgan.settings import Settings
-from soundgan.training.losses.adversarial import class_weights, discriminator_loss, generator_loss
-from soundgan.training.losses.augment import DRAWN, augment, update_augment_p
+from soundgan.settings import LossSettings, Settings
+from soundgan.training.losses.adversarial import balanced_class_weights, discriminator_loss, generator_loss
+from soundgan.training.losses.augment import NUM_RANDOM, augment, update_augment_p
 from soundgan.training.losses.auxiliary import AuxiliaryLosses
+from soundgan.training.losses.terms import PairedBatch, detached, weighted_sum
+from soundgan.training.runtime.compute import Compute
 from soundgan.training.runtime.cuda_graph import CudaGraphCallable
-from soundgan.training.runtime.device import autocast
-from soundgan.training.runtime.distributed import Distributed
 from soundgan.training.runtime.rng import PairedSampler, StepRNG
-from soundgan.training.state.checkpoint import Progress
+from soundgan.training.state.progress import Progress
 from soundgan.training.state.state import GeneratorInputs, TrainState
 
-VARIETY_HALF_LIFE = 256  # sounds over which the variety of spectrograms is averaged
-LEAST_NOISE = 1e-4  # standard deviation below which there is none
+DIVERSITY_HALF_LIFE = 256  # samples, of the moving average of the diversity
+MIN_NOISE_STD = 1e-4  # below which instance noise is none
+
+StepStats = dict[str, Tensor]  # scalars for the log; overwritten by the next step
 
 
-class StepStats(NamedTuple):
-    """What a step tells for the log, all scalars."""
-
-    loss_D: Tensor
-    loss_G: Tensor
-    d_accuracy: Tensor
-    gradient_penalty: Tensor
-    label_loss: Tensor
-    imle_loss: Tensor
-    texture_loss: Tensor
-    pitch_loss: Tensor
-
-
-class Step:
-    """Makes one step after another.
-
-    Args:
-        clock: how often spectrograms are changed, and how varied they are; `tell` brings it up to date.
-        world: the processes that train together, each with its share of every batch.
+@dataclass
+class StepInputs:
+    """All that a step reads and does not compute: tensors that keep their place in memory, for captured CUDA graphs.
 
     Attributes:
-        spectrograms, labels: of all recordings.
+        spectrograms, labels: of all recordings; on the device if that is a GPU.
+        class_weights: of each label, in the label loss.
+        indices: recordings of the batch, of all processes.
+        noise_std: standard deviation of the instance noise.
+        has_noise: instance noise is drawn. On CUDA it is drawn in all steps or in none, as a graph is captured once.
+    """
+
+    spectrograms: Tensor
+    labels: Tensor
+    class_weights: Tensor
+    indices: Tensor
+    noise_std: Tensor
+    has_noise: bool
+
+    @classmethod
+    def allocate(cls, dataset: Dataset, batch_size: int, device: torch.device) -> StepInputs:
+        spectrograms = torch.from_numpy(np.array(dataset.spectrograms, np.float32))
+        labels = torch.from_numpy(np.array(dataset.labels, np.int64))
+        class_weights = balanced_class_weights(labels).to(device)
+        if device.type == "cuda":
+            spectrograms, labels = spectrograms.to(device), labels.to(device)
+        indices = torch.zeros(batch_size, dtype=torch.int64, device=labels.device)
+        return cls(spectrograms, labels, class_weights, indices, torch.zeros((), device=device), has_noise=False)
+
+    def fill(self, sampler: PairedSampler, settings: LossSettings, samples_seen: int) -> None:
+        """Write the batch and the instance noise of the step after `samples_seen` samples, in place."""
+        batch_size = len(self.indices)
+        self.indices.copy_(sampler(samples_seen, batch_size), non_blocking=True)
+        std = settings.initial_noise_std * settings.noise_decay_rate ** (samples_seen // batch_size)
+        self.noise_std.fill_(std if std > MIN_NOISE_STD else 0.0)
+        on_cuda = self.noise_std.device.type == "cuda"
+        self.has_noise = (settings.initial_noise_std if on_cuda else std) > MIN_NOISE_STD
+
+
+@dataclass
+class AdaptiveState:
+    """Values that adapt from step to step, on the device: nothing in a step waits for it."""
+
+    augment_p: Tensor
+    diversity: Tensor
+
+    @classmethod
+    def load(cls, progress: Progress, device: torch.device) -> AdaptiveState:
+        return cls(*(torch.tensor(value, device=device) for value in (progress.augment_p, progress.diversity)))
+
+    def update(self, d_accuracy: Tensor, diversity: Tensor, batch_size: int) -> None:
+        self.augment_p.copy_(update_augment_p(self.augment_p, d_accuracy, batch_size))
+        self.diversity.lerp_(diversity, 1 - 0.5 ** (batch_size / DIVERSITY_HALF_LIFE))
+
+    def sync_to(self, progress: Progress) -> None:
+        """Copy the values into `progress`; waits for the device."""
+        progress.augment_p, progress.diversity = torch.stack([self.augment_p, self.diversity]).tolist()
+
+
+class GANUpdate:
+    """Computes the losses of a batch and updates both networks.
+
+    `prepare` writes all that differs from step to step to where it was before; `__call__` reads nothing else, never
+    waits for the device, and can be captured as a CUDA graph.
+
+    Args:
+        progress: from which adaptive values and random numbers go on.
+
+    Attributes:
+        inputs: with all recordings.
+        adaptive: copied to `Progress` by its `sync_to`.
     """
 
     def __init__(
@@ -60,134 +107,97 @@ class Step:
         train_state: TrainState,
         generator_inputs: GeneratorInputs,
         progress: Progress,
-        device: torch.device,
-        precision: torch.dtype,
-        distributed: Distributed,
+        compute: Compute,
     ) -> None:
-        self._settings, self._train_state, self._generator_inputs, self._distributed = (
-            settings,
-            train_state,
-            generator_inputs,
-            distributed,
-        )
-        self._device, self._precision = device, precision
-        self.spectrograms = torch.from_numpy(np.array(dataset.spectrograms, np.float32))
-        self.labels = torch.from_numpy(np.array(dataset.labels, np.int64))
-        self._label_weights = class_weights(self.labels).to(device)
-        if device.type == "cuda":
-            self.spectrograms, self.labels = self.spectrograms.to(device), self.labels.to(device)
-        self._auxiliary = AuxiliaryLosses(dataset, settings, device, train_state.candidates, distributed)
-        self._pairs = PairedSampler(settings.run.seed, np.array(dataset.labels))
-        self._rng = StepRNG(settings.run.seed, progress.samples_seen, device, distributed)
-        self._batch = torch.zeros(settings.optim.batch_size, dtype=torch.int64, device=self.labels.device)
-        self._noise = torch.zeros((), device=device)
-        self._augment, self._variety = (
-            torch.tensor(value, device=device) for value in (progress.augment_p, progress.diversity)
-        )
-        recorded = device.type == "cuda" and distributed.size == 1  # what processes tell each other is not recorded
-        self._recorded: CudaGraphCallable[StepStats] | None = (
-            CudaGraphCallable(self._rng.generator) if recorded else None
-        )
+        self._optim, self._losses, self._nc = settings.optim, settings.losses, settings.model.nc
+        self._state, self._generator_inputs, self.compute = train_state, generator_inputs, compute
+        device, distributed = compute.device, compute.distributed
+        self.inputs = StepInputs.allocate(dataset, settings.optim.batch_size, device)
+        self.adaptive = AdaptiveState.load(progress, device)
+        self._auxiliary = AuxiliaryLosses(dataset, settings.losses, device, train_state.latent_bank, distributed)
+        self._sampler = PairedSampler(settings.run.seed, np.array(dataset.labels))
+        self.rng = StepRNG(settings.run.seed, progress.samples_seen, device, distributed)
 
-    def __call__(self, progress: Progress) -> StepStats:
-        """Make the step that comes after what `progress` has seen. What is told is overwritten by the next one."""
-        settings = self._settings
-        self._rng.seed_at(progress.samples_seen)
-        self._generator_inputs.refresh_noise(self._rng)
-        self._train_state.set_learning_rates(settings, progress.samples_seen)
-        self._batch.copy_(self._pairs(progress.samples_seen, settings.optim.batch_size), non_blocking=True)
-        noise = settings.losses.initial_noise_std * settings.losses.noise_decay_rate**progress.steps
-        self._noise.fill_(noise if noise > LEAST_NOISE else 0.0)
-        # What is recorded goes on drawing it; so do several processes on such devices, that have the chance of one.
-        self._noisy = (settings.losses.initial_noise_std if self._device.type == "cuda" else noise) > LEAST_NOISE
-        return self._learn() if self._recorded is None else self._recorded(self._learn)
+    def prepare(self, samples_seen: int) -> None:
+        """Set random numbers, noise texture, learning rates and inputs for the step after `samples_seen` samples."""
+        self.rng.seed_at(samples_seen)
+        self._generator_inputs.refresh_noise(self.rng)
+        self._state.set_learning_rates(self._optim, samples_seen)
+        self.inputs.fill(self._sampler, self._losses, samples_seen)
 
-    @property
-    def strength(self) -> Tensor | float:
-        """How often spectrograms are changed now."""
-        return self._augment if self._settings.losses.augment_p is None else self._settings.losses.augment_p
+    def __call__(self) -> StepStats:
+        inputs, state, losses, rng = self.inputs, self._state, self._losses, self.rng
+        compute, distributed = self.compute, self.compute.distributed
 
-    def tell(self, progress: Progress) -> None:
-        """Bring what adapts into the clock; waits for the device."""
-        progress.augment_p, progress.diversity = torch.stack([self._augment, self._variety]).tolist()
+        # Real batch
+        indices = distributed.shard(inputs.indices)
+        labels = inputs.labels[indices].to(compute.device)
+        real = inputs.spectrograms[indices].to(compute.device, memory_format=torch.channels_last)
+        real = real.expand(-1, self._nc, -1, -1)
 
-    def _shown(self, real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
-        """What the Discriminator sees of real and of made spectrograms, which are changed together: that is quicker."""
-        sounds, rng = torch.cat([real, made]), self._rng
-        if self._settings.losses.augment_p != 0:
-            sounds = augment(sounds, self.strength, _of_both(lambda: rng.uniform(len(real), DRAWN)))
-        if self._noisy:
-            sounds = sounds + self._noise * _of_both(lambda: rng.normal(*real.shape))
-        shown_real, shown_made = sounds.chunk(2)
-        return shown_real.detach(), shown_made
+        # Fake batch: anchors from the latents nearest to the recordings, partners from new latents
+        with compute.autocast():
+            anchors = PairedBatch(indices).anchor
+            z = PairedBatch(self._generator_inputs.latents(len(labels), rng))
+            z.anchor.copy_(self._auxiliary.nearest_latents(anchors, z.anchor))
+            w = PairedBatch(state.generator.mapping(z.rows, labels))
+            fake = PairedBatch(self._generator_inputs.synthesize_from_w(state.generator, w.rows, rng))
+            terms, diversity = self._auxiliary.terms(state.generator, fake, w, anchors, self.adaptive.diversity)
+            self._auxiliary.update_bank(z.partner, fake.partner.detach(), PairedBatch(labels).partner)
+            real, augmented = self._augment(real, fake.rows)
 
-    def _learn(self) -> StepStats:
-        settings, train_state, generator_inputs, auxiliary = (
-            self._settings,
-            self._train_state,
-            self._generator_inputs,
-            self._auxiliary,
-        )
-        rng, distributed, device = self._rng, self._distributed, self._device
-        index = distributed.shard(self._batch)
-        label = self.labels[index].to(device)
-        real = (
-            self.spectrograms[index].to(device, memory_format=torch.channels_last).expand(-1, settings.model.nc, -1, -1)
-        )
+        # Discriminator
+        state.discriminator_optimizer.zero_grad()
+        with compute.autocast():
+            noise = _draw_for_both(lambda: rng.normal(*real.shape))
+            args = real, augmented.detach(), labels, noise, losses, inputs.class_weights
+            d_loss = discriminator_loss(state.discriminator, *args)
+        d_loss.loss.backward()
+        distributed.average_gradients(state.discriminator)
+        state.discriminator_optimizer.step()
 
-        # Of two of each label, one is painted from new noise, and one from that which came nearest to the recording.
-        with autocast(device, self._precision):
-            z = generator_inputs.latents(len(label), rng)
-            z[::2] = auxiliary.nearest(self._batch[::2], z[::2])
-            w = train_state.generator.mapping(z, label)
-            made = generator_inputs.synthesize_from_w(train_state.generator, w, rng)
-            taught = auxiliary.compare(train_state.generator, made, w, index[::2], self._variety)
-            auxiliary.keep(z[1::2], made[1::2].detach(), label[1::2])
-            real, shown = self._shown(real, made)
+        # Generator
+        state.generator_optimizer.zero_grad()
+        state.discriminator.requires_grad_(False)
+        with compute.autocast():
+            terms["loss_G"] = 1.0, generator_loss(state.discriminator, d_loss.real_logits, augmented, labels)
+        weighted_sum(terms).backward()
+        state.discriminator.requires_grad_(True)
+        distributed.average_gradients(state.generator)
+        state.generator_optimizer.step()
 
-        # The Discriminator learns to tell them from the recordings.
-        train_state.discriminator_optimizer.zero_grad()
-        with autocast(device, self._precision):
-            judged = discriminator_loss(
-                train_state.discriminator,
-                real,
-                shown.detach(),
-                label,
-                _of_both(lambda: rng.normal(*real.shape)),
-                gamma=settings.losses.gradient_penalty,
-                sigma=settings.losses.gradient_penalty_sigma,
-                label_weight=settings.losses.label_loss,
-                label_weights=self._label_weights,
-            )
-        judged.loss.backward()
-        distributed.average_gradients(train_state.discriminator)
-        train_state.discriminator_optimizer.step()
+        d_accuracy, diversity = distributed.average(torch.stack([d_loss.d_accuracy, diversity])).unbind()
+        self.adaptive.update(d_accuracy, diversity, self._optim.batch_size)
+        stats = {"loss_D": d_loss.loss.detach(), "d_accuracy": d_loss.d_accuracy}
+        return stats | d_loss.terms | detached(terms)
 
-        # The Generator learns to make them harder to tell.
-        train_state.generator_optimizer.zero_grad()
-        train_state.discriminator.requires_grad_(False)
-        with autocast(device, self._precision):
-            made_loss = generator_loss(train_state.discriminator, judged.real_logits, shown, label)
-        (made_loss + taught.loss).backward()
-        train_state.discriminator.requires_grad_(True)
-        distributed.average_gradients(train_state.generator)
-        train_state.generator_optimizer.step()
-
-        right, varied = distributed.average(torch.stack([judged.correct, taught.variety])).unbind()
-        self._augment.copy_(update_augment_p(self._augment, right, settings.optim.batch_size))
-        self._variety.lerp_(varied, 1 - 0.5 ** (settings.optim.batch_size / VARIETY_HALF_LIFE))
-        return StepStats(
-            judged.loss.detach(),
-            made_loss.detach(),
-            judged.correct,
-            judged.penalty,
-            judged.label_loss,
-            taught.imle_loss,
-            taught.texture_loss,
-            taught.pitch_loss,
-        )
+    def _augment(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the discriminator sees: augmented together, as one call is faster, and with instance noise."""
+        spectrograms, rng = torch.cat([real, fake]), self.rng
+        if self._losses.augment_p != 0:
+            random = _draw_for_both(lambda: rng.uniform(len(real), NUM_RANDOM))
+            fixed_p = self._losses.augment_p
+            augment_p = self.adaptive.augment_p if fixed_p is None else fixed_p
+            spectrograms = augment(spectrograms, augment_p, random)
+        if self.inputs.has_noise:
+            spectrograms = spectrograms + self.inputs.noise_std * _draw_for_both(lambda: rng.normal(*real.shape))
+        real, fake = spectrograms.chunk(2)
+        return real.detach(), fake
 
 
-def _of_both(draw: Callable[[], Tensor]) -> Tensor:
-    """Random numbers of real and of made sounds: each half is the same however many processes share it."""
+class TrainStep:
+    """Runs `update`; where a single process trains on a GPU, as a captured CUDA graph."""
+
+    def __init__(self, update: GANUpdate) -> None:
+        self._update = update
+        self._graph = CudaGraphCallable[StepStats](update.rng.generator) if update.compute.captures_graphs else None
+
+    def __call__(self, samples_seen: int) -> StepStats:
+        """Run the step after `samples_seen` samples. The next step overwrites the values that it returns."""
+        self._update.prepare(samples_seen)
+        return self._update() if self._graph is None else self._graph(self._update)
+
+
+def _draw_for_both(draw: Callable[[], Tensor]) -> Tensor:
+    """Draw for the real and for the fake half, so that each is the same however many processes share the batch."""
     return torch.cat([draw(), draw()])

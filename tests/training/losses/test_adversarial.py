@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 import torch
@@ -11,13 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from soundgan.training.losses.adversarial import MOST_WEIGHT, class_weights, discriminator_loss, generator_loss
+from soundgan.settings import LossSettings
+from soundgan.training.losses.adversarial import (
+    MAX_CLASS_WEIGHT,
+    balanced_class_weights,
+    discriminator_loss,
+    generator_loss,
+)
 
 SHAPE = (1, 2, 3)  # of the spectrograms here
 NUMBERS = math.prod(SHAPE)
 LABELS = torch.arange(3)
-PLAIN: dict[str, Any] = {"gamma": 1.0, "sigma": 0.05, "label_weight": 0.0}
+PLAIN = LossSettings(gradient_penalty=1.0, gradient_penalty_sigma=0.05, label_loss=0.0)
 PAIRS = st.lists(st.tuples(*[st.floats(-20, 20)] * 2, st.integers(0, 2)), min_size=1, max_size=6)
+
+
+def with_losses(**values: float) -> LossSettings:
+    return PLAIN.model_copy(update=values)
 
 
 class Reader(nn.Module):
@@ -55,9 +64,9 @@ def penalty_at(discriminator: nn.Module, spectrogram: Tensor, label: int, sigma:
     spectrograms = spectrogram.expand(NUMBERS, *SHAPE)
     labels = torch.full((NUMBERS,), label)
     loss = discriminator_loss(
-        discriminator, spectrograms, spectrograms, labels, every_direction(), **{**PLAIN, "sigma": sigma}
+        discriminator, spectrograms, spectrograms, labels, every_direction(), with_losses(gradient_penalty_sigma=sigma)
     )
-    return loss.penalty.item()
+    return loss.terms["gradient_penalty"].item()
 
 
 def squared_gradient(discriminator: nn.Module, spectrogram: Tensor, label: int) -> float:
@@ -75,7 +84,7 @@ def softplus(x: float) -> float:
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.05, 1.0])
-def test_the_penalty_of_a_linear_discriminator_is_its_squared_gradient(sigma: float) -> None:
+def test_penalty_of_a_linear_discriminator_is_its_squared_gradient(sigma: float) -> None:
     torch.manual_seed(0)
     discriminator, spectrogram = Linear(), torch.randn(*SHAPE, dtype=torch.float64)
     assert penalty_at(discriminator, spectrogram, 1, sigma) == pytest.approx(
@@ -84,7 +93,7 @@ def test_the_penalty_of_a_linear_discriminator_is_its_squared_gradient(sigma: fl
 
 
 @pytest.mark.parametrize("label", [0, 2])
-def test_the_penalty_of_a_smooth_discriminator_errs_by_the_square_of_the_step(label: int) -> None:
+def test_penalty_error_is_quadratic_in_sigma(label: int) -> None:
     torch.manual_seed(0)
     discriminator, spectrogram = Smooth(), torch.randn(*SHAPE, dtype=torch.float64)
     true = squared_gradient(discriminator, spectrogram, label)
@@ -94,63 +103,67 @@ def test_the_penalty_of_a_smooth_discriminator_errs_by_the_square_of_the_step(la
     assert errors[1] / errors[2] == pytest.approx(4, rel=0.2)
 
 
-def test_random_noise_gives_the_squared_gradient_on_average() -> None:
+def test_penalty_is_an_unbiased_estimate_of_the_squared_gradient() -> None:
     torch.manual_seed(0)
     discriminator, n = Linear(), 20000
     x, labels = torch.zeros(n, *SHAPE, dtype=torch.float64), torch.zeros(n, dtype=torch.int64)
     noise = torch.randn(2 * n, *SHAPE, dtype=torch.float64)
-    measured = discriminator_loss(discriminator, x, x, labels, noise, **PLAIN).penalty.item()
+    measured = discriminator_loss(discriminator, x, x, labels, noise, PLAIN).terms["gradient_penalty"].item()
     assert measured == pytest.approx(discriminator.weight.square().sum().item(), rel=0.05)
 
 
-def test_descending_the_penalty_flattens_the_discriminator() -> None:
+def test_penalty_gradient_flattens_the_discriminator() -> None:
     torch.manual_seed(0)
     discriminator = Linear()
     x, labels = torch.zeros(NUMBERS, *SHAPE, dtype=torch.float64), torch.zeros(NUMBERS, dtype=torch.int64)
-    discriminator_loss(discriminator, x, x, labels, every_direction(), **{**PLAIN, "gamma": 3.0}).loss.backward()
+    discriminator_loss(
+        discriminator, x, x, labels, every_direction(), with_losses(gradient_penalty=3.0)
+    ).loss.backward()
     assert discriminator.weight.grad is not None
     # The gradient of 3 ‖weight‖²; the relativistic part cancels for equal spectrograms.
     torch.testing.assert_close(discriminator.weight.grad, 6 * discriminator.weight.detach())
 
 
 @given(pairs=PAIRS, gamma=st.floats(0, 10))
-def test_losses_against_their_closed_form(pairs: list[tuple[float, float, int]], gamma: float) -> None:
-    real, made = (spectrograms_of([pair[i] for pair in pairs]) for i in (0, 1))
+def test_adversarial_losses_match_their_closed_form(pairs: list[tuple[float, float, int]], gamma: float) -> None:
+    real, fake = (spectrograms_of([pair[i] for pair in pairs]) for i in (0, 1))
     labels = torch.tensor([pair[2] for pair in pairs])
     noise = torch.ones(2 * len(pairs), 1, 1, 1, dtype=torch.float64)
-    judged = discriminator_loss(Reader(), real, made, labels, noise, gamma=gamma, sigma=0.5, label_weight=0.0)
-    # Every real spectrogram is compared with the made one of its own label, so that the label's share cancels.
+    d_loss = discriminator_loss(
+        Reader(), real, fake, labels, noise, with_losses(gradient_penalty=gamma, gradient_penalty_sigma=0.5)
+    )
+    # Every real spectrogram is compared with the fake one of its own label, so that the label's share cancels.
     expected = sum(softplus(m - r) for r, m, _ in pairs) / len(pairs)
-    assert judged.penalty.item() == pytest.approx(1, abs=1e-9)
+    assert d_loss.terms["gradient_penalty"].item() == pytest.approx(1, abs=1e-9)
     # PyTorch takes softplus for linear beyond 20, where it is off by e^-20 = 2.1e-9 at most.
-    assert judged.loss.item() == pytest.approx(expected + gamma, abs=2.5e-9)
-    assert judged.correct.item() == pytest.approx(
+    assert d_loss.loss.item() == pytest.approx(expected + gamma, abs=2.5e-9)
+    assert d_loss.d_accuracy.item() == pytest.approx(
         sum(r + 100 * label > m + 100 * label for r, m, label in pairs) / len(pairs)
     )
-    loss = generator_loss(Reader(), judged.real_logits, made, labels).item()
+    loss = generator_loss(Reader(), d_loss.real_logits, fake, labels).item()
     assert loss == pytest.approx(sum(softplus(r - m) for r, m, _ in pairs) / len(pairs), abs=2.5e-9)
 
 
-def test_the_game_is_even_when_nothing_can_be_told_apart() -> None:
+def test_adversarial_losses_of_equal_pairs_are_log_2() -> None:
     x, labels = spectrograms_of([0.3, -0.2]), torch.tensor([0, 1])
     noise = torch.zeros(4, 1, 1, 1, dtype=torch.float64)
-    judged = discriminator_loss(Reader(), x, x, labels, noise, **PLAIN)
-    assert judged.loss.item() == pytest.approx(math.log(2))
-    assert generator_loss(Reader(), judged.real_logits, x, labels).item() == pytest.approx(math.log(2))
+    d_loss = discriminator_loss(Reader(), x, x, labels, noise, PLAIN)
+    assert d_loss.loss.item() == pytest.approx(math.log(2))
+    assert generator_loss(Reader(), d_loss.real_logits, x, labels).item() == pytest.approx(math.log(2))
 
 
-def test_the_generator_is_pushed_to_be_judged_more_real() -> None:
-    made = spectrograms_of([-0.5, 0.2]).requires_grad_()
-    generator_loss(Reader(), torch.tensor([0.5, 100.0]), made, torch.tensor([0, 1])).backward()
-    assert made.grad is not None
-    assert (made.grad < 0).all()
+def test_generator_loss_gradient_raises_fake_logits() -> None:
+    fake = spectrograms_of([-0.5, 0.2]).requires_grad_()
+    generator_loss(Reader(), torch.tensor([0.5, 100.0]), fake, torch.tensor([0, 1])).backward()
+    assert fake.grad is not None
+    assert (fake.grad < 0).all()
 
 
-def test_what_is_told_beside_the_loss_carries_no_gradient() -> None:
+def test_discriminator_statistics_carry_no_gradient() -> None:
     x, labels = torch.zeros(NUMBERS, *SHAPE, dtype=torch.float64), torch.zeros(NUMBERS, dtype=torch.int64)
-    judged = discriminator_loss(Linear(), x, x, labels, every_direction(), **PLAIN)
-    assert judged.loss.requires_grad
-    assert not any(told.requires_grad for told in judged[1:])
+    d_loss = discriminator_loss(Linear(), x, x, labels, every_direction(), PLAIN)
+    assert d_loss.loss.requires_grad
+    assert not any(value.requires_grad for value in (*d_loss.terms.values(), *d_loss[2:]))
 
 
 class Table(nn.Module):
@@ -164,60 +177,66 @@ class Table(nn.Module):
     rows=st.lists(st.tuples(*[st.floats(-20, 20)] * 3, st.integers(0, 2)), min_size=1, max_size=6),
     label_weight=st.floats(0, 3),
 )
-def test_label_loss_is_the_cross_entropy_of_the_labels_of_recordings(
+def test_label_loss_is_the_cross_entropy_of_real_labels(
     rows: list[tuple[float, float, float, int]], label_weight: float
 ) -> None:
     real = torch.tensor([row[:3] for row in rows], dtype=torch.float64)[:, None, None]
     labels, noise = torch.tensor([row[3] for row in rows]), torch.zeros(2 * len(rows), 1, 1, 3)
-    plain, judged = (
-        discriminator_loss(Table(), real, -7 * real, labels, noise, **{**PLAIN, "label_weight": weight})
+    plain, d_loss = (
+        discriminator_loss(Table(), real, -7 * real, labels, noise, with_losses(label_loss=weight))
         for weight in (0.0, label_weight)
     )
     expected = sum(math.log(sum(math.exp(x - row[row[3]]) for x in row[:3])) for row in rows) / len(rows)
-    assert judged.label_loss.item() == pytest.approx(expected, abs=1e-9)
-    assert judged.loss.item() == pytest.approx(plain.loss.item() + label_weight * expected, abs=1e-8)
+    assert d_loss.terms["label_loss"].item() == pytest.approx(expected, abs=1e-9)
+    assert d_loss.loss.item() == pytest.approx(plain.loss.item() + label_weight * expected, abs=1e-8)
 
 
 @given(counts=st.lists(st.integers(1, 300), min_size=1, max_size=8))
-def test_all_labels_weigh_the_same_but_for_the_rarest(counts: list[int]) -> None:
+def test_class_weights_balance_all_but_the_rarest_labels(counts: list[int]) -> None:
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    weights = class_weights(labels)
+    weights = balanced_class_weights(labels)
     sums = torch.tensor(counts) * weights
     assert sums.max().item() == pytest.approx(len(labels) / len(counts))
-    assert ((weights == MOST_WEIGHT) | torch.isclose(sums, sums.max())).all()
+    assert ((weights == MAX_CLASS_WEIGHT) | torch.isclose(sums, sums.max())).all()
 
 
-def test_the_label_loss_counts_recordings_by_the_weight_of_their_label() -> None:
+def test_label_loss_applies_class_weights() -> None:
     x, labels, weights = torch.randn(4, *SHAPE, dtype=torch.float64), torch.tensor([0, 2, 2, 1]), LABELS + 0.5
     discriminator, noise = nn.Sequential(nn.Flatten(), nn.Linear(NUMBERS, 3).double()), torch.zeros(8, *SHAPE)
-    told = [
-        discriminator_loss(discriminator, x, x, labels, noise, **PLAIN, label_weights=given).label_loss.item()
+    losses = [
+        discriminator_loss(discriminator, x, x, labels, noise, PLAIN, given).terms["label_loss"].item()
         for given in (None, torch.ones(3, dtype=torch.float64), weights.double())
     ]
-    each = nn.functional.cross_entropy(discriminator(x), labels, reduction="none")
-    assert told == pytest.approx([each.mean().item(), each.mean().item(), (each * weights[labels]).mean().item()])
+    expected = nn.functional.cross_entropy(discriminator(x), labels, reduction="none")
+    assert losses == pytest.approx(
+        [expected.mean().item(), expected.mean().item(), (expected * weights[labels]).mean().item()]
+    )
 
 
-def test_without_labels_nothing_is_confused() -> None:
+def test_label_loss_is_zero_without_labels() -> None:
     x, labels = spectrograms_of([0.3, -0.2]), torch.zeros(2, dtype=torch.int64)
     noise = torch.zeros(4, 1, 1, 1, dtype=torch.float64)
-    judged = discriminator_loss(nn.Flatten(), x, x, labels, noise, **{**PLAIN, "label_weight": 5.0})
-    assert judged.label_loss.item() == 0
-    assert judged.loss.item() == pytest.approx(math.log(2))
+    d_loss = discriminator_loss(nn.Flatten(), x, x, labels, noise, with_losses(label_loss=5.0))
+    assert d_loss.terms["label_loss"].item() == 0
+    assert d_loss.loss.item() == pytest.approx(math.log(2))
 
 
-def test_only_recordings_teach_their_labels() -> None:
+def test_label_loss_has_no_gradient_for_fake_spectrograms() -> None:
     torch.manual_seed(0)
     discriminator, labels = Smooth(), torch.tensor([0, 1, 2])
     real = torch.randn(3, *SHAPE, dtype=torch.float64, requires_grad=True)
-    made = torch.randn(3, *SHAPE, dtype=torch.float64, requires_grad=True)
-    game = {**PLAIN, "gamma": 0.0}
-    plain, judged = (
+    fake = torch.randn(3, *SHAPE, dtype=torch.float64, requires_grad=True)
+    plain, d_loss = (
         discriminator_loss(
-            discriminator, real, made, labels, torch.zeros(6, *SHAPE), **{**game, "label_weight": weight}
+            discriminator,
+            real,
+            fake,
+            labels,
+            torch.zeros(6, *SHAPE),
+            with_losses(gradient_penalty=0.0, label_loss=weight),
         )
         for weight in (0.0, 1.0)
     )
-    of_real, of_made = torch.autograd.grad(judged.loss - plain.loss, (real, made), allow_unused=True)
+    of_real, of_fake = torch.autograd.grad(d_loss.loss - plain.loss, (real, fake), allow_unused=True)
     assert of_real.abs().sum() > 0
-    assert of_made is None or of_made.abs().max() < 1e-12
+    assert of_fake is None or of_fake.abs().max() < 1e-12

@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from soundgan.training.losses import augment as room
-from soundgan.training.losses.augment import ADA_RAMP_SAMPLES, DRAWN, MOST, TARGET_D_ACCURACY, augment, update_augment_p
+from soundgan.training.losses import augment as module
+from soundgan.training.losses.augment import (
+    ADA_RAMP_SAMPLES,
+    MAX_P,
+    NUM_RANDOM,
+    TARGET_D_ACCURACY,
+    augment,
+    update_augment_p,
+)
 from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
 from soundgan.training.runtime.rng import StepRNG
 
@@ -20,7 +27,7 @@ AMOUNTS = {"MAX_TIME_SHIFT", "MAX_FREQ_SHIFT", "MAX_GAIN", "MAX_MASK"}
 
 
 def drawn(n: int = N, seed: int = 0, distributed: Distributed = SINGLE_PROCESS) -> Tensor:
-    return StepRNG(seed, 0, torch.device("cpu"), distributed).uniform(n, DRAWN)
+    return StepRNG(seed, 0, torch.device("cpu"), distributed).uniform(n, NUM_RANDOM)
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def only(monkeypatch: pytest.MonkeyPatch):
 
     def leave(names: Iterable[str]) -> None:
         for name in AMOUNTS - set(names):
-            monkeypatch.setattr(room, name, 0)
+            monkeypatch.setattr(module, name, 0)
 
     return leave
 
@@ -51,14 +58,14 @@ def moved(spectrogram: Tensor, rows: int, columns: int) -> Tensor:
     return there
 
 
-def test_never_is_never(spectrograms: Tensor) -> None:
+def test_augmentation_at_probability_zero_is_the_identity(spectrograms: Tensor) -> None:
     assert torch.equal(augment(spectrograms, 0.0, drawn()), spectrograms)
 
 
 @pytest.mark.parametrize(("name", "axis"), [("MAX_TIME_SHIFT", 1), ("MAX_FREQ_SHIFT", 0)])
-def test_a_shift_moves_every_cell_and_uncovers_silence(name: str, axis: int, spectrograms: Tensor, only) -> None:
+def test_shift_moves_all_values_and_fills_with_silence(name: str, axis: int, spectrograms: Tensor, only) -> None:
     only([name])
-    most = round(getattr(room, name) * (BANDS, FRAMES)[axis])
+    most = round(getattr(module, name) * (BANDS, FRAMES)[axis])
     shifts = []
     for before, after in zip(spectrograms, augment(spectrograms, 1.0, drawn()), strict=True):
         found = [s for s in range(-most, most + 1) if torch.equal(after, moved(before, *((s, 0), (0, s))[axis]))]
@@ -67,22 +74,22 @@ def test_a_shift_moves_every_cell_and_uncovers_silence(name: str, axis: int, spe
     assert set(shifts) == set(range(-most, most + 1))
 
 
-def test_a_gain_is_one_for_the_whole_sound_and_leaves_silence_silent(spectrograms: Tensor, only) -> None:
+def test_gain_is_constant_and_keeps_silence(spectrograms: Tensor, only) -> None:
     only(["MAX_GAIN"])
     changed = augment(spectrograms, 1.0, drawn())
     silent = spectrograms == -1
     assert (changed[silent] == -1).all()
     gains = [(after - before)[before > -1] for before, after in zip(spectrograms, changed, strict=True)]
-    assert all(gain.std() < 1e-6 and gain.abs().max() <= room.MAX_GAIN for gain in gains)
+    assert all(gain.std() < 1e-6 and gain.abs().max() <= module.MAX_GAIN for gain in gains)
     means = torch.stack([gain.mean() for gain in gains])
-    assert means.min() < -0.5 * room.MAX_GAIN and means.max() > 0.5 * room.MAX_GAIN
+    assert means.min() < -0.5 * module.MAX_GAIN and means.max() > 0.5 * module.MAX_GAIN
     # What is near a bound stays within.
     loud = augment(torch.full_like(spectrograms, 0.99), 1.0, drawn())
     quiet = augment(torch.full_like(spectrograms, -0.99), 1.0, drawn())
     assert loud.max() == 1 and quiet.min() == -1
 
 
-def test_a_blank_is_one_stripe_of_bands_or_of_frames(only) -> None:
+def test_mask_covers_adjacent_bands_or_frames(only) -> None:
     only(["MAX_MASK"])
     changed = augment(torch.zeros(N, 1, BANDS, FRAMES), 1.0, drawn())[:, 0]
     kinds = set()
@@ -94,31 +101,31 @@ def test_a_blank_is_one_stripe_of_bands_or_of_frames(only) -> None:
         for kind, stripe, count in (("bands", rows, BANDS), ("frames", columns, FRAMES)):
             if len(stripe):
                 kinds.add(kind)
-                assert stripe[-1] - stripe[0] + 1 == len(stripe) <= room.MAX_MASK * count + 1
+                assert stripe[-1] - stripe[0] + 1 == len(stripe) <= module.MAX_MASK * count + 1
                 assert blank.sum() == len(stripe) * (BANDS * FRAMES // count)
     assert kinds == {"bands", "frames"}
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5])
-def test_changes_come_as_often_as_told_and_one_by_one(probability: float, only) -> None:
+def test_augmentation_frequency_matches_the_probability(probability: float, only) -> None:
     only(["MAX_GAIN"])
     changed = augment(torch.zeros(2000, 1, 2, 2), probability, drawn(2000))
     assert (changed[:, 0, 0, 0] != 0).float().mean() == pytest.approx(probability, abs=0.04)
 
 
-def test_most_stays_as_it_was_where_changes_are_rare(spectrograms: Tensor) -> None:
+def test_most_spectrograms_are_unchanged_at_low_probability(spectrograms: Tensor) -> None:
     changed = augment(spectrograms, 0.05, drawn())
     same = sum(torch.equal(before, after) for before, after in zip(spectrograms, changed, strict=True))
     assert 0.6 * N < same < N
 
 
-def test_the_generator_learns_through_all_changes() -> None:
+def test_augmentation_is_differentiable() -> None:
     spectrograms = 0.4 * torch.rand(6, 1, 8, 8, dtype=torch.float64) - 0.2
     spectrograms.requires_grad_()
     assert torch.autograd.gradcheck(lambda x: augment(x, 1.0, drawn(6)), spectrograms)
 
 
-def test_what_is_blanked_or_moved_out_teaches_nothing(only) -> None:
+def test_masked_and_shifted_out_values_have_no_gradient(only) -> None:
     only(["MAX_MASK", "MAX_TIME_SHIFT"])
     spectrograms = torch.zeros(N, 1, BANDS, FRAMES, requires_grad=True)
     changed = augment(spectrograms, 1.0, drawn())
@@ -128,19 +135,19 @@ def test_what_is_blanked_or_moved_out_teaches_nothing(only) -> None:
     assert set(spectrograms.grad.unique().tolist()) == {0, 1}
 
 
-def test_channels_are_changed_together(spectrograms: Tensor) -> None:
+def test_augmentation_is_the_same_for_all_channels(spectrograms: Tensor) -> None:
     changed = augment(spectrograms.expand(-1, 3, -1, -1), 0.8, drawn())
     assert changed.shape == (N, 3, BANDS, FRAMES) and changed.dtype == spectrograms.dtype
     assert torch.equal(changed, augment(spectrograms, 0.8, drawn()).expand(-1, 3, -1, -1))
 
 
-def test_every_chance_changes_otherwise_and_the_same_one_alike(spectrograms: Tensor) -> None:
+def test_augmentation_is_a_function_of_its_random_numbers(spectrograms: Tensor) -> None:
     first = augment(spectrograms, 0.5, drawn())
     assert torch.equal(augment(spectrograms, 0.5, drawn()), first)
     assert not torch.equal(augment(spectrograms, 0.5, drawn(seed=1)), first)
 
 
-def test_processes_change_their_shares_as_one_changes_all(spectrograms: Tensor) -> None:
+def test_augmentation_of_shards_is_that_of_the_batch(spectrograms: Tensor) -> None:
     whole = augment(spectrograms, 0.5, drawn())
     worlds = [Distributed(k, 4) for k in range(4)]
     shares = [
@@ -149,19 +156,19 @@ def test_processes_change_their_shares_as_one_changes_all(spectrograms: Tensor) 
     assert torch.equal(torch.cat(shares), whole)
 
 
-@given(probability=st.floats(0, MOST), right=st.floats(0, 1), sounds=st.integers(1, 4096))
-def test_it_adapts_against_what_the_discriminator_knows(probability: float, right: float, sounds: int) -> None:
+@given(probability=st.floats(0, MAX_P), right=st.floats(0, 1), sounds=st.integers(1, 4096))
+def test_augment_p_follows_the_accuracy_of_the_discriminator(probability: float, right: float, sounds: int) -> None:
     after = update_augment_p(torch.tensor(probability), torch.tensor(right), sounds).item()
-    assert 0 <= after <= MOST + 1e-6
+    assert 0 <= after <= MAX_P + 1e-6
     if right > TARGET_D_ACCURACY:
-        assert after > probability or after == pytest.approx(MOST)
+        assert after > probability or after == pytest.approx(MAX_P)
     else:
         assert after < probability or after == 0
     assert abs(after - probability) <= sounds / ADA_RAMP_SAMPLES + 1e-6
 
 
-def test_a_sure_discriminator_sees_changes_as_often_as_can_be_in_the_end() -> None:
+def test_augment_p_reaches_its_maximum_at_full_accuracy() -> None:
     probability = torch.tensor(0.0)
     for _ in range(ADA_RAMP_SAMPLES // 16):
         probability = update_augment_p(probability, torch.tensor(1.0), 16)
-    assert probability.item() == pytest.approx(MOST)
+    assert probability.item() == pytest.approx(MAX_P)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from soundgan.training.losses.texture import texture, texture_loss, usual_difference
+from soundgan.training.losses.texture import texture, texture_loss, typical_difference
 
 
 def over(spectrogram: Tensor) -> tuple[float, float]:
@@ -17,7 +17,7 @@ def over(spectrogram: Tensor) -> tuple[float, float]:
     return bands, frames
 
 
-def test_stripes_lie_over_bands_onsets_over_frames_and_noise_over_both() -> None:
+def test_texture_separates_harmonics_onsets_and_noise() -> None:
     torch.manual_seed(0)
     harmonic_comb = torch.cos(torch.arange(32) * 2.0)[None, None, :, None].expand(1, 1, 32, 16)
     noise = torch.randn(1, 1, 32, 16)
@@ -29,7 +29,7 @@ def test_stripes_lie_over_bands_onsets_over_frames_and_noise_over_both() -> None
 
 
 @given(shift=st.floats(-1, 1), scale=st.floats(0.1, 2))
-def test_the_level_does_not_matter_and_the_range_does(shift: float, scale: float) -> None:
+def test_texture_is_invariant_to_level_and_proportional_to_range(shift: float, scale: float) -> None:
     torch.manual_seed(0)
     spectrogram = torch.randn(2, 3, 16, 16)
     inner = texture(scale * spectrogram + shift)
@@ -37,22 +37,22 @@ def test_the_level_does_not_matter_and_the_range_does(shift: float, scale: float
     torch.testing.assert_close(inner, scale * texture(spectrogram), atol=1e-5, rtol=1e-4)
 
 
-def test_the_error_is_one_between_two_recordings() -> None:
+def test_texture_loss_between_recordings_is_one() -> None:
     torch.manual_seed(0)
     recorded = texture(torch.rand(300, 1, 1, 1) * torch.randn(300, 1, 16, 16))
-    usual = usual_difference(recorded)
-    assert usual.shape == (2,)
-    assert texture_loss(recorded[:150], recorded[150:], usual).item() == pytest.approx(1, rel=0.1)
-    assert texture_loss(recorded[:150], recorded[:150], usual).item() == 0
+    typical = typical_difference(recorded)
+    assert typical.shape == (2,)
+    assert texture_loss(recorded[:150], recorded[150:], typical).item() == pytest.approx(1, rel=0.1)
+    assert texture_loss(recorded[:150], recorded[:150], typical).item() == 0
 
 
-def test_no_recording_is_compared_with_itself() -> None:
+def test_typical_difference_compares_different_recordings() -> None:
     two = texture(torch.stack([torch.zeros(1, 16, 16), torch.randn(1, 16, 16)]))
-    torch.testing.assert_close(usual_difference(two), (two[0] - two[1]).abs().mean((1, 2, 3)))
-    assert usual_difference(two[:1]).tolist() == [1, 1]
+    torch.testing.assert_close(typical_difference(two), (two[0] - two[1]).abs().mean((1, 2, 3)))
+    assert typical_difference(two[:1]).tolist() == [1, 1]
 
 
-def test_noise_is_smoothed_where_the_recording_is_smooth() -> None:
+def test_texture_gradient_lowers_noise_against_a_smooth_target() -> None:
     torch.manual_seed(0)
     strength = torch.tensor(0.5, requires_grad=True)
     noise, smooth = torch.randn(4, 1, 16, 16), torch.zeros(4, 1, 16, 16)

@@ -13,7 +13,7 @@ from soundgan.settings import Settings
 from soundgan.training.monitor.early_stopping import DEFAULT_MINUTES, MIN_SAMPLES, StoppingCriterion
 from soundgan.training.monitor.schedule import is_validation_due
 from soundgan.training.runtime.rng import PairedSampler, samples_per_epoch
-from soundgan.training.state.checkpoint import Progress
+from soundgan.training.state.progress import Progress
 
 RECORDINGS = 50
 

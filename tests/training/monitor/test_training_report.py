@@ -14,7 +14,7 @@ from pages import Balance, parsed
 
 from soundgan.data.dataset import Dataset
 from soundgan.training.loop import train
-from soundgan.training.losses.augment import MOST
+from soundgan.training.losses.augment import MAX_P
 from soundgan.training.monitor.early_stopping import PATIENCE
 from soundgan.training.monitor.report import MAX_EARLIER_SNAPSHOTS, REPORT, remarks, write_report
 from soundgan.training.monitor.schedule import FIRST_VALIDATION, GROWTH
@@ -157,5 +157,5 @@ def test_remarks_on_overfitting_and_mode_collapse() -> None:
 
 def test_remarks_on_a_strong_discriminator() -> None:
     assert "nearly all pairs correctly" in remarks_of([GOOD], d_accuracy=1.0)
-    assert "at its maximum of 80%" in remarks_of([GOOD], augment_p=MOST)
+    assert "at its maximum of 80%" in remarks_of([GOOD], augment_p=MAX_P)
     assert "pairs" not in remarks_of([GOOD]) and "at its maximum" not in remarks_of([GOOD])

@@ -131,7 +131,7 @@ def test_same_generator_gives_the_same_result(tiny_dataset: Dataset, tiny_settin
     settings = tiny_settings()
     torch.manual_seed(0)
     generators = [build_generator(settings.model, tiny_dataset.representation, 3).eval() for _ in range(2)]
-    generator_inputs = GeneratorInputs(settings, tiny_dataset.representation)
+    generator_inputs = GeneratorInputs(settings.model.nz, tiny_dataset.representation)
     validator = Validator(tiny_dataset, settings, generator_inputs)
     first = validator.check(generators[0], 100)
     other = validator.check(generators[1], 100)
@@ -140,5 +140,5 @@ def test_same_generator_gives_the_same_result(tiny_dataset: Dataset, tiny_settin
     generator_inputs.generate(generators[0], torch.zeros(3, dtype=torch.int64), StepRNG(1, 20_000, torch.device("cpu")))
     torch.manual_seed(7)
     assert validator.check(generators[0], 100) == first
-    anew = Validator(tiny_dataset, settings, GeneratorInputs(settings, tiny_dataset.representation))
+    anew = Validator(tiny_dataset, settings, GeneratorInputs(settings.model.nz, tiny_dataset.representation))
     assert anew.check(generators[0], 100) == first

@@ -20,7 +20,7 @@ from soundgan.training.networks.dcgan import DCGANDiscriminator, DCGANGenerator
     nc=st.integers(1, 3),
     labels=st.sampled_from([0, 3]),
 )
-def test_shapes(rows: int, cols: int, stages: int, nc: int, labels: int) -> None:
+def test_shapes_follow_grid_stages_and_labels(rows: int, cols: int, stages: int, nc: int, labels: int) -> None:
     generator = DCGANGenerator(6, 2, nc, rows, cols, stages, labels)
     discriminator = DCGANDiscriminator(2, nc, rows, cols, stages, labels)
     z, label = torch.randn(3, 6), torch.tensor([0, max(labels - 1, 0), 0])
@@ -36,7 +36,7 @@ def test_shapes(rows: int, cols: int, stages: int, nc: int, labels: int) -> None
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in reached)
 
 
-def test_only_labelled_networks_hear_the_label() -> None:
+def test_only_labeled_networks_depend_on_the_label() -> None:
     torch.manual_seed(0)
     z, first, second = torch.randn(2, 8), torch.zeros(2, dtype=torch.int64), torch.ones(2, dtype=torch.int64)
     for labels in (0, 2):
@@ -48,7 +48,7 @@ def test_only_labelled_networks_hear_the_label() -> None:
         assert torch.equal(logits[:, 0], logits[:, -1]) is (labels == 0)
 
 
-def test_the_logit_is_the_mean_of_the_originals_twenty_five_scores() -> None:
+def test_logit_is_the_mean_of_the_original_25_scores() -> None:
     torch.manual_seed(0)
     discriminator = DCGANDiscriminator(2, 3, 4, 4, 6)
     for parameter in discriminator.parameters():
@@ -64,14 +64,14 @@ def test_the_logit_is_the_mean_of_the_originals_twenty_five_scores() -> None:
     torch.testing.assert_close(discriminator(spectrograms), scores.mean(dim=1, keepdim=True))
 
 
-def test_weights_start_as_the_originals_did() -> None:
+def test_weights_are_initialized_as_in_the_original() -> None:
     torch.manual_seed(0)
     for network in (DCGANGenerator(64, 16, 1, 4, 4, 4, 3), DCGANDiscriminator(16, 1, 4, 4, 4, 3)):
         values = torch.cat([parameter.flatten() for parameter in network.parameters()])
         assert abs(values.mean()) < 1e-3 and abs(values.std() - 0.02) < 1e-3
 
 
-def test_half_precision_arithmetic_still_gives_float32() -> None:
+def test_outputs_are_float32_under_bfloat16_autocast() -> None:
     generator, discriminator = DCGANGenerator(8, 4, 1, 2, 2, 2, 2), DCGANDiscriminator(4, 1, 2, 2, 2, 2)
     label = torch.tensor([0, 1])
     with torch.autocast("cpu", torch.bfloat16):
@@ -81,12 +81,12 @@ def test_half_precision_arithmetic_still_gives_float32() -> None:
 
 
 @pytest.mark.parametrize("size", ["nz", "ngf", "nc", "grid_rows", "grid_cols"])
-def test_sizes_that_are_none_are_refused(size: str) -> None:
+def test_sizes_below_one_are_rejected(size: str) -> None:
     sizes = {"nz": 8, "ngf": 4, "nc": 1, "grid_rows": 2, "grid_cols": 2} | {size: 0}
     with pytest.raises(SettingsError, match=f"{size}: 0"):
         DCGANGenerator(**sizes, stages=2)
 
 
-def test_spectrograms_that_cannot_be_halved_are_refused() -> None:
+def test_spectrograms_that_cannot_be_halved_are_rejected() -> None:
     with pytest.raises(SettingsError, match="multiples of 4"):
         DCGANDiscriminator(4, 1, 65, 33, 0)

@@ -27,7 +27,7 @@ def inner(patches: Patches, features: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def test_a_position_stands_for_four_bands_and_frames(patches: Patches) -> None:
+def test_patches_upsample_by_four(patches: Patches) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         painted = patches(torch.randn(3, SIZE, ROWS, COLUMNS))
     assert painted.shape == (3, 1, PATCH * ROWS, PATCH * COLUMNS)
@@ -35,21 +35,21 @@ def test_a_position_stands_for_four_bands_and_frames(patches: Patches) -> None:
 
 
 @torch.no_grad()
-def test_what_stays_the_same_over_frames_is_painted_without_a_chequer(patches: Patches) -> None:
+def test_constant_features_over_frames_give_no_checkerboard(patches: Patches) -> None:
     painted = inner(patches, torch.randn(1, SIZE, ROWS, 1))
     assert painted.std(1).max() < 1e-5, "over frames"
     assert painted.std(0).min() > 0.1, "bands differ"
 
 
 @torch.no_grad()
-def test_what_is_even_is_painted_even(patches: Patches) -> None:
+def test_constant_features_give_constant_spectrograms(patches: Patches) -> None:
     painted = inner(patches, torch.randn(1, SIZE, 1, 1))
     assert painted.std() < 1e-5
     assert painted.abs().mean() > 0.01, "at a level of its own"
 
 
 @torch.no_grad()
-def test_nothing_more_is_taken_away_than_the_pattern() -> None:
+def test_remove_checkerboard_is_a_projection() -> None:
     patches = remove_checkerboard(torch.randn(SIZE, 2, 2 * PATCH, 2 * PATCH))
     torch.testing.assert_close(remove_checkerboard(patches), patches)
     smooth = (ramp()[:, None] * ramp()).expand(1, 1, -1, -1)
@@ -57,14 +57,14 @@ def test_nothing_more_is_taken_away_than_the_pattern() -> None:
 
 
 @torch.no_grad()
-def test_patches_fade_and_are_seamless(patches: Patches) -> None:
+def test_patches_apply_ramp_and_remove_checkerboard(patches: Patches) -> None:
     expected = remove_checkerboard(patches.kernel * ramp()[:, None] * ramp())
     torch.testing.assert_close(patches.patches(), expected)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("nc", [1, 3])
-def test_overlapping_patches_are_added_up(nc: int) -> None:
+def test_patches_equal_a_transposed_convolution(nc: int) -> None:
     torch.manual_seed(0)
     patches, x = Patches(SIZE, nc), torch.randn(2, SIZE, ROWS, COLUMNS)
     for weight in patches.parameters():
@@ -74,7 +74,7 @@ def test_overlapping_patches_are_added_up(nc: int) -> None:
 
 
 @torch.no_grad()
-def test_first_spectrograms_are_smooth() -> None:
+def test_initial_patches_are_smooth() -> None:
     torch.manual_seed(0)
     patches = Patches(SIZE, 1)
     patches.reset_parameters()

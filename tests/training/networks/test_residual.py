@@ -70,7 +70,7 @@ def discriminator() -> ResidualDiscriminator:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("duration", [0.25, 3.3, 10.0])
 @pytest.mark.parametrize("rate", PRESETS)
-def test_spectrograms_have_the_shape_of_every_preset(rate: int, duration: float, kind: str) -> None:
+def test_networks_fit_every_preset(rate: int, duration: float, kind: str) -> None:
     representation = preset(rate, duration)
     spectrograms, logits, _ = shapes(tiny(network=kind), representation)
     assert spectrograms == (3, 1, *representation.shape)
@@ -80,7 +80,7 @@ def test_spectrograms_have_the_shape_of_every_preset(rate: int, duration: float,
 @pytest.mark.parametrize("kind", KINDS)
 @given(rows=st.integers(1, 20), columns=st.integers(1, 20), nc=st.integers(1, 4), n=st.integers(1, 5))
 @examples(max_examples=8)
-def test_any_multiple_of_16_is_a_size(kind: str, rows: int, columns: int, nc: int, n: int) -> None:
+def test_networks_fit_any_multiple_of_16(kind: str, rows: int, columns: int, nc: int, n: int) -> None:
     spectrograms, logits, dtype = shapes(tiny(network=kind, nc=nc), sized(16 * rows, 16 * columns), n)
     assert spectrograms == (n, nc, 16 * rows, 16 * columns)
     assert logits == (n, LABELS)
@@ -89,7 +89,7 @@ def test_any_multiple_of_16_is_a_size(kind: str, rows: int, columns: int, nc: in
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_spectrograms_stay_in_range_whatever_the_weights(kind: str) -> None:
+def test_spectrograms_are_bounded_for_any_weights(kind: str) -> None:
     torch.manual_seed(0)
     generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
     for strength in (1.0, 3.0):
@@ -101,7 +101,7 @@ def test_spectrograms_stay_in_range_whatever_the_weights(kind: str) -> None:
 
 
 @torch.no_grad()
-def test_the_floor_is_reached_exactly_and_the_rest_is_not_squashed(generator: ResidualGenerator) -> None:
+def test_output_is_clamped_not_squashed(generator: ResidualGenerator) -> None:
     z, labels = torch.randn(4, NZ), torch.zeros(4, dtype=torch.int64)
     noise = torch.zeros(4, 1, 32, 16)
     generator.to_patches.kernel.mul_(0.5)
@@ -115,7 +115,7 @@ def test_the_floor_is_reached_exactly_and_the_rest_is_not_squashed(generator: Re
 
 
 @torch.no_grad()
-def test_grain_lies_on_a_smooth_spectrogram_as_strongly_as_the_latent_says(generator: ResidualGenerator) -> None:
+def test_noise_is_added_with_gains_of_the_latent(generator: ResidualGenerator) -> None:
     z, labels = torch.randn(4, NZ), torch.zeros(4, dtype=torch.int64)
     generator.to_patches.kernel.mul_(0.1)  # far from the bounds
     smooth = generator(z, labels, torch.zeros(4, 1, 32, 16))
@@ -129,7 +129,7 @@ def test_grain_lies_on_a_smooth_spectrogram_as_strongly_as_the_latent_says(gener
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_weight_takes_part(kind: str) -> None:
+def test_every_parameter_has_a_gradient(kind: str) -> None:
     torch.manual_seed(0)
     generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
     discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
@@ -147,7 +147,7 @@ def test_every_weight_takes_part(kind: str) -> None:
 @pytest.mark.parametrize("nc", [1, 3])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @torch.no_grad()
-def test_spectrograms_are_taken_apart_into_squares(nc: int, layout: torch.memory_format) -> None:
+def test_discriminator_input_equals_pixel_unshuffle(nc: int, layout: torch.memory_format) -> None:
     discriminator, seen = ResidualDiscriminator(32, 16, 8, nc, LABELS), list[torch.Tensor]()
     discriminator.from_patch.register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
     spectrograms = torch.randn(2, nc, 32, 16).contiguous(memory_format=layout)
@@ -158,7 +158,7 @@ def test_spectrograms_are_taken_apart_into_squares(nc: int, layout: torch.memory
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_labels_change_the_spectrogram_and_the_logit(kind: str) -> None:
+def test_labels_change_spectrogram_and_logit(kind: str) -> None:
     torch.manual_seed(0)
     generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
     discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
@@ -170,14 +170,14 @@ def test_labels_change_the_spectrogram_and_the_logit(kind: str) -> None:
 
 
 @torch.no_grad()
-def test_without_labels_nothing_is_projected() -> None:
+def test_unlabeled_discriminator_has_one_logit() -> None:
     discriminator = ResidualDiscriminator(32, 16, size=8, nc=1, labels=0)
     assert discriminator.projection is None
     assert discriminator(torch.randn(2, 1, 32, 16)).shape == (2, 1)
 
 
 @torch.no_grad()
-def test_the_projection_is_a_product_with_the_vector_of_the_label(discriminator: ResidualDiscriminator) -> None:
+def test_projection_is_linear_in_the_label_vector(discriminator: ResidualDiscriminator) -> None:
     spectrogram, labels = torch.randn(1, 1, 32, 16), torch.arange(LABELS)
     projection = discriminator.projection
     assert projection is not None
@@ -198,14 +198,14 @@ def test_the_projection_is_a_product_with_the_vector_of_the_label(discriminator:
 
 
 @torch.no_grad()
-def test_the_length_of_the_latent_does_not_matter(generator: ResidualGenerator) -> None:
+def test_mapping_is_invariant_to_the_scale_of_z(generator: ResidualGenerator) -> None:
     z, labels = torch.randn(4, NZ), torch.arange(4) % LABELS
     torch.testing.assert_close(generator.mapping(7 * z, labels), generator.mapping(z, labels), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_a_spectrogram_does_not_depend_on_its_batch(kind: str) -> None:
+def test_outputs_do_not_depend_on_the_batch(kind: str) -> None:
     torch.manual_seed(0)
     generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
     discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
@@ -219,7 +219,7 @@ def test_a_spectrogram_does_not_depend_on_its_batch(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_spectrograms_and_logits_are_float32_in_bfloat16_arithmetic(kind: str) -> None:
+def test_residual_outputs_are_float32_under_bfloat16_autocast(kind: str) -> None:
     torch.manual_seed(0)
     generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
     discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
@@ -231,7 +231,7 @@ def test_spectrograms_and_logits_are_float32_in_bfloat16_arithmetic(kind: str) -
     torch.testing.assert_close(spectrograms, generated(generator, z, labels), rtol=0.1, atol=0.05)
 
 
-def test_the_size_dial_grows_the_network() -> None:
+def test_size_scales_the_number_of_parameters() -> None:
     counts = [
         sum(parameter.numel() for parameter in ResidualGenerator(sized(32, 16), size, NZ, 1, 0).parameters())
         for size in (8, 16, 32)

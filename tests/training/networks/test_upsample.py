@@ -11,7 +11,9 @@ from soundgan.training.networks.upsample import BilinearUpsample
 
 @pytest.mark.parametrize(("rows", "columns", "factor"), [(8, 4, 2), (1, 1, 4), (2, 5, 4), (3, 1, 2)])
 @pytest.mark.parametrize(("channels", "by"), [(3, "forward"), (7, "forward"), (7, "by_matmul")])
-def test_it_is_bilinear_interpolation(rows: int, columns: int, factor: int, channels: int, by: str) -> None:
+def test_upsample_equals_interpolate_forward_and_backward(
+    rows: int, columns: int, factor: int, channels: int, by: str
+) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, channels, rows, columns, requires_grad=True)
     found = getattr(BilinearUpsample(rows, columns, factor=factor), by)(x)
@@ -22,17 +24,17 @@ def test_it_is_bilinear_interpolation(rows: int, columns: int, factor: int, chan
     torch.testing.assert_close(*both)
 
 
-def test_a_row_of_numbers_is_enlarged_along_its_only_side() -> None:
+def test_upsample_of_one_side_equals_linear_interpolate() -> None:
     x = torch.tensor([[[0.0, 1.0, -1.0]]])
     expected = F.interpolate(x, scale_factor=4.0, mode="linear", align_corners=False)
     torch.testing.assert_close(BilinearUpsample(3, factor=4)(x), expected)
 
 
-def test_channels_may_be_mixed_before_or_after() -> None:
+def test_upsample_commutes_with_pointwise_convolution() -> None:
     torch.manual_seed(0)
     x, mixed, enlarged = torch.randn(2, 6, 3, 4), torch.nn.Conv2d(6, 4, 1), BilinearUpsample(3, 4, factor=2)
     torch.testing.assert_close(enlarged(mixed(x)), mixed(enlarged(x)))
 
 
-def test_it_holds_nothing_that_is_stored() -> None:
+def test_upsample_has_no_state() -> None:
     assert not BilinearUpsample(2, 2, factor=2).state_dict()

@@ -42,7 +42,7 @@ class Device:
         (Device("cpu"), [CUDA, MPS, CPU], [CPU]),
     ],
 )
-def test_a_missing_device_falls_back_to_the_next(
+def test_unavailable_device_falls_back_to_the_next(
     device: object, there: list[str], tried: list[Any], model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, asked = onnxruntime.InferenceSession, []
@@ -58,7 +58,7 @@ def test_a_missing_device_falls_back_to_the_next(
 
 
 @pytest.mark.parametrize("device", ["cuda:1", "mps", Device("cuda")])
-def test_a_missing_device_plays_the_same_on_the_processor(device: object, model: SoundGAN, model_folder: Path) -> None:
+def test_unavailable_device_generates_the_same_on_the_cpu(device: object, model: SoundGAN, model_folder: Path) -> None:
     if {CUDA, MPS} & set(onnxruntime.get_available_providers()):
         pytest.skip("this machine has the device")
     sound = SoundGAN.load(model_folder, device=device).generate(seed=1)[0]
@@ -66,6 +66,6 @@ def test_a_missing_device_plays_the_same_on_the_processor(device: object, model:
 
 
 @pytest.mark.parametrize("device", ["toaster", "", "cuda:x", "cuda:", "cudax", "cpu\n", "CUDA", None])
-def test_an_unknown_device_is_refused(device: object, model_folder: Path) -> None:
+def test_unknown_device_is_rejected(device: object, model_folder: Path) -> None:
     with pytest.raises(ModelError, match=r"^device = '.*': must be cuda, mps, cpu, or one with a number, as cuda:0$"):
         SoundGAN.load(model_folder, device=device)

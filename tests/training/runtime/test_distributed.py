@@ -29,7 +29,8 @@ from soundgan.spectral.presets import preset
 from soundgan.training import loop
 from soundgan.training.loop import train
 from soundgan.training.losses import augment
-from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed, join, rank
+from soundgan.training.monitor import monitor
+from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed, init_distributed, rank
 from soundgan.training.runtime.rng import StepRNG
 
 PATIENCE = 120  # s that processes have on a busy machine before they count as hung
@@ -46,13 +47,14 @@ from soundgan.data.dataset import prepare
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings
 from soundgan.training import loop
+from soundgan.training.monitor import monitor
 from soundgan.training.losses import augment
 from soundgan.training.runtime import rng as chance
-from soundgan.training.runtime.distributed import join
+from soundgan.training.runtime.distributed import init_distributed
 
 torch.set_default_dtype(torch.float64)
 torch.Tensor.float = torch.Tensor.double
-loop.LOG_EVERY, loop.save_snapshot, augment.ADA_RAMP_SAMPLES = 1, lambda *args: None, 20
+loop.LOG_EVERY, monitor.save_snapshot, augment.ADA_RAMP_SAMPLES = 1, lambda *args: None, 20
 settings, place = Settings.model_validate_json(sys.argv[1]), Path(sys.argv[2])
 batch, told, written, reports = chance.PairedSampler.__call__, {}, [], []
 
@@ -79,7 +81,7 @@ def fail():
     raise ZeroDivisionError
 
 def together():
-    with join(settings) as world:
+    with init_distributed(settings.run) as world:
         with world.rank_zero_first():
             dataset = prepare(Path(settings.data.dataroot), settings.data, settings.spectrogram, place / "cache")
 
@@ -143,7 +145,7 @@ def doubles() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.Tensor, "float", torch.Tensor.double)
         patch.setattr(loop, "LOG_EVERY", 1)
-        patch.setattr(loop, "save_snapshot", lambda *args: None)
+        patch.setattr(monitor, "save_snapshot", lambda *args: None)
         patch.setattr(augment, "ADA_RAMP_SAMPLES", 20)
         torch.set_default_dtype(torch.float64)
         try:
@@ -174,7 +176,7 @@ def told(place: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", ["two", "two then one", "one then two"])
-def test_two_processes_end_with_the_weights_of_one(name: str, place: Path) -> None:
+def test_two_processes_compute_the_weights_of_one(name: str, place: Path) -> None:
     mine, theirs = tensors(place / name), tensors(place / "one")
     assert mine.keys() == theirs.keys()
     for key in theirs:
@@ -182,7 +184,7 @@ def test_two_processes_end_with_the_weights_of_one(name: str, place: Path) -> No
     assert clock_of(place / name).samples_seen == clock_of(place / "one").samples_seen == 24
 
 
-def test_the_log_of_two_processes_is_that_of_one(place: Path) -> None:
+def test_log_of_two_processes_is_that_of_one(place: Path) -> None:
     one, two = log_of(place / "one"), log_of(place / "two")
     mixed = "label_loss", "imle_loss", "texture_loss", "pitch_loss", "diversity"
     for key in ("samples_seen", "steps", "loss_D", "loss_G", "d_accuracy", "gradient_penalty", "augment_p", *mixed):
@@ -190,43 +192,43 @@ def test_the_log_of_two_processes_is_that_of_one(place: Path) -> None:
     assert max(line["augment_p"] for line in one) > 0.3  # changes of spectrograms take part in what is compared
 
 
-def test_the_first_process_alone_writes_and_reports(told: list[dict[str, Any]]) -> None:
+def test_rank_zero_alone_writes_and_reports(told: list[dict[str, Any]]) -> None:
     assert told[0]["written"] and told[0]["reports"]
     assert not told[1]["written"] and not told[1]["reports"]
 
 
-def test_a_batch_that_cannot_be_shared_is_told(told: list[dict[str, Any]]) -> None:
+def test_indivisible_batch_is_rejected(told: list[dict[str, Any]]) -> None:
     for each in told:
-        assert each["indivisible"].startswith("batch_size = 6 cannot be shared by 2 processes in pairs: ")
+        assert each["indivisible"].startswith("batch_size = 6 cannot be split into pairs among 2 processes: ")
 
 
-def test_processes_that_were_started_differently_do_not_train_together(told: list[dict[str, Any]]) -> None:
+def test_processes_with_different_settings_are_rejected(told: list[dict[str, Any]]) -> None:
     for each in told:
-        assert "not all processes see the same checkpoint, sounds and settings" in each["unlike"]
+        assert "the processes differ in their checkpoint, data or settings" in each["unlike"]
 
 
-def test_a_signal_to_one_process_stops_all_at_the_same_step(place: Path, told: list[dict[str, Any]]) -> None:
+def test_signal_to_one_process_stops_all_at_the_same_step(place: Path, told: list[dict[str, Any]]) -> None:
     for each in told:
         assert each["stopped"] == [12, True]
     assert clock_of(place / "stopped").samples_seen == 12
 
 
-def test_a_failure_of_one_process_ends_the_other(place: Path, told: list[dict[str, Any]]) -> None:
+def test_failure_of_one_process_stops_the_other(place: Path, told: list[dict[str, Any]]) -> None:
     assert told[1]["failed"]
-    assert told[0]["lost"].startswith("process 0 of 2 ends because another one did, whose own message says why; ")
+    assert told[0]["lost"].startswith("process 0 of 2 stops because another one failed, see its message; ")
     assert not list((place / "failed").glob("*.safetensors"))
 
 
 CLI = "from soundgan.cli.app import main; main()"
 
 
-def test_a_failure_of_the_first_while_the_others_wait_ends_all(tmp_path: Path) -> None:
+def test_failure_of_rank_zero_while_others_wait_stops_all(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     command = ["-c", CLI, "train", tmp_path / "empty", "-o", tmp_path / "model"]
     (first, _, why), (second, _, consequence) = finish(start(command))
     assert first == second == 2
     assert str(tmp_path / "empty") in why and len(why.splitlines()) == 1
-    assert "process 1 of 2 ends because another one did" in consequence
+    assert "process 1 of 2 stops because another one failed" in consequence
 
 
 def test_torchrun_trains_a_model(tiny_settings: TinySettings, tmp_path: Path) -> None:
@@ -247,20 +249,20 @@ def test_torchrun_trains_a_model(tiny_settings: TinySettings, tmp_path: Path) ->
 # A world without processes
 
 
-def test_shares_are_the_batch(tiny_settings: TinySettings) -> None:
+def test_shards_concatenate_to_the_batch(tiny_settings: TinySettings) -> None:
     batch = torch.arange(12).reshape(6, 2)
     shares = [Distributed(k, 3).shard(batch) for k in range(3)]
     assert torch.equal(torch.cat(shares), batch) and {len(share) for share in shares} == {2}
     assert torch.equal(SINGLE_PROCESS.shard(batch), batch)
 
 
-def test_alone_nothing_is_gathered() -> None:
+def test_gather_of_a_single_process_returns_its_argument() -> None:
     share = torch.randn(3, 2)
     assert SINGLE_PROCESS.gather(share) is share
 
 
 @pytest.mark.parametrize("shape", [(64,), (1, 16, 32)])
-def test_chance_is_shared_without_changing_it(shape: tuple[int, ...]) -> None:
+def test_random_numbers_do_not_depend_on_the_number_of_processes(shape: tuple[int, ...]) -> None:
     cpu, tape = torch.device("cpu"), torch.from_numpy(NoiseTexture(preset(8000, 0.25)).levels)
     whole, shares = StepRNG(3, 40, cpu), [StepRNG(3, 40, cpu, Distributed(k, 4)) for k in range(4)]
     for _ in range(2):
@@ -271,11 +273,11 @@ def test_chance_is_shared_without_changing_it(shape: tuple[int, ...]) -> None:
         )
 
 
-def test_a_process_without_a_launcher_is_alone(tiny_settings: TinySettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_without_launcher_is_single(tiny_settings: TinySettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.setenv("RANK", "3")  # left over from something else
     assert rank() == 0
-    with join(tiny_settings()) as distributed:
+    with init_distributed(tiny_settings().run) as distributed:
         assert distributed is SINGLE_PROCESS
         assert (
             distributed.is_rank_zero
@@ -287,9 +289,14 @@ def test_a_process_without_a_launcher_is_alone(tiny_settings: TinySettings, monk
     assert not torch.distributed.is_initialized()
 
 
-def test_half_an_environment_is_told(tiny_settings: TinySettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_launcher_environment_is_rejected(
+    tiny_settings: TinySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(TrainingError, match=r"WORLD_SIZE is 2, but RANK is not set: .*torchrun"), join(tiny_settings()):
+    with (
+        pytest.raises(TrainingError, match=r"WORLD_SIZE is 2, but RANK is not set: .*torchrun"),
+        init_distributed(tiny_settings().run),
+    ):
         pass

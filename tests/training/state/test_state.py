@@ -8,7 +8,7 @@ from fixture_types import TinySettings
 
 from soundgan.data.dataset import Dataset
 from soundgan.training.runtime.rng import StepRNG
-from soundgan.training.state.state import CONSTANT_RATES, NEW_TAPE, GeneratorInputs, TrainState, init_state
+from soundgan.training.state.state import CONSTANT_LR_STEPS, NOISE_TAPE_SAMPLES, GeneratorInputs, TrainState, init_state
 
 CPU = torch.device("cpu")
 
@@ -22,23 +22,23 @@ def rates(train_state: TrainState) -> list[float]:
     return [optimizer.param_groups[0]["lr"] for optimizer in train_state.optimizers().values()]
 
 
-def test_learning_rates_stay_and_then_fall_with_the_square_root_of_the_sounds_seen(
+def test_learning_rates_are_constant_and_then_decay_with_the_square_root(
     train_state: TrainState, tiny_settings: TinySettings
 ) -> None:
     settings = tiny_settings(lr_G=2e-3, lr_D=1e-3)
-    constant = CONSTANT_RATES * settings.optim.batch_size
+    constant = CONSTANT_LR_STEPS * settings.optim.batch_size
     for samples_seen in (0, 8, constant):
-        train_state.set_learning_rates(settings, samples_seen)
+        train_state.set_learning_rates(settings.optim, samples_seen)
         assert rates(train_state) == [2e-3, 1e-3]
-    train_state.set_learning_rates(settings, 4 * constant)
+    train_state.set_learning_rates(settings.optim, 4 * constant)
     assert rates(train_state) == pytest.approx([1e-3, 5e-4])
-    train_state.set_learning_rates(settings, 400 * constant)
+    train_state.set_learning_rates(settings.optim, 400 * constant)
     assert rates(train_state) == pytest.approx([1e-4, 5e-5])
-    train_state.set_learning_rates(settings, 0)  # they follow from the samples seen, not from what they were
+    train_state.set_learning_rates(settings.optim, 0)  # they follow from the samples seen, not from what they were
     assert rates(train_state) == [2e-3, 1e-3]
 
 
-def test_the_average_moves_by_the_rest_of_the_decay(train_state: TrainState) -> None:
+def test_ema_moves_by_one_minus_the_decay(train_state: TrainState) -> None:
     with torch.no_grad():
         for parameter in train_state.generator.parameters():
             parameter += 1
@@ -48,20 +48,20 @@ def test_the_average_moves_by_the_rest_of_the_decay(train_state: TrainState) -> 
         torch.testing.assert_close(now, old + 0.25)
 
 
-def test_a_new_tape_of_grain_is_laid_where_the_old_one_was(tiny_dataset: Dataset, tiny_settings: TinySettings) -> None:
-    generator_inputs = GeneratorInputs(tiny_settings(), tiny_dataset.representation)
+def test_noise_tape_is_refreshed_in_place(tiny_dataset: Dataset, tiny_settings: TinySettings) -> None:
+    generator_inputs = GeneratorInputs(tiny_settings().model.nz, tiny_dataset.representation)
     generator_inputs.refresh_noise(StepRNG(3, 0, CPU))
     before, place = generator_inputs._tape.clone(), generator_inputs._tape.data_ptr()
-    generator_inputs.refresh_noise(StepRNG(3, NEW_TAPE, CPU))
+    generator_inputs.refresh_noise(StepRNG(3, NOISE_TAPE_SAMPLES, CPU))
     assert not torch.equal(generator_inputs._tape, before)
     assert generator_inputs._tape.data_ptr() == place  # where a recorded step of a GPU looks
 
 
 @torch.no_grad()
-def test_spectrograms_follow_from_seed_and_sounds_seen(
+def test_spectrograms_are_a_function_of_seed_and_samples_seen(
     train_state: TrainState, tiny_dataset: Dataset, tiny_settings: TinySettings
 ) -> None:
-    generator_inputs = GeneratorInputs(tiny_settings(), tiny_dataset.representation)
+    generator_inputs = GeneratorInputs(tiny_settings().model.nz, tiny_dataset.representation)
     labels = torch.tensor([0, 1, 1])
 
     def generated(samples_seen: int, shared_noise: bool = False) -> torch.Tensor:
@@ -71,6 +71,6 @@ def test_spectrograms_follow_from_seed_and_sounds_seen(
 
     assert torch.equal(generated(8), generated(8))
     assert not torch.equal(generated(8), generated(16))
-    assert not torch.equal(generated(0), generated(NEW_TAPE))
+    assert not torch.equal(generated(0), generated(NOISE_TAPE_SAMPLES))
     assert torch.equal(generated(0), generated(0))  # though other tapes were asked for in between
     assert not torch.equal(generated(8), generated(8, shared_noise=True))

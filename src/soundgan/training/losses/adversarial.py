@@ -1,11 +1,11 @@
-"""The game that the two networks play, whole: relativistic loss with gradient penalties on real and made spectrograms.
+"""Adversarial losses: relativistic, with gradient penalties on real and generated spectrograms.
 
-R3GAN (Huang et al. 2024): every real spectrogram is compared with one made for the same label, and both sides are kept
-smooth by R1 and R2 (Mescheder et al. 2018). The squared gradient is measured by a finite difference,
-E‖D(x + σε) - D(x)‖² / σ² = ‖∇D‖² + O(σ²), which needs no second derivative.
+R3GAN (Huang et al. 2024): every real spectrogram is compared with a generated one of the same label, and the
+discriminator is regularized by R1 and R2 (Mescheder et al. 2018). The squared gradient is estimated by a finite
+difference, E‖D(x + σε) - D(x)‖² / σ² = ‖∇D‖² + O(σ²), which needs no second derivative.
 
-A Discriminator answers one logit for every label, (n, labels). That of the label given is played for; by all of them
-it also learns to tell the labels of recordings.
+A discriminator returns one logit per label, (n, labels). The adversarial losses use that of the sample's label; from
+all of them the discriminator also learns to classify recordings.
 """
 
 from __future__ import annotations
@@ -16,86 +16,86 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MOST_WEIGHT = 8.0
+from soundgan.settings import LossSettings
+from soundgan.training.losses.terms import Terms, detached, weighted_sum
+
+MAX_CLASS_WEIGHT = 8.0
 
 
 class DiscriminatorLoss(NamedTuple):
-    """The loss to descend (scalar), and its parts for the log.
+    """The loss to minimize (scalar), and detached values.
 
     Attributes:
-        correct: share of pairs judged right.
-        penalty: the mean squared gradient.
-        label_loss: cross-entropy of the recordings' labels, in nats.
-        real_logits: what was thought of the recordings, (n,).
+        terms: unweighted values of its terms.
+        d_accuracy: fraction of pairs whose real spectrogram has the higher logit.
+        real_logits: of the real spectrograms, (n,).
     """
 
     loss: Tensor
-    correct: Tensor
-    penalty: Tensor
-    label_loss: Tensor
+    terms: dict[str, Tensor]
+    d_accuracy: Tensor
     real_logits: Tensor
 
 
 def discriminator_loss(
     discriminator: nn.Module,
     real: Tensor,
-    made: Tensor,
+    fake: Tensor,
     labels: Tensor,
     noise: Tensor,
-    *,
-    gamma: float,
-    sigma: float,
-    label_weight: float,
-    label_weights: Tensor | None = None,
+    settings: LossSettings,
+    class_weights: Tensor | None = None,
 ) -> DiscriminatorLoss:
-    """Loss of the Discriminator for pairs of one real and one made spectrogram.
+    """Return the loss of the discriminator for pairs of a real and a generated spectrogram.
 
-    The relativistic loss alone cares little for labels: both of a pair have the same. So recordings also teach which
-    label they have, by the softmax over the logits of all. That is an auxiliary classifier (Odena et al. 2017) without
-    weights of its own, and made spectrograms are not its business: the Generator hears of it only through the logits
-    that it plays for, and has no reason to keep to the plainest sounds of a label.
+    The relativistic loss alone depends little on labels, which are equal in a pair. So the softmax over all logits is
+    trained to classify recordings, as an auxiliary classifier (Odena et al. 2017) without weights of its own. Generated
+    spectrograms are no part of that: the generator would prefer the most typical sounds of a label.
 
     Args:
-        gamma, sigma: strength of the penalties, and step of their finite difference.
-        label_weight: weight of the cross-entropy of the labels; without labels it is nothing.
-        label_weights: what a recording of each label counts in it, see `class_weights`; all the same if left out.
+        settings: weights of the terms, and step σ of the finite difference.
+        class_weights: weights of the labels in the cross-entropy, see `balanced_class_weights`; uniform if None.
 
     Shape:
-        real, made (n, nc, bands, frames), of equal labels (n,); noise (2n, nc, bands, frames), standard normal;
-        label_weights (labels,).
+        real, fake (n, nc, bands, frames); labels (n,); noise (2n, nc, bands, frames), standard normal;
+        class_weights (labels,).
     """
-    spectrograms = torch.cat([real, made])
-    everything = torch.cat([spectrograms, spectrograms + sigma * noise])
-    of_labels = discriminator(everything)
-    logits, moved = logits_of(of_labels, labels.repeat(4)).chunk(2)
-    real_logits, made_logits = logits.chunk(2)
-    penalty = ((logits - moved) / sigma).square().mean()
-    label_loss = F.cross_entropy(of_labels[: len(real)], labels, label_weights, reduction="sum") / len(real)
-    loss = F.softplus(made_logits - real_logits).mean() + gamma * penalty + label_weight * label_loss
-    correct = (real_logits > made_logits).float().mean()
-    return DiscriminatorLoss(loss, correct, *(part.detach() for part in (penalty, label_loss, real_logits)))
+    sigma = settings.gradient_penalty_sigma
+    spectrograms = torch.cat([real, fake])
+    all_logits = discriminator(torch.cat([spectrograms, spectrograms + sigma * noise]))
+    logits, perturbed = select_logits(all_logits, labels.repeat(4)).chunk(2)
+    real_logits, fake_logits = logits.chunk(2)
+    penalty = ((logits - perturbed) / sigma).square().mean()
+    label_loss = F.cross_entropy(all_logits[: len(real)], labels, class_weights, reduction="sum") / len(real)
+    terms: Terms = {
+        "adversarial_loss": (1.0, F.softplus(fake_logits - real_logits).mean()),
+        "gradient_penalty": (settings.gradient_penalty, penalty),
+        "label_loss": (settings.label_loss, label_loss),
+    }
+    d_accuracy = (real_logits > fake_logits).float().mean()
+    return DiscriminatorLoss(weighted_sum(terms), detached(terms), d_accuracy, real_logits.detach())
 
 
-def class_weights(labels: Tensor) -> Tensor:
-    """What a recording of each label counts, so that all labels count the same, however few recordings they have.
+def generator_loss(discriminator: nn.Module, real_logits: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
+    """Return the loss of the generator, whose spectrograms should have higher logits than their real partners.
 
-    1 is usual, and `MOST_WEIGHT` the most: a label with next to no recordings must not lead.
+    Shape:
+        real_logits (n,), fake (n, nc, bands, frames), labels (n,) → ().
+    """
+    return F.softplus(real_logits - select_logits(discriminator(fake), labels)).mean()
+
+
+def balanced_class_weights(labels: Tensor) -> Tensor:
+    """Return weights with which all labels count the same, however few recordings they have.
+
+    Their mean over recordings is 1 at most, their maximum `MAX_CLASS_WEIGHT`: a label of a few must not dominate.
 
     Shape: of all recordings (n,), each label once at least → (labels,).
     """
     count = torch.bincount(labels)
-    return (len(labels) / (len(count) * count)).clamp_max(MOST_WEIGHT)
+    return (len(labels) / (len(count) * count)).clamp_max(MAX_CLASS_WEIGHT)
 
 
-def generator_loss(discriminator: nn.Module, real_logits: Tensor, made: Tensor, labels: Tensor) -> Tensor:
-    """Loss of the Generator: every made spectrogram should be judged more real than its real partner.
-
-    Shape:
-        what was thought of the partners (n,); made (n, nc, bands, frames) and their labels (n,).
-    """
-    return F.softplus(real_logits - logits_of(discriminator(made), labels)).mean()
-
-
-def logits_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Of the logits of every row, that of its own label. Shape: (n, labels), (n,) → (n,)."""
+def select_logits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the logit of each row's label. Shape: (n, labels), (n,) → (n,)."""
     return logits.gather(1, labels[:, None]).squeeze(1)

@@ -1,9 +1,8 @@
-"""Changes that leave a spectrogram a spectrogram of the same kind of sound: later, lower, louder, a part blanked.
+"""Augmentation of the spectrograms that the discriminator sees: time shift, frequency shift, gain, mask.
 
-What the Discriminator sees, real or made, is changed in this way first, so that it cannot learn a few hundred
-recordings by heart; the Generator never learns to make the changes as long as they come less than always (Karras et al.
-2020, ADA; Zhao et al. 2020, DiffAugment). How often they come is adapted: the more surely the Discriminator tells
-recordings from made spectrograms, the more often.
+Real and generated spectrograms are augmented alike, so that the discriminator cannot memorize a few hundred recordings.
+The generator does not learn the augmentations as long as their probability is below 1 (Karras et al. 2020, ADA; Zhao
+et al. 2020, DiffAugment). The probability adapts to the accuracy of the discriminator.
 """
 
 from __future__ import annotations
@@ -13,54 +12,52 @@ from torch import Tensor
 
 from soundgan.training.networks.blocks import clamp_with_inward_gradient
 
-MAX_TIME_SHIFT = 1 / 8  # of the frames, at most, that a sound is shifted by
+MAX_TIME_SHIFT = 1 / 8  # of the frames
 MAX_FREQ_SHIFT = 1 / 32  # of the bands
 MAX_GAIN = 0.25  # of half the range of levels: 9 dB of 70
-MAX_MASK = 1 / 4  # of the frames or bands, at most, that are blanked
-MOST = 0.8  # probability of each change at most, so that the unchanged remains the usual
-TARGET_D_ACCURACY = 0.7  # share of pairs that the Discriminator should judge right
-DRAWN = 9  # random numbers that change a spectrogram
+MAX_MASK = 1 / 4  # of the frames or bands
+MAX_P = 0.8  # of each augmentation
+TARGET_D_ACCURACY = 0.7
+NUM_RANDOM = 9  # random numbers per spectrogram
 ADA_RAMP_SAMPLES = 20_000  # samples seen in which the probability goes from 0 to 1
 
 
-def augment(spectrograms: Tensor, probability: float | Tensor, draw: Tensor) -> Tensor:
-    """Each spectrogram with each of four changes, at this probability, in its own way; differentiable.
+def augment(spectrograms: Tensor, probability: float | Tensor, random: Tensor) -> Tensor:
+    """Apply each of four augmentations to each spectrogram, independently with this probability; differentiable.
 
-    Silence is the floor of -1: what a shift uncovers and a blank covers is silent.
+    Shifts and masks leave silence, which is the floor of -1.
 
-    Shape: (n, nc, bands, frames) and random numbers from 0 to 1 (n, `DRAWN`) → like the first.
+    Shape: (n, nc, bands, frames) and uniform random numbers (n, `NUM_RANDOM`) → like the first.
     """
     _, _, bands, frames = spectrograms.shape
-    often = (draw[:, :4] < probability).unbind(1)
-    amounts = draw[:, 4:].unbind(1)
-    later = torch.round((2 * amounts[0] - 1) * MAX_TIME_SHIFT * frames).long() * often[0]
-    higher = torch.round((2 * amounts[1] - 1) * MAX_FREQ_SHIFT * bands).long() * often[1]
-    louder = (2 * amounts[2] - 1) * MAX_GAIN * often[2]
+    apply = (random[:, :4] < probability).unbind(1)
+    amounts = random[:, 4:].unbind(1)
+    time_shift = torch.round((2 * amounts[0] - 1) * MAX_TIME_SHIFT * frames).long() * apply[0]
+    freq_shift = torch.round((2 * amounts[1] - 1) * MAX_FREQ_SHIFT * bands).long() * apply[1]
+    gain = (2 * amounts[2] - 1) * MAX_GAIN * apply[2]
 
     row, column = (torch.arange(count, device=spectrograms.device) for count in (bands, frames))
-    rows, columns = row - higher[:, None], column - later[:, None]
+    rows, columns = row - freq_shift[:, None], column - time_shift[:, None]
     source = rows.clamp(0, bands - 1)[:, :, None] * frames + columns.clamp(0, frames - 1)[:, None, :]
-    moved = spectrograms.flatten(2).gather(2, source.flatten(1)[:, None].expand(-1, spectrograms.shape[1], -1))
-    moved = moved.view_as(spectrograms)
-    there = ((rows >= 0) & (rows < bands))[:, :, None] & ((columns >= 0) & (columns < frames))[:, None, :]
+    shifted = spectrograms.flatten(2).gather(2, source.flatten(1)[:, None].expand(-1, spectrograms.shape[1], -1))
+    shifted = shifted.view_as(spectrograms)
+    keep = ((rows >= 0) & (rows < bands))[:, :, None] & ((columns >= 0) & (columns < frames))[:, None, :]
 
-    # A stripe of bands, or one of frames.
-    share = 2 * amounts[4] % 1 * MAX_MASK
-    in_stripe = [
-        (axis >= amounts[3][:, None] * count) & (axis < (amounts[3] + share)[:, None] * count)
+    # A mask of adjacent bands, or of adjacent frames.
+    width = 2 * amounts[4] % 1 * MAX_MASK
+    masked = [
+        (axis >= amounts[3][:, None] * count) & (axis < (amounts[3] + width)[:, None] * count)
         for axis, count in ((row, bands), (column, frames))
     ]
-    of_bands = (amounts[4] < 0.5)[:, None]
-    blank = (in_stripe[0] & of_bands)[:, :, None] | (in_stripe[1] & ~of_bands)[:, None, :]
-    there &= ~(blank & often[3][:, None, None])
+    over_bands = (amounts[4] < 0.5)[:, None]
+    mask = (masked[0] & over_bands)[:, :, None] | (masked[1] & ~over_bands)[:, None, :]
+    keep &= ~(mask & apply[3][:, None, None])
 
-    changed = clamp_with_inward_gradient(moved + louder[:, None, None, None] * (moved > -1)).masked_fill(
-        ~there[:, None], -1.0
-    )
-    return changed.contiguous(memory_format=torch.channels_last)
+    augmented = clamp_with_inward_gradient(shifted + gain[:, None, None, None] * (shifted > -1))
+    return augmented.masked_fill(~keep[:, None], -1.0).contiguous(memory_format=torch.channels_last)
 
 
-def update_augment_p(probability: Tensor, d_accuracy: Tensor, sounds: int) -> Tensor:
-    """The probability after a step of so many sounds: up if the Discriminator was right too often, else down."""
+def update_augment_p(probability: Tensor, d_accuracy: Tensor, batch_size: int) -> Tensor:
+    """Return the probability after a step: higher if the accuracy is above its target, else lower."""
     direction = 2.0 * (d_accuracy > TARGET_D_ACCURACY) - 1
-    return (probability + direction * sounds / ADA_RAMP_SAMPLES).clamp(0, MOST)
+    return (probability + direction * batch_size / ADA_RAMP_SAMPLES).clamp(0, MAX_P)

@@ -1,118 +1,107 @@
-"""What recordings teach the Generator directly, beside the game: to be varied, to leave none out, texture and pitch."""
+"""Losses of the generator beside the adversarial one, with the recordings as targets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from soundgan.data.dataset import Dataset
-from soundgan.settings import Settings
+from soundgan.settings import LossSettings
 from soundgan.spectral.pitch import MIN_PITCH
-from soundgan.training.losses.diversity import LatentBank, cells, imle, recorded_distances, variety
+from soundgan.training.losses.cells import cells, real_distances
+from soundgan.training.losses.imle import LatentBank, imle_loss
+from soundgan.training.losses.mode_seeking import diversity, mode_seeking_loss
 from soundgan.training.losses.pitch import pitch_loss, pitch_weights
-from soundgan.training.losses.texture import texture, texture_loss, usual_difference
+from soundgan.training.losses.terms import PairedBatch, Terms
+from soundgan.training.losses.texture import texture, texture_loss, typical_difference
 from soundgan.training.networks.base import Generator
-from soundgan.training.runtime.distributed import Distributed
+from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
 
-AT_ONCE = 1024  # recordings measured together
-
-
-class AuxLosses(NamedTuple):
-    """The loss to descend (scalar), and its parts.
-
-    Attributes:
-        variety: of the sounds of a label; 1 is that of recordings.
-        missed: how much too far recordings are from the sound nearest to them, see `imle`.
-        texture_error: how far the texture of that sound is from theirs; 1 is usual between recordings.
-        pitch_error: how far it is from their pitch, in octaves.
-    """
-
-    loss: Tensor
-    variety: Tensor
-    imle_loss: Tensor
-    texture_loss: Tensor
-    pitch_loss: Tensor
+CHUNK_SIZE = 1024  # recordings measured at a time
 
 
 class AuxiliaryLosses:
-    """Knows the recordings of one training.
+    """Mode-seeking, IMLE, texture and pitch losses, with the measures of all recordings that they need.
 
     Args:
-        candidates: latents painted lately; they are kept up to date here.
+        latent_bank: is updated by `update_bank`.
+        distributed: the latents of all processes enter the bank.
     """
 
     def __init__(
         self,
         dataset: Dataset,
-        settings: Settings,
+        settings: LossSettings,
         device: torch.device,
-        candidates: LatentBank,
-        distributed: Distributed,
+        latent_bank: LatentBank,
+        distributed: Distributed = SINGLE_PROCESS,
     ) -> None:
-        self._settings, self._device, self._candidates, self._distributed = settings, device, candidates, distributed
-        self._by_nearest = settings.losses.imle > 0 or settings.losses.texture > 0 or settings.losses.pitch > 0
+        self._settings, self._device, self._bank, self._distributed = settings, device, latent_bank, distributed
+        self._uses_bank = settings.imle > 0 or settings.texture > 0 or settings.pitch > 0
         self._labels = torch.from_numpy(np.array(dataset.labels, np.int64)).to(device)
-        self._cells = _of_all(dataset, cells).to(device)
-        self._textures = _of_all(dataset, texture).to(device)
-        self._usual_texture = usual_difference(self._textures)
-        labels = len(dataset.label_names)
-        self._distances = recorded_distances(self._cells, self._labels, labels, candidates.each)
+        self._cells = _measure_all(dataset, cells).to(device)
+        self._channels = latent_bank.spectrograms.shape[2] // self._cells.shape[1]
+        self._textures = _measure_all(dataset, texture).to(device)
+        self._typical_texture = typical_difference(self._textures)
+        self._distances = real_distances(self._cells, self._labels, len(dataset.label_names), latent_bank.capacity)
         self._pitch = torch.from_numpy(np.log2(dataset.pitch.hz / np.float32(MIN_PITCH))).to(device)
-        self._weights = pitch_weights(torch.from_numpy(np.array(dataset.pitch.periodicity))).to(device)
+        self._pitch_weights = pitch_weights(torch.from_numpy(np.array(dataset.pitch.periodicity))).to(device)
 
-    def keep(self, z: Tensor, made: Tensor, labels: Tensor) -> None:
-        """Take note of what was painted from latents: this process's share, of which all take note."""
-        if self._by_nearest:
-            self._candidates.keep(*map(self._distributed.gather, (z, cells(made), labels)))
+    def nearest_latents(self, indices: Tensor, z: Tensor) -> Tensor:
+        """Return the latents of the bank nearest to recordings; z where the bank is empty, or no loss uses it.
 
-    def nearest(self, index: Tensor, z: Tensor) -> Tensor:
-        """Latents that came nearest to recordings; z where nothing is to be learnt from these, or nothing is kept yet.
-
-        Shape: indices of the recordings of all processes, z (n, nz) of this one's share → (n, nz).
+        Shape: indices of recordings (n,), z (n, nz) → (n, nz).
         """
-        if not self._by_nearest:
+        if not self._uses_bank:
             return z
-        index = index.to(self._device)
-        labels = self._labels[index]
-        kept = self._candidates.there[labels].any(1)[:, None]
-        nearest = self._candidates.nearest(self._recorded(index), labels)
-        return torch.where(self._distributed.shard(kept), self._distributed.shard(nearest), z)
+        indices = indices.to(self._device)
+        labels = self._labels[indices]
+        nearest = self._bank.nearest(self._target_cells(indices), labels)
+        return torch.where(self._bank.valid[labels].any(1)[:, None], nearest, z)
 
-    def compare(self, generator: Generator, made: Tensor, w: Tensor, index: Tensor, lately: Tensor) -> AuxLosses:
-        """What is to be learnt from pairs of spectrograms.
+    def update_bank(self, z: Tensor, spectrograms: Tensor, labels: Tensor) -> None:
+        """Add new latents and their spectrograms. Shape: (n, nz), (n, nc, bands, frames), (n,)."""
+        if self._uses_bank:
+            self._bank.add(*map(self._distributed.gather, (z, cells(spectrograms), labels)))
+
+    def terms(
+        self, generator: Generator, fake: PairedBatch, w: PairedBatch, indices: Tensor, diversity_ema: Tensor
+    ) -> tuple[Terms, Tensor]:
+        """Return the terms of the loss, and the diversity of the batch.
 
         Args:
-            made, w: (2n, nc, bands, frames) and their mapped latents (2n, …). Rows 2k and 2k + 1 are of the label of a
-                recording, and row 2k of the latent that came nearest to it.
-            index: of these recordings, (n,).
-            lately: what the variety was.
+            fake, w: generated spectrograms (n, nc, bands, frames) and their mapped latents, for each recording.
+            indices: of the recordings (n,).
+            diversity_ema: running mean of the diversity.
         """
-        index = index.to(self._device)
-        labels, one, other = self._labels[index], cells(made[0::2]), cells(made[1::2])
-        varied = variety(one, other, labels, self._distances)
-        imle_loss = imle(one, self._recorded(index), labels, self._distances)
-        off_texture = texture_loss(texture(made[::2]), self._textures[index], self._usual_texture)
-        off_pitch = torch.zeros_like(imle_loss)
-        if generator.has_pitch:
-            pitch = generator.pitch(w[::2])
-            off_pitch = pitch_loss(pitch, self._pitch[index], self._weights[index])
-        settings = self._settings
-        loss = (
-            settings.losses.imle * imle_loss + settings.losses.texture * off_texture + settings.losses.pitch * off_pitch
-        )
-        loss = loss - settings.losses.mode_seeking * (1 - lately).clamp_min(0) * varied
-        return AuxLosses(loss, *(part.detach() for part in (varied, imle_loss, off_texture, off_pitch)))
+        indices, settings = indices.to(self._device), self._settings
+        labels, anchor, partner = self._labels[indices], cells(fake.anchor), cells(fake.partner)
+        batch_diversity = diversity(anchor, partner, labels, self._distances)
+        imle = imle_loss(anchor, self._target_cells(indices), labels, self._distances)
+        difference = texture_loss(texture(fake.anchor), self._textures[indices], self._typical_texture)
+        pitch = self._pitch_loss(generator, w, indices)
+        terms: Terms = {
+            "imle_loss": (settings.imle, imle),
+            "texture_loss": (settings.texture, difference),
+            "pitch_loss": (settings.pitch, pitch),
+            "mode_seeking_loss": (settings.mode_seeking, mode_seeking_loss(batch_diversity, diversity_ema)),
+        }
+        return terms, batch_diversity.detach()
 
-    def _recorded(self, index: Tensor) -> Tensor:
-        """Cells of recordings, in all channels: (n, nc · cells)."""
-        return self._cells[index].repeat(1, self._settings.model.nc)
+    def _pitch_loss(self, generator: Generator, w: PairedBatch, indices: Tensor) -> Tensor:
+        if not generator.has_pitch:
+            return torch.zeros((), device=self._device)
+        return pitch_loss(generator.pitch(w.anchor), self._pitch[indices], self._pitch_weights[indices])
+
+    def _target_cells(self, indices: Tensor) -> Tensor:
+        """Return cells of recordings, repeated for all channels: (n, nc · cells)."""
+        return self._cells[indices].repeat(1, self._channels)
 
 
-def _of_all(dataset: Dataset, measure: Callable[[Tensor], Tensor]) -> Tensor:
-    """A measure of all recordings, whose spectrograms lie in a file and may be too many to be read together."""
-    some = (dataset.spectrograms[first : first + AT_ONCE] for first in range(0, len(dataset), AT_ONCE))
-    return torch.cat([measure(torch.from_numpy(np.array(spectrograms))) for spectrograms in some])
+def _measure_all(dataset: Dataset, measure: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply a measure to all recordings, in chunks: their spectrograms are mapped from a file, perhaps a large one."""
+    chunks = (dataset.spectrograms[start : start + CHUNK_SIZE] for start in range(0, len(dataset), CHUNK_SIZE))
+    return torch.cat([measure(torch.from_numpy(np.array(spectrograms))) for spectrograms in chunks])

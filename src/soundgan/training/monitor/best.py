@@ -11,7 +11,7 @@ from torch import nn
 
 from soundgan.files import atomic_write
 from soundgan.training.monitor.validation import ValidationResult
-from soundgan.training.state.checkpoint import load_weights, open_audio, stored
+from soundgan.training.state.checkpoint import load_weights, open_checkpoint, read_metadata
 
 BEST = "best.safetensors"
 
@@ -43,12 +43,12 @@ class Best:
 
 def read_result(path: Path) -> ValidationResult:
     """Validation result of the kept weights. Raises `TrainingError` if the file is damaged."""
-    with open_audio(path, "check") as file:
-        return stored(path, file, "check", ValidationResult)
+    with open_checkpoint(path, "check") as file:
+        return read_metadata(path, file, "check", ValidationResult)
 
 
 def load_best(path: Path, generator: nn.Module) -> ValidationResult:
     """Load the kept weights into a generator. Raises `TrainingError` if the file is damaged or of another shape."""
-    with open_audio(path, "check") as file:
+    with open_checkpoint(path, "check") as file:
         load_weights(path, generator, {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     return read_result(path)

@@ -6,7 +6,7 @@ import math
 
 from soundgan.settings import RunSettings
 from soundgan.training.monitor.schedule import GROWTH
-from soundgan.training.state.checkpoint import Progress
+from soundgan.training.state.progress import Progress
 
 DEFAULT_MINUTES = 60.0
 # Early stopping (`minutes = "auto"`):

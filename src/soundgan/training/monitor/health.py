@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from soundgan.errors import TrainingError
-from soundgan.training.losses.diversity import cells
+from soundgan.training.losses.cells import cells
 from soundgan.training.runtime.rng import StepRNG
-from soundgan.training.state.checkpoint import Progress
+from soundgan.training.state.progress import Progress
 from soundgan.training.state.state import GeneratorInputs, TrainState
 
 MIN_SAMPLES = 20_000  # samples seen before a lack of diversity counts as mode collapse

@@ -10,7 +10,7 @@ from typing import IO
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from soundgan.files import write_text
-from soundgan.training.state.checkpoint import Progress
+from soundgan.training.state.progress import Progress
 
 LOG = "log.jsonl"
 

@@ -14,7 +14,7 @@ from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.files import write_text
 from soundgan.settings import Settings
-from soundgan.training.losses.augment import MOST, TARGET_D_ACCURACY
+from soundgan.training.losses.augment import MAX_P, TARGET_D_ACCURACY
 from soundgan.training.monitor.early_stopping import MIN_SAMPLES, PATIENCE
 from soundgan.training.monitor.log import read_log
 from soundgan.training.monitor.schedule import FIRST_VALIDATION
@@ -181,9 +181,9 @@ def remarks(steps: LogLines, validations: Sequence[ValidationResult]) -> list[st
             "The discriminator separates nearly all pairs correctly, so the generator learns little from it: normal "
             "in the first minutes, or with very few recordings."
         )
-    if recent and recent[-1].get("augment_p", 0) >= MOST:
+    if recent and recent[-1].get("augment_p", 0) >= MAX_P:
         sentences.append(
-            f"The augmentation probability is at its maximum of {MOST:.0%}: there are few recordings for networks of "
+            f"The augmentation probability is at its maximum of {MAX_P:.0%}: there are few recordings for networks of "
             "this size."
         )
     return sentences

@@ -1,4 +1,4 @@
-"""Kernels of a GPU, recorded once and then replayed: what is many small ones is as fast as if it were one."""
+"""Replay of a captured CUDA graph, without the launch overhead of its kernels."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from typing import Generic, TypeVar
 
 import torch
 
-FIRST = 3  # calls that are made as usual: they make what is made once, and choose their kernels
+WARMUP_CALLS = 3  # eager calls before the capture: they allocate optimizer state and select kernels
 
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 
 
-class CudaGraphCallable(Generic[Answer]):
-    """Calls a function; its kernels are recorded after a few calls, and from then on replayed by every call.
+class CudaGraphCallable(Generic[Returned]):
+    """Calls a function; after a few calls its kernels are captured as a CUDA graph, which all further calls replay.
 
-    Launching the hundreds of small kernels of a step takes longer than their work (CUDA graphs). The function is always
-    the same one; it takes nothing, never waits for the device, and all that it reads, writes and answers stays where it
-    is in memory. It draws its chance from `generator` alone, which may be seeded before every call. It is not kept:
-    whoever owns this may own the function, too.
+    Launching the hundreds of small kernels of a step takes longer than running them. The function must be the same at
+    every call, take no arguments, never wait for the device, and keep all that it reads, writes and returns in the same
+    place in memory. It may draw random numbers from `generator` only, which may be seeded before every call. No
+    reference to it is kept, so that its owner can own this object.
     """
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
         self._stream, self._graph, self._calls = torch.cuda.Stream(), torch.cuda.CUDAGraph(), 0
 
-    def __call__(self, function: Callable[[], Answer]) -> Answer:
+    def __call__(self, function: Callable[[], Returned]) -> Returned:
         self._calls += 1
-        if self._calls <= FIRST:
+        if self._calls <= WARMUP_CALLS:
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
-                answer = function()
+                result = function()
             torch.cuda.current_stream().wait_stream(self._stream)
-            return answer
-        if self._calls == FIRST + 1:
+            return result
+        if self._calls == WARMUP_CALLS + 1:
             self._graph.register_generator_state(self._generator)
-            # Whoever trains may have other threads, and they may talk to the device meanwhile.
+            # thread_local: other threads of the application may use the device during the capture.
             with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._answer = function()
+                self._result = function()
         self._graph.replay()
-        return self._answer
+        return self._result

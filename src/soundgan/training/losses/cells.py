@@ -1,0 +1,68 @@
+"""Cells: spectrograms at a quarter of their resolution, and distances between them.
+
+Losses that compare a generated spectrogram with another one compare means over 4 × 4 cells: finer differences are left
+to the discriminator, and noise texture should not be matched at all.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+CELL = 4  # side of a cell, in bands and in frames
+MAX_REAL_PER_LABEL = 256  # real spectrograms of a label between which distances are measured
+
+
+def cells(spectrograms: Tensor) -> Tensor:
+    """Return means over 4 × 4 cells. Shape: (n, nc, bands, frames) → (n, nc · bands / 4 · frames / 4)."""
+    return F.avg_pool2d(spectrograms, CELL).flatten(1)
+
+
+def cell_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return mean absolute differences. Shape: (n, cells) each → (n,)."""
+    return (a - b).abs().mean(1)
+
+
+class RealDistances(NamedTuple):
+    """Typical cell distances between real spectrograms of each label. Shape: (labels,).
+
+    Attributes:
+        mean_pairwise: mean over all pairs.
+        nearest: mean over spectrograms of the distance to the nearest of some others.
+    """
+
+    mean_pairwise: Tensor
+    nearest: Tensor
+
+
+def real_distances(real: Tensor, labels: Tensor, count: int, num_others: int) -> RealDistances:
+    """Measure the distances of `count` labels, or of unlabeled data (0); nearest among `num_others` at most.
+
+    A label with a single recording has none: it gets the mean over the other labels, or that over all recordings.
+
+    Shape:
+        real (n, cells), labels (n,).
+    """
+    distances = torch.full((2, max(count, 1)), math.nan, device=real.device)
+    generator = torch.Generator().manual_seed(0)
+
+    def measure(rows: Tensor) -> Tensor:
+        chosen = rows[torch.randperm(len(rows), generator=generator)[:MAX_REAL_PER_LABEL].to(rows.device)]
+        points = real[chosen]
+        pairwise = torch.cdist(points, points, p=1) / points.shape[1]
+        diagonal = torch.eye(len(chosen), dtype=torch.bool, device=rows.device)
+        nearest = pairwise.masked_fill(diagonal, math.inf)[:, : num_others + 1].amin(1)
+        return torch.stack([pairwise[~diagonal].mean(), nearest.mean()])
+
+    for label in range(distances.shape[1]):
+        rows = (labels == label).nonzero()[:, 0]
+        if len(rows) > 1:
+            distances[:, label] = measure(rows)
+    if distances.isnan().all():
+        distances[:] = measure(torch.arange(len(labels), device=labels.device))[:, None] if len(labels) > 1 else 1.0
+    mean_pairwise, nearest = (row.nan_to_num(row.nanmean().item()) for row in distances)
+    return RealDistances(mean_pairwise.clamp_min(1e-3), nearest)
