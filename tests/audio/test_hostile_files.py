@@ -33,7 +33,7 @@ from soundgan.errors import AudioError
         "x" * 250,
     ],
 )
-def test_any_name_is_read_and_told_on_one_line(tmp_path: Path, name: str) -> None:
+def test_file_of_any_name_is_read_and_reported_on_one_line(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with path.open("wb") as file:
         soundfile.write(file, sine(), RATE, format="WAV")
@@ -105,7 +105,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_what_cannot_be_read_is_told_with_its_name_and_the_way_out(tmp_path: Path, kind: str) -> None:
+def test_unreadable_file_error_names_file_and_way_out(tmp_path: Path, kind: str) -> None:
     make, message = HOSTILE[kind]
     path = tmp_path / "folder" / "bad.wav"
     path.parent.mkdir()
@@ -117,7 +117,7 @@ def test_what_cannot_be_read_is_told_with_its_name_and_the_way_out(tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", [kind for kind in HOSTILE if kind not in ("NaN", "infinity", "beyond float32")])
-def test_probing_refuses_what_its_header_betrays(tmp_path: Path, kind: str) -> None:
+def test_probe_refuses_invalid_headers(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "folder" / "bad.wav"
     path.parent.mkdir()
     HOSTILE[kind][0](path)
@@ -134,7 +134,7 @@ def test_samples_without_a_header_are_no_sound_file(tmp_path: Path) -> None:
         audio.read(tmp_path / "a.raw")
 
 
-def test_a_name_that_cannot_be_is_told() -> None:
+def test_impossible_name_is_an_audio_error() -> None:
     with pytest.raises(AudioError, match="null byte"):
         audio.read("a\0.wav")
     with pytest.raises(AudioError, match="null byte"):
@@ -159,7 +159,7 @@ def without_privileges() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_a_file_that_may_not_be_read_or_written_is_told() -> None:
+def test_missing_permission_is_an_audio_error() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = audio.write(Path(folder, "secret.wav"), sine(), RATE)
         path.chmod(0)
@@ -181,7 +181,7 @@ def test_samples_that_resampling_drives_to_infinity_are_refused(tmp_path: Path) 
         audio.read(tmp_path / "a.wav", 44_100)
 
 
-def test_a_sound_that_resampling_leaves_nothing_of_is_refused(tmp_path: Path) -> None:
+def test_sound_too_short_for_resampling_is_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", sine()[1:2], RATE)
     assert audio.read(tmp_path / "a.wav")[0].size == 1
     with pytest.raises(AudioError, match="too short"):
@@ -192,7 +192,7 @@ def test_a_sound_that_resampling_leaves_nothing_of_is_refused(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".aiff", ".ogg"])
-def test_a_sound_without_its_end_is_a_shorter_sound(tmp_path: Path, suffix: str) -> None:
+def test_truncated_sound_is_a_shorter_sound(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     soundfile.write(path, noise(8 * RATE), RATE)
     whole, _ = audio.read(path)
@@ -203,7 +203,7 @@ def test_a_sound_without_its_end_is_a_shorter_sound(tmp_path: Path, suffix: str)
 
 
 @pytest.mark.parametrize("how", ["cut", "damaged"])
-def test_a_flac_that_breaks_off_late_gives_what_was_before_and_a_warning(tmp_path: Path, how: str) -> None:
+def test_flac_truncated_late_is_read_up_to_there_with_a_warning(tmp_path: Path, how: str) -> None:
     path = tmp_path / "a.flac"
     wave = noise(2 * RATE)
     audio.write(path, wave, RATE)
@@ -220,12 +220,12 @@ def test_a_flac_that_breaks_off_late_gives_what_was_before_and_a_warning(tmp_pat
             audio.read(path, start=1.8)
 
 
-def test_a_wav_from_a_stream_is_read_to_its_end(tmp_path: Path) -> None:
+def test_streamed_wav_is_read_to_its_end(tmp_path: Path) -> None:
     wav(tmp_path / "a.wav", riff=(4, "<I", 2**32 - 1), data=(40, "<I", 2**32 - 1))
     assert audio.probe(tmp_path / "a.wav").frames == audio.read(tmp_path / "a.wav")[0].size == sine().size
 
 
-def test_a_flac_that_does_not_know_its_length_is_read_to_its_end(tmp_path: Path) -> None:
+def test_flac_without_length_is_read_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     audio.write(path, noise(RATE), RATE)
     whole, _ = audio.read(path)
@@ -252,7 +252,7 @@ def first_mp3_frame(data: bytes) -> int:
 
 @pytest.mark.parametrize("id3", [b"", b"ID3\x04\0\0\0\0\x60\0" + bytes(0x60 * 128)])
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
-def test_an_mp3_that_does_not_know_its_length_is_read_to_its_end(
+def test_mp3_without_length_is_read_to_its_end(
     tmp_path: Path, mode: str, id3: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     buffer = io.BytesIO()

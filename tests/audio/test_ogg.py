@@ -42,7 +42,7 @@ def test_the_checksum_is_that_of_the_format_and_of_libsndfile() -> None:
         assert int.from_bytes(page[22:26], "little") == ogg.checksum(page[:22] + bytes(4) + page[26:])
 
 
-def test_two_files_of_one_sound_differ_until_they_are_settled() -> None:
+def test_ogg_files_of_one_sound_differ_without_stable_serial() -> None:
     one, other = drawn(), drawn()
     assert one != other, "the serial number is drawn anew; if this ever fails, ogg.py can go"
     assert (
@@ -58,7 +58,7 @@ def test_two_files_of_one_sound_differ_until_they_are_settled() -> None:
     )
 
 
-def test_every_page_of_a_settled_file_is_right() -> None:
+def test_every_page_of_a_stable_file_has_a_valid_checksum() -> None:
     for page in ogg._pages(ogg.with_stable_serial(drawn())):
         assert int.from_bytes(page[22:26], "little") == slow_checksum(page[:22] + bytes(4) + page[26:])
 
@@ -70,6 +70,6 @@ def test_the_same_sound_is_the_same_ogg() -> None:
 
 
 @pytest.mark.parametrize("file", [b"RIFF" * 10, b"OggS", drawn() + b"more"])
-def test_what_is_no_ogg_is_refused(file: bytes) -> None:
+def test_data_other_than_ogg_is_refused(file: bytes) -> None:
     with pytest.raises(ValueError, match="no Ogg page at byte"):
         ogg.with_stable_serial(file)

@@ -76,13 +76,13 @@ def test_only_the_part_asked_for_is_decoded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("start", "seconds"), [(-1, None), (float("nan"), 1), (0, 0), (0, -1), (0, float("nan"))])
-def test_a_part_that_cannot_be_is_a_mistake_of_the_caller(tmp_path: Path, start: float, seconds: float | None) -> None:
+def test_invalid_part_is_a_value_error(tmp_path: Path, start: float, seconds: float | None) -> None:
     soundfile.write(tmp_path / "a.wav", sine(), RATE)
     with pytest.raises(ValueError, match=r"^(start|seconds) must be"):
         audio.read(tmp_path / "a.wav", start=start, seconds=seconds)
 
 
-def test_a_start_behind_the_end_is_told(tmp_path: Path) -> None:
+def test_start_behind_the_end_is_an_audio_error(tmp_path: Path) -> None:
     for name in ("a.wav", "a.mp3"):
         soundfile.write(tmp_path / name, sine(seconds=0.5), RATE)
         with pytest.raises(AudioError, match=r"a\.\w+: ends at 0\.50 s; .* 2\.00 s"):
@@ -103,7 +103,7 @@ def test_a_tone_keeps_its_frequency_and_level_through_resampling(source: int, ta
     assert difference_db(middle(there), middle(sine(1234.5, 1.0, target))) < -90  # and its phase
 
 
-def test_what_the_new_rate_cannot_hold_is_removed_not_folded() -> None:
+def test_resampling_removes_frequencies_above_nyquist() -> None:
     assert audio.rms_db(middle(audio.resample(sine(10_000, 1.0), RATE, 16_000))) < -100
 
 
@@ -134,7 +134,7 @@ WAVES = hnp.arrays(np.float32, st.integers(1, 400), elements=st.floats(-4, 4, wi
 TARGETS = st.floats(-60, 0)
 
 
-def test_levels_are_those_of_the_books() -> None:
+def test_peak_and_rms_levels_match_their_definitions() -> None:
     full = sine(441, 1.0, amplitude=1.0)
     assert audio.peak_db(full) == pytest.approx(0, abs=0.01) and audio.rms_db(full) == pytest.approx(-3.0103, abs=1e-3)
     assert audio.peak_db(np.sign(full + 1e-9)) == audio.rms_db(np.sign(full + 1e-9)) == 0
@@ -144,7 +144,7 @@ def test_levels_are_those_of_the_books() -> None:
 
 
 @given(WAVES, TARGETS)
-def test_peak_levelling_sets_the_peak_and_nothing_else(wave: NDArray[np.float32], target: float) -> None:
+def test_peak_leveling_sets_the_peak_and_nothing_else(wave: NDArray[np.float32], target: float) -> None:
     out = audio.level(wave, "peak", target)
     assert out.dtype == np.float32 and out.shape == wave.shape
     if not wave.any():
@@ -157,7 +157,7 @@ def test_peak_levelling_sets_the_peak_and_nothing_else(wave: NDArray[np.float32]
 
 
 @given(WAVES, TARGETS)
-def test_rms_levelling_sets_the_rms_or_stops_at_full_scale(wave: NDArray[np.float32], target: float) -> None:
+def test_rms_leveling_sets_the_rms_or_stops_at_full_scale(wave: NDArray[np.float32], target: float) -> None:
     out = audio.level(wave, "rms", target)
     if not wave.any():
         assert not out.any()
@@ -169,7 +169,7 @@ def test_rms_levelling_sets_the_rms_or_stops_at_full_scale(wave: NDArray[np.floa
     assert np.allclose(wave / np.float64(np.abs(wave).max()), out / np.float64(np.abs(out).max()), atol=1e-6)
 
 
-def test_rms_levelling_makes_equals_of_a_soft_and_a_loud_sound_but_not_of_a_click() -> None:
+def test_rms_leveling_equalizes_sounds_except_clicks() -> None:
     soft, loud = audio.level(sine(amplitude=0.01), "rms", -20), audio.level(sine(amplitude=0.9), "rms", -20)
     assert np.allclose(soft, loud, atol=1e-6) and audio.rms_db(soft) == pytest.approx(-20, abs=1e-4)
     click = np.zeros(10_000)
@@ -178,18 +178,18 @@ def test_rms_levelling_makes_equals_of_a_soft_and_a_loud_sound_but_not_of_a_clic
 
 
 @given(WAVES)
-def test_no_levelling_changes_nothing(wave: NDArray[np.float32]) -> None:
+def test_no_leveling_changes_nothing(wave: NDArray[np.float32]) -> None:
     assert np.array_equal(audio.level(wave, "none"), wave)
 
 
 @pytest.mark.parametrize("scale", [1e-45, 1e-30, 1.0, 3e38])
-def test_levelling_reaches_from_the_softest_to_the_loudest(scale: float) -> None:
+def test_leveling_reaches_from_the_softest_to_the_loudest(scale: float) -> None:
     wave = np.array([0, scale, -scale], dtype=np.float32)
     for method in ("peak", "rms"):
         assert audio.level(wave, method, 0) == pytest.approx([0, 1, -1])
 
 
-def test_levelling_refuses_other_methods_and_targets_above_full_scale() -> None:
+def test_leveling_refuses_other_methods_and_targets_above_full_scale() -> None:
     with pytest.raises(ValueError, match="'peak', 'rms' or 'none', not 'loud'"):
         audio.level(sine(), "loud")  # pyright: ignore[reportArgumentType]
     for target in (0.1, float("nan"), float("-inf")):
@@ -197,7 +197,7 @@ def test_levelling_refuses_other_methods_and_targets_above_full_scale() -> None:
             audio.level(sine(), "peak", target)
 
 
-def test_the_player_reads_sound_without_the_heavy_libraries() -> None:
+def test_audio_imports_no_heavy_library() -> None:
     code = "import sys; import soundgan.audio; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "soxr" in loaded and not {"torch", "scipy", "onnxruntime", "matplotlib"} & set(loaded)

@@ -33,7 +33,7 @@ from soundgan.errors import AudioError
         ("A.WAV", "PCM_16", -101.0),
     ],
 )
-def test_what_is_written_comes_back(tmp_path: Path, name: str, subtype: audio.Subtype, error_db: float) -> None:
+def test_written_wave_is_read_back(tmp_path: Path, name: str, subtype: audio.Subtype, error_db: float) -> None:
     wave = noise(RATE, 0.9)
     path = audio.write(str(tmp_path / name), wave, RATE, subtype=subtype)
     assert path == tmp_path / name and soundfile.info(path).subtype == subtype
@@ -45,7 +45,7 @@ def test_what_is_written_comes_back(tmp_path: Path, name: str, subtype: audio.Su
     assert abs(np.mean(back.astype(np.float64) - wave)) <= step / 50  # no direct current from rounding one way
 
 
-def test_an_ogg_comes_back_as_it_sounded(tmp_path: Path) -> None:
+def test_written_ogg_is_read_back_approximately(tmp_path: Path) -> None:
     tone = sine(seconds=1.0)
     back, rate = audio.read(audio.write(tmp_path / "a.ogg", tone, RATE, subtype="PCM_24"))
     assert soundfile.info(tmp_path / "a.ogg").subtype == "VORBIS"
@@ -63,9 +63,7 @@ def test_full_scale_needs_no_warning_and_stays(tmp_path: Path, name: str, subtyp
     ("name", "subtype"),
     [("a.wav", "PCM_16"), ("a.wav", "PCM_24"), ("a.flac", "PCM_16"), ("a.flac", "PCM_24"), ("a.ogg", "PCM_16")],
 )
-def test_a_sound_that_is_too_loud_is_turned_down_as_a_whole_and_told(
-    tmp_path: Path, name: str, subtype: audio.Subtype
-) -> None:
+def test_wave_above_full_scale_is_attenuated_with_a_warning(tmp_path: Path, name: str, subtype: audio.Subtype) -> None:
     loud = sine(seconds=1.0, amplitude=2.0)
     given_away = loud.copy()
     with pytest.warns(audio.ClippingWarning, match=rf"{name}: 6\.02 dB above full scale; turned down"):
@@ -115,9 +113,7 @@ def test_writing_never_clips(wave: NDArray[np.float32]) -> None:
         ("older.flac/a.wav", {}, r"a\.wav: cannot be written \(Not a directory\)"),
     ],
 )
-def test_what_cannot_be_written_is_told_and_leaves_nothing_behind(
-    tmp_path: Path, name: str, keywords: dict, message: str
-) -> None:
+def test_invalid_write_raises_and_leaves_no_file(tmp_path: Path, name: str, keywords: dict, message: str) -> None:
     (tmp_path / "older.flac").write_bytes(b"older")
     with pytest.raises(AudioError, match=message):
         audio.write(tmp_path / name, **{"wave": sine(), "sample_rate": RATE, **keywords})
@@ -138,7 +134,7 @@ def refuse(source: object, target: object) -> None:
     ("where", "what", "trouble", "message"),
     [(Path, "write_bytes", full_disk, "No space left"), (os, "replace", refuse, "Permission denied")],
 )
-def test_a_failed_write_leaves_the_older_file_and_nothing_else(
+def test_failed_write_keeps_the_older_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: object, what: str, trouble: object, message: str
 ) -> None:
     path = audio.write(tmp_path / "a.wav", sine(220), RATE)
@@ -152,7 +148,7 @@ def test_a_failed_write_leaves_the_older_file_and_nothing_else(
     assert os.listdir(tmp_path) == ["a.wav"] and pitch(audio.read(path)[0], RATE) == pytest.approx(880, abs=1)
 
 
-def test_a_folder_of_that_name_stays(tmp_path: Path) -> None:
+def test_write_keeps_a_folder_of_that_name(tmp_path: Path) -> None:
     (tmp_path / "a.wav").mkdir()
     with pytest.raises(AudioError, match=r"a\.wav: cannot be written \(Is a directory\)"):
         audio.write(tmp_path / "a.wav", sine(), RATE)
@@ -179,7 +175,7 @@ def test_an_empty_tag_is_no_tag(tmp_path: Path) -> None:
         assert file.copy_metadata() == {"artist": "A"}
 
 
-def test_a_long_ogg_does_not_take_the_process_down(tmp_path: Path) -> None:
+def test_long_ogg_is_encoded(tmp_path: Path) -> None:
     # Given as one block, from about 2 million samples on, libvorbis overruns its stack: a process of its own may fall.
     code = "import sys, numpy; from soundgan import audio; audio.write(sys.argv[1], numpy.zeros(3_000_000), 44_100)"
     subprocess.run([sys.executable, "-c", code, tmp_path / "long.ogg"], check=True, timeout=60)

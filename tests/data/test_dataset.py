@@ -72,7 +72,7 @@ def kinds(found: survey.Survey) -> dict[str, str]:
     return {item.path.relative_to(found.folder).as_posix(): item.kind for item in found.skipped}
 
 
-def test_a_flat_folder_has_no_labels(flat: Path, tmp_path: Path) -> None:
+def test_flat_folder_has_no_labels(flat: Path, tmp_path: Path) -> None:
     data = prepared(flat, Settings(), tmp_path / "cache")
     assert data.label_names == [] and data.labels.tolist() == [0] * 9
     assert data.spectrograms.shape == (9, 1, *data.representation.shape) and data.spectrograms.dtype == np.float32
@@ -97,7 +97,7 @@ def test_order_does_not_depend_on_the_order_of_the_disk(labelled: Path, monkeypa
     assert [file.path for file in surveyed(labelled, Settings()).files] == before
 
 
-def test_loose_files_beside_labels_are_left_out_with_a_way_out(labelled: Path) -> None:
+def test_loose_files_beside_labels_are_skipped_with_a_hint(labelled: Path) -> None:
     put(labelled / "loose.wav", tone(3000))
     found = surveyed(labelled, Settings())
     (item,) = found.skipped
@@ -115,7 +115,7 @@ def test_excluded_files_are_left_out_by_name_and_belong_to_the_key(labelled: Pat
     assert len(whole) == 10 and len(part) == 8 and whole.digest != part.digest
 
 
-def test_a_pattern_that_excludes_nothing_is_told_also_where_the_cache_serves(labelled: Path, tmp_path: Path) -> None:
+def test_unmatched_pattern_is_reported_also_from_the_cache(labelled: Path, tmp_path: Path) -> None:
     told = {}
     for exclude in ((), ("1.*",), ("k*/0.*", "[x"), ("1.*",)):
         found = surveyed(labelled, Settings.from_flat(exclude=exclude))
@@ -126,14 +126,14 @@ def test_a_pattern_that_excludes_nothing_is_told_also_where_the_cache_serves(lab
     assert "nothing by [x: no file matches" in told[("k*/0.*", "[x")]
 
 
-def test_a_folder_of_notes_does_not_make_labels(flat: Path) -> None:
+def test_folder_without_audio_is_no_label(flat: Path) -> None:
     (flat / "notes").mkdir()
     (flat / "notes" / "a.txt").write_text("recorded on a Tuesday")
     found = surveyed(flat, Settings())
     assert found.labels == [] and len(found.files) == 9 and kinds(found) == {"notes/a.txt": "not audio"}
 
 
-def test_everything_in_a_hostile_folder_is_used_or_named(tmp_path: Path) -> None:
+def test_hostile_folder_is_used_or_reported_entry_by_entry(tmp_path: Path) -> None:
     folder = tmp_path / "hostile 🎧"
     noise = np.random.default_rng(1)
     names = ['it\'s a "kick".wav', "two  spaces .wav", "снейр 🥁.wav", "[bold]x.wav", "-n.wav", "UPPER.WAV"]
@@ -190,7 +190,7 @@ def test_everything_in_a_hostile_folder_is_used_or_named(tmp_path: Path) -> None
     assert len(data) == len(used) and np.isfinite(data.spectrograms).all()
 
 
-def test_a_truncated_file_counts_for_what_can_be_read(flat: Path) -> None:
+def test_truncated_file_counts_with_its_readable_length(flat: Path) -> None:
     whole = put(flat / "whole.wav", tone(2000, 2.0)).read_bytes()
     (flat / "whole.wav").write_bytes(whole[: len(whole) // 2])
     found = surveyed(flat, Settings.from_flat(duration=4.0))
@@ -199,7 +199,7 @@ def test_a_truncated_file_counts_for_what_can_be_read(flat: Path) -> None:
 
 
 @pytest.mark.parametrize(("slicing", "kept"), [(False, 4.2), (True, 110.6)])
-def test_a_damaged_file_is_used_up_to_the_damage_and_named(
+def test_damaged_file_is_used_up_to_the_damage_and_reported(
     flat: Path, tmp_path: Path, slicing: bool, kept: float
 ) -> None:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 300 * RATE)
@@ -217,7 +217,7 @@ def test_a_damaged_file_is_used_up_to_the_damage_and_named(
     assert last[0] > 0 and (last[-1] > 0 if slicing else np.all(last[-10:] == -1))
 
 
-def test_a_folder_behind_a_link_is_read_once_and_by_its_own_name(labelled: Path) -> None:
+def test_linked_folder_is_read_once_under_its_own_name(labelled: Path) -> None:
     (labelled / "a link").symlink_to(labelled / "snare", target_is_directory=True)
     found = surveyed(labelled, Settings())
     assert found.labels == ["kick", "snare"] and kinds(found) == {"a link": "second link to a folder"}
@@ -235,7 +235,7 @@ def test_links_to_files_and_folders_elsewhere_are_followed(labelled: Path, tmp_p
 
 
 @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.touch(), lambda p: p.mkdir()])
-def test_no_folder_or_an_empty_one_is_refused_by_name(tmp_path: Path, make) -> None:
+def test_missing_or_empty_folder_is_refused_by_name(tmp_path: Path, make) -> None:
     make(tmp_path / "sounds")
     with pytest.raises(DataError, match="sounds"):
         surveyed(tmp_path / "sounds", Settings())
@@ -255,7 +255,7 @@ def test_too_few_sounds_are_refused_with_counts_and_reasons(flat: Path, tmp_path
 @pytest.mark.parametrize(
     ("common", "chosen"), [(8000, 8000), (6000, 8000), (11025, 8000), (32000, 22050), (48000, 44100), (96000, 44100)]
 )
-def test_the_rate_is_the_preset_not_above_the_most_common_one(tmp_path: Path, common: int, chosen: int) -> None:
+def test_sample_rate_is_the_preset_not_above_the_most_common_one(tmp_path: Path, common: int, chosen: int) -> None:
     for k in range(5):
         put(tmp_path / f"{k}.wav", tone(300 + k, rate=common), common)
     for k in range(4):
@@ -265,9 +265,7 @@ def test_the_rate_is_the_preset_not_above_the_most_common_one(tmp_path: Path, co
 
 
 @pytest.mark.parametrize(("short", "expected"), [(8, 0.65), (40, 1.27)])
-def test_the_duration_holds_nearly_all_recordings_and_a_long_one_does_not_matter(
-    tmp_path: Path, short: int, expected: float
-) -> None:
+def test_duration_fits_95_percent_of_the_recordings(tmp_path: Path, short: int, expected: float) -> None:
     for k in range(short):
         put(tmp_path / f"{k:02}.wav", tone(300 + 20 * k, 0.51 + 0.02 * k))
     put(tmp_path / "long.wav", tone(2000, 9.0))
@@ -332,7 +330,7 @@ class RecordingReader(CachingReader):
         return super().read(path, sample_rate, start, seconds)
 
 
-def test_a_long_file_is_neither_read_whole_nor_further_than_needed(flat: Path) -> None:
+def test_long_file_is_read_in_chunks_and_only_as_far_as_needed(flat: Path) -> None:
     put(flat / "long.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 600 * RATE))
     reader = RecordingReader(1.0)
     found = surveyed(flat, Settings.from_flat(duration=0.5), reader)
@@ -381,14 +379,14 @@ def test_one_long_recording_is_enough_when_sliced(tmp_path: Path) -> None:
 
 
 @given(seconds=st.floats(0.02, 500), duration=st.floats(0.25, 10))
-def test_slices_and_what_is_left_behind_them_make_the_whole_recording(seconds: float, duration: float) -> None:
+def test_slices_and_remainder_add_up_to_the_recording(seconds: float, duration: float) -> None:
     count, unused = survey._slice_count(seconds, duration)
     padding = count * duration + unused - seconds
     assert count >= 1 and 0 <= unused < duration / 2
     assert padding == pytest.approx(0, abs=1e-6) or (unused == 0 and (0 < padding <= duration / 2 or count == 1))
 
 
-def test_sounds_far_above_the_ceiling_are_told(tmp_path: Path) -> None:
+def test_sounds_far_above_the_ceiling_are_reported(tmp_path: Path) -> None:
     folder, settings = tmp_path / "in", Settings.from_flat(level="none", duration=0.25)
     for number in range(250):
         put(folder / f"{number}.wav", tone(400 + number, 0.05, amplitude=0.005))
@@ -403,7 +401,7 @@ def test_sounds_far_above_the_ceiling_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("level", ["peak", "rms", "none"])
-def test_levels(tmp_path: Path, level: str) -> None:
+def test_level_setting_sets_the_level_of_spectrograms(tmp_path: Path, level: str) -> None:
     folder = tmp_path / "in"
     for k in range(9):
         put(folder / f"{k}.wav", tone(300 + 100 * k, 0.5, amplitude=0.5 / 2**k), subtype="FLOAT")
@@ -417,7 +415,7 @@ def test_levels(tmp_path: Path, level: str) -> None:
     assert rep.ceiling_db - rep.floor_db == 70 and rep.ceiling_db - 1 <= peaks.max() <= rep.ceiling_db
 
 
-def test_a_second_start_decodes_nothing(labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_dataset_decodes_nothing(labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[tuple[int, int]] = []
     first = prepared(labelled, Settings(), tmp_path / "cache", lambda *step: steps.append(step))
     assert steps[-1][0] == steps[-1][1] and all(done <= total for done, total in steps)
@@ -445,7 +443,7 @@ def test_a_second_start_decodes_nothing(labelled: Path, tmp_path: Path, monkeypa
         lambda folder: put(folder / "new.wav", tone(3000)),
     ],
 )
-def test_changed_sounds_are_prepared_anew(flat: Path, tmp_path: Path, change) -> None:
+def test_changed_sounds_invalidate_the_cache(flat: Path, tmp_path: Path, change) -> None:
     before = prepared(flat, Settings(), tmp_path / "cache")
     change(flat)
     after = prepared(flat, Settings(), tmp_path / "cache")
@@ -461,7 +459,7 @@ def test_changed_sounds_are_prepared_anew(flat: Path, tmp_path: Path, change) ->
         lambda folder: (folder / "about.txt").write_text("Recorded in the garden."),
     ],
 )
-def test_other_changes_are_looked_into_and_found_to_be_the_same_data(flat: Path, tmp_path: Path, change) -> None:
+def test_other_changes_keep_the_digest(flat: Path, tmp_path: Path, change) -> None:
     before = prepared(flat, Settings(), tmp_path / "cache")
     change(flat)
     assert prepared(flat, Settings(), tmp_path / "cache").digest == before.digest
@@ -480,7 +478,7 @@ def test_other_changes_are_looked_into_and_found_to_be_the_same_data(flat: Path,
         {"overlap": 8},
     ],
 )
-def test_changed_settings_are_prepared_anew(flat: Path, tmp_path: Path, change: dict) -> None:
+def test_changed_settings_invalidate_the_cache(flat: Path, tmp_path: Path, change: dict) -> None:
     before = prepared(flat, Settings(), tmp_path / "cache")
     after = prepared(flat, Settings.from_flat(**change), tmp_path / "cache")
     assert after.digest != before.digest and after.representation != before.representation
@@ -495,7 +493,7 @@ def test_writing_to_the_spectrograms_leaves_the_cache_alone(flat: Path, tmp_path
 
 @pytest.mark.parametrize("name", ["spectrograms.npy", "pitch.npy", "labels.npy", "dataset.json"])
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:100])])
-def test_a_damaged_cache_is_made_anew(flat: Path, tmp_path: Path, name: str, damage) -> None:
+def test_damaged_cache_entry_is_replaced(flat: Path, tmp_path: Path, name: str, damage) -> None:
     before = prepared(flat, Settings(), tmp_path / "cache")
     spectrograms = before.spectrograms.copy()
     (entry,) = (tmp_path / "cache").iterdir()
@@ -504,7 +502,7 @@ def test_a_damaged_cache_is_made_anew(flat: Path, tmp_path: Path, name: str, dam
     assert list((tmp_path / "cache").iterdir()) == [entry]
 
 
-def test_several_starts_at_once_end_with_one_whole_entry(flat: Path, tmp_path: Path) -> None:
+def test_concurrent_preparations_share_one_cache_entry(flat: Path, tmp_path: Path) -> None:
     results: list[dataset.Dataset] = []
     barrier = threading.Barrier(4)
 
@@ -521,7 +519,7 @@ def test_several_starts_at_once_end_with_one_whole_entry(flat: Path, tmp_path: P
     assert len({data.digest for data in results}) == 1 and len(list((tmp_path / "cache").iterdir())) == 1
 
 
-def test_an_interrupted_start_leaves_nothing_that_looks_finished(
+def test_interrupted_preparation_leaves_no_cache_entry(
     flat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_args: object) -> None:
@@ -533,7 +531,7 @@ def test_an_interrupted_start_leaves_nothing_that_looks_finished(
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_long_list_of_left_out_files_is_shortened_but_counted(flat: Path) -> None:
+def test_long_list_of_skipped_files_is_shortened_but_counted(flat: Path) -> None:
     for k in range(30):
         (flat / f"note{k:02}.txt").touch()
     found = surveyed(flat, Settings())
@@ -541,14 +539,14 @@ def test_a_long_list_of_left_out_files_is_shortened_but_counted(flat: Path) -> N
     assert "note29.txt" not in format_report(found) and "note29.txt" in format_report(found, max_listed=None)
 
 
-def test_names_that_are_no_text_stay_on_their_line(flat: Path) -> None:
+def test_unprintable_names_are_escaped_in_the_report(flat: Path) -> None:
     (flat / "a\nb\x1b[1m\udcff.txt").touch()
     (flat / "🥁 [x].txt").touch()
     lines = format_report(surveyed(flat, Settings())).splitlines()
     assert lines[-2:] == ["  'a\\nb\\x1b[1m\\udcff.txt'", "  🥁 [x].txt"]
 
 
-def test_walking_opens_no_file(flat: Path) -> None:
+def test_scan_opens_no_file(flat: Path) -> None:
     (flat / "0.wav").unlink()
     os.mkfifo(flat / "0.wav")  # opening it would wait for ever
     found = scan(flat)
