@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from soundgan.training.monitor.log import LOG, Log, read_log
-from soundgan.training.state.checkpoint import Progress
+from soundgan.training.state.progress import Progress
 
 
 def write(folder: Path, start: int, *counts: int) -> None:
