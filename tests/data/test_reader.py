@@ -12,19 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from sound_folders import RATE, prepare_folder
 
 from soundgan import audio
 from soundgan.data import reader as reader_module
-from soundgan.data.dataset import prepare
 from soundgan.data.reader import CachingReader
-from soundgan.settings import Settings
 
-RATE = 8000
 OPENINGS = Counter[str]()
 WATCHED: list[Path] = []
 
 
-def _count(event: str, arguments: tuple[Any, ...]) -> None:
+def _count_opening(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open" and WATCHED and isinstance(arguments[0], str | Path):
         path = Path(os.fspath(arguments[0]))
         if WATCHED[0] in path.parents:
@@ -33,7 +31,7 @@ def _count(event: str, arguments: tuple[Any, ...]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _hook() -> None:
-    sys.addaudithook(_count)
+    sys.addaudithook(_count_opening)
 
 
 @pytest.fixture
@@ -53,35 +51,28 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     WATCHED.clear()
 
 
-def prepared(folder: Path, cache: Path, **values: Any) -> None:
-    settings = Settings.from_flat(**values)
-    prepare(folder, settings.data, settings.spectrogram, cache)
-
-
 @pytest.mark.parametrize("values", [{}, {"duration": 2.0}, {"sample_rate": 16000, "level": "rms"}])
-def test_preparation_opens_every_file_once(folder: Path, tmp_path: Path, values: dict[str, Any]) -> None:
-    prepared(folder, tmp_path / "cache", **values)
+def test_preparation_opens_every_file_once(folder: Path, values: dict[str, Any]) -> None:
+    prepare_folder(folder, **values)
     assert Counter({path.name: 1 for path in folder.iterdir() if path.suffix != ".txt"}) == OPENINGS
-    prepared(folder, tmp_path / "cache", **values)
+    prepare_folder(folder, **values)
     assert OPENINGS.total() == 9, "the cache opens none"
 
 
-def test_preparation_opens_files_up_to_a_minute_once_when_slicing(folder: Path, tmp_path: Path) -> None:
-    prepared(folder, tmp_path / "cache", slice=True)
+def test_preparation_opens_files_up_to_a_minute_once_when_slicing(folder: Path) -> None:
+    prepare_folder(folder, slice=True)
     assert OPENINGS.pop("8.wav") > 1, "90 s are read in chunks"
     assert set(OPENINGS.values()) == {1} and len(OPENINGS) == 8
 
 
-def test_reader_opens_files_again_beyond_its_memory_bound(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reader_opens_files_again_beyond_its_memory_bound(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader_module, "MAX_KEPT_SAMPLES", 10_000)
     reader = CachingReader()
     for path in sorted(folder.glob("?.*")):
         reader.probe(path)
     assert sum(kept.samples.size for kept in reader._kept.values()) <= 10_000
     OPENINGS.clear()
-    prepared(folder, tmp_path / "cache")
+    prepare_folder(folder)
     assert {1, 3} <= set(OPENINGS.values())
 
 
