@@ -59,7 +59,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Survey:
-    """The usable recordings of a folder. `representation` still has the levels of its preset: `prepare` measures them."""
+    """Usable recordings of a folder; `representation` has the levels of its preset, until `prepare` measures them."""
 
     folder: Path
     files: list[Recording]
@@ -129,8 +129,8 @@ def survey(
         examine = partial(
             _examine, reader=reader, root=folder if labeled else None, representation=representation, sliced=data.slice
         )
-        done = 2 * len(candidates) - len(readable)
-        for done, recording in enumerate(bounded_parallel_map(examine, readable), done + 1):
+        skipped_steps = 2 * len(candidates) - len(readable)
+        for done, recording in enumerate(bounded_parallel_map(examine, readable), skipped_steps + 1):
             if progress is not None:
                 progress(done, 2 * len(candidates))
             if isinstance(recording, SkippedFile):
