@@ -1,4 +1,4 @@
-"""Files that cannot be read, or whose names and headers are odd: told with the way out, or read all the same."""
+"""Decoding of unreadable, truncated and oddly named files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_file_of_any_name_is_read_and_reported_on_one_line(tmp_path: Path, name:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name is Unicode")
-def test_a_name_that_is_not_utf8_is_read_and_written(tmp_path: Path) -> None:
+def test_file_name_in_another_encoding_is_read_and_written(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"caf\xe9.wav")
     audio.write(path, sine(), RATE, tags={"title": path.stem})
     assert audio.read(path)[0].size == sine().size
@@ -55,11 +55,11 @@ def test_a_name_that_is_not_utf8_is_read_and_written(tmp_path: Path) -> None:
     assert "caf" in str(caught.value).encode().decode()
 
 
-# What is wrong is told
+# Unreadable files
 
 
 def wav(path: Path, wave: NDArray[np.float32] | None = None, **patches: tuple[int, str, int]) -> None:
-    """A 16-bit WAV whose header says what it should not: offset, struct format and value."""
+    """Write a 16-bit WAV whose header is patched by (offset, struct format, value)."""
     buffer = io.BytesIO()
     soundfile.write(buffer, sine() if wave is None else wave, RATE, format="WAV", subtype="PCM_16")
     data = bytearray(buffer.getvalue())
@@ -74,7 +74,7 @@ def float_wav(path: Path, value: float) -> None:
     soundfile.write(path, wave, 8000, subtype="DOUBLE", format="WAV")
 
 
-def half_flac(path: Path, kept: float) -> None:
+def truncated_flac(path: Path, kept: float) -> None:
     soundfile.write(path, noise(RATE), RATE, format="FLAC")
     data = path.read_bytes()
     path.write_bytes(data[: round(kept * len(data))])
@@ -99,21 +99,21 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "NaN": (lambda path: float_wav(path, float("nan")), "not finite"),
     "infinity": (lambda path: float_wav(path, float("-inf")), "not finite"),
     "beyond float32": (lambda path: float_wav(path, 1e300), "not finite"),
-    "FLAC cut early": (lambda path: half_flac(path, 0.3), "cut short at 0.* of 1.00 s"),
-    "FLAC cut in its first block": (lambda path: half_flac(path, 0.01), "cut short at 0.00 s"),
+    "FLAC cut early": (lambda path: truncated_flac(path, 0.3), "cut short at 0.* of 1.00 s"),
+    "FLAC cut in its first block": (lambda path: truncated_flac(path, 0.01), "cut short at 0.00 s"),
 }
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_unreadable_file_error_names_file_and_way_out(tmp_path: Path, kind: str) -> None:
-    make, message = HOSTILE[kind]
+    create, message = HOSTILE[kind]
     path = tmp_path / "folder" / "bad.wav"
     path.parent.mkdir()
-    make(path)
+    create(path)
     with pytest.raises(AudioError, match=message) as caught:
         audio.read(path, 16_000)
-    name, told = str(caught.value).split("bad.wav: ")
-    assert name == f"{path.parent}{os.sep}" and "; " in told and "\n" not in told
+    name, remedy = str(caught.value).split("bad.wav: ")
+    assert name == f"{path.parent}{os.sep}" and "; " in remedy and "\n" not in remedy
 
 
 @pytest.mark.parametrize("kind", [kind for kind in HOSTILE if kind not in ("NaN", "infinity", "beyond float32")])
@@ -128,7 +128,7 @@ def test_probe_refuses_invalid_headers(tmp_path: Path, kind: str) -> None:
             audio.probe(path)
 
 
-def test_samples_without_a_header_are_no_sound_file(tmp_path: Path) -> None:
+def test_samples_without_a_header_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_bytes(noise(1000).tobytes())
     with pytest.raises(AudioError, match=r"a\.raw: not a sound file"):
         audio.read(tmp_path / "a.raw")
@@ -143,7 +143,7 @@ def test_impossible_name_is_an_audio_error() -> None:
 
 @contextlib.contextmanager
 def without_privileges() -> Iterator[None]:
-    """Permissions do not bind root: be nobody for a while."""
+    """Drop the privileges of root, whom permissions do not bind."""
     if not hasattr(os, "geteuid"):
         pytest.skip("permissions are another matter here")
     if os.geteuid() != 0:
@@ -188,7 +188,7 @@ def test_sound_too_short_for_resampling_is_refused(tmp_path: Path) -> None:
         audio.read(tmp_path / "a.wav", 8000)
 
 
-# Headers that lie
+# Truncated files and wrong headers
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".aiff", ".ogg"])
@@ -208,8 +208,8 @@ def test_flac_truncated_late_is_read_up_to_there_with_a_warning(tmp_path: Path, 
     wave = noise(2 * RATE)
     audio.write(path, wave, RATE)
     data = bytearray(path.read_bytes())
-    at = len(data) * 3 // 4
-    path.write_bytes(data[:at] if how == "cut" else data[:at] + bytes(200) + data[at + 200 :])
+    cut_at = len(data) * 3 // 4
+    path.write_bytes(data[:cut_at] if how == "cut" else data[:cut_at] + bytes(200) + data[cut_at + 200 :])
     with pytest.warns(audio.TruncatedWarning, match=r"a\.flac: damaged or cut short at 1\.\d\d s of 2\.00 s"):
         rest, _ = audio.read(path)
     assert 0.7 * wave.size < rest.size < 0.76 * wave.size and np.allclose(rest, wave[: rest.size], atol=2**-15)
@@ -244,8 +244,8 @@ def test_flac_without_length_is_read_to_its_end(tmp_path: Path) -> None:
     assert np.array_equal(rest, whole[: rest.size])
 
 
-def first_mp3_frame(data: bytes) -> int:
-    """Its length in bytes (MPEG-1 layer III), which holds no sound but the length of all."""
+def first_mp3_frame_bytes(data: bytes) -> int:
+    """Length in bytes of the first frame (MPEG-1 layer III), which holds only the length of the sound."""
     bit_rate = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)[(data[2] >> 4) - 1]
     return 144_000 * bit_rate // RATE + (data[2] >> 1 & 1)
 
@@ -263,7 +263,7 @@ def test_mp3_without_length_is_read_to_its_end(
     assert audio.probe(tmp_path / "known.mp3").frames == audio.read(tmp_path / "known.mp3")[0].size == sound.size
     assert capfd.readouterr().err == ""  # of a file that claims a false length, the decoder complains on its own
     path = tmp_path / "guessed.mp3"
-    path.write_bytes(id3 + data[first_mp3_frame(data) :])
+    path.write_bytes(id3 + data[first_mp3_frame_bytes(data) :])
     whole, rate = audio.read(path)
     # With the tag went how much silence the coder put around the sound: a few frames of 1152 samples.
     assert audio.probe(path).frames == whole.size and sound.size <= whole.size < sound.size + 3 * 1152

@@ -25,7 +25,7 @@ def slow_checksum(page: bytes) -> int:
     return register
 
 
-def drawn(seconds: float = 1.0) -> bytes:
+def encode_noise(seconds: float = 1.0) -> bytes:
     """A file as libsndfile writes it."""
     buffer = io.BytesIO()
     wave = np.random.default_rng(0).normal(0, 0.1, round(RATE * seconds))
@@ -33,43 +33,40 @@ def drawn(seconds: float = 1.0) -> bytes:
     return buffer.getvalue()
 
 
-def test_the_checksum_is_that_of_the_format_and_of_libsndfile() -> None:
+def test_checksum_matches_rfc_3533_and_libsndfile() -> None:
     for page in (b"", b"OggS", bytes(range(256)) * 3):
         assert ogg.checksum(page) == slow_checksum(page)
-    pages = list(ogg._pages(drawn()))
+    pages = list(ogg._pages(encode_noise()))
     assert len(pages) > 2
     for page in pages:
         assert int.from_bytes(page[22:26], "little") == ogg.checksum(page[:22] + bytes(4) + page[26:])
 
 
 def test_ogg_files_of_one_sound_differ_without_stable_serial() -> None:
-    one, other = drawn(), drawn()
-    assert one != other, "the serial number is drawn anew; if this ever fails, ogg.py can go"
-    assert (
-        ogg.with_stable_serial(one)
-        == ogg.with_stable_serial(other)
-        == ogg.with_stable_serial(ogg.with_stable_serial(one))
-    )
-    assert len(ogg.with_stable_serial(one)) == len(one)
-    before, after = (soundfile.read(io.BytesIO(file))[0] for file in (one, ogg.with_stable_serial(one)))
+    first, second = encode_noise(), encode_noise()
+    assert first != second, "the serial number is drawn anew; if this ever fails, ogg.py can go"
+    stable = ogg.with_stable_serial(first)
+    assert stable == ogg.with_stable_serial(second) == ogg.with_stable_serial(stable)
+    assert len(stable) == len(first)
+    before, after = (soundfile.read(io.BytesIO(file))[0] for file in (first, stable))
     np.testing.assert_array_equal(before, after)
-    assert ogg.with_stable_serial(one)[14:18] != ogg.with_stable_serial(drawn(0.5))[14:18], (
-        "other sounds can be joined to one file"
+    assert stable[14:18] != ogg.with_stable_serial(encode_noise(0.5))[14:18], (
+        "files of different sounds can be joined to one"
     )
 
 
 def test_every_page_of_a_stable_file_has_a_valid_checksum() -> None:
-    for page in ogg._pages(ogg.with_stable_serial(drawn())):
+    for page in ogg._pages(ogg.with_stable_serial(encode_noise())):
         assert int.from_bytes(page[22:26], "little") == slow_checksum(page[:22] + bytes(4) + page[26:])
 
 
-def test_the_same_sound_is_the_same_ogg() -> None:
+def test_ogg_encoding_is_reproducible() -> None:
     wave = np.random.default_rng(1).normal(0, 0.1, RATE)
     files = [audio.encode(wave, RATE, "ogg", tags={"title": title}) for title in ("a", "a", "b")]
     assert files[0] == files[1] != files[2]
 
 
-@pytest.mark.parametrize("file", [b"RIFF" * 10, b"OggS", drawn() + b"more"])
+@pytest.mark.parametrize("file", [b"RIFF" * 10, b"OggS", encode_noise() + b"more"])
 def test_data_other_than_ogg_is_refused(file: bytes) -> None:
     with pytest.raises(ValueError, match="no Ogg page at byte"):
         ogg.with_stable_serial(file)

@@ -46,7 +46,7 @@ def test_every_kind_of_file_is_read(tmp_path: Path, container: str, subtype: str
 
 
 @given(hnp.arrays(np.float32, st.tuples(st.integers(1, 300), st.integers(1, 6)), elements=st.floats(-1, 1, width=32)))
-def test_the_mix_down_is_the_mean_of_the_channels(channels: NDArray[np.float32]) -> None:
+def test_mix_down_is_the_mean_of_the_channels(channels: NDArray[np.float32]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "many.wav")
         soundfile.write(path, channels, 8000, subtype="FLOAT")
@@ -54,7 +54,7 @@ def test_the_mix_down_is_the_mean_of_the_channels(channels: NDArray[np.float32])
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
-def test_a_part_is_a_part_of_the_whole(tmp_path: Path, name: str) -> None:
+def test_part_equals_that_of_the_whole_file(tmp_path: Path, name: str) -> None:
     soundfile.write(tmp_path / name, noise(2 * RATE), RATE)
     whole, _ = audio.read(tmp_path / name)
     for start, seconds in ((0.0, 0.25), (0.5, 0.25), (1.3, 0.0001), (1.5, None), (1.5, 99.0)):
@@ -64,7 +64,7 @@ def test_a_part_is_a_part_of_the_whole(tmp_path: Path, name: str) -> None:
         assert part.shape == whole[first:end].shape and np.allclose(part, whole[first:end], atol=1e-5)
 
 
-def test_only_the_part_asked_for_is_decoded(tmp_path: Path) -> None:
+def test_read_decodes_only_the_requested_part(tmp_path: Path) -> None:
     wave = sine(seconds=2.0)
     wave[RATE] = np.nan  # at 1 s
     soundfile.write(tmp_path / "a.wav", wave, RATE, subtype="FLOAT")

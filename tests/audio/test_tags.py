@@ -12,7 +12,7 @@ from soundgan import audio
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
-def test_tags_come_back(tmp_path: Path, suffix: str) -> None:
+def test_tags_are_read_back(tmp_path: Path, suffix: str) -> None:
     tags = {
         "title": "Fünf 🥁",
         "comment": '{"seed": 7, "label": "five"}' + "c" * 1900,
@@ -26,6 +26,6 @@ def test_tags_come_back(tmp_path: Path, suffix: str) -> None:
     assert audio.read(tmp_path / f"a{suffix}")[0].size == sine().size
 
 
-def test_an_empty_tag_is_no_tag(tmp_path: Path) -> None:
+def test_empty_tag_is_omitted(tmp_path: Path) -> None:
     with soundfile.SoundFile(audio.write(tmp_path / "a.wav", sine(), RATE, tags={"title": "", "artist": "A"})) as file:
         assert file.copy_metadata() == {"artist": "A"}

@@ -54,7 +54,7 @@ def test_written_ogg_is_read_back_approximately(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "subtype"), [("a.wav", "PCM_16"), ("a.wav", "PCM_24"), ("a.flac", "PCM_16")])
-def test_full_scale_needs_no_warning_and_stays(tmp_path: Path, name: str, subtype: audio.Subtype) -> None:
+def test_full_scale_is_kept_without_warning(tmp_path: Path, name: str, subtype: audio.Subtype) -> None:
     wave = np.array([1, -1, 0.5, -0.5, 0], dtype=np.float32)
     assert np.allclose(audio.read(audio.write(tmp_path / name, wave, 8000, subtype=subtype))[0], wave, atol=2**-15)
 
@@ -65,17 +65,17 @@ def test_full_scale_needs_no_warning_and_stays(tmp_path: Path, name: str, subtyp
 )
 def test_wave_above_full_scale_is_attenuated_with_a_warning(tmp_path: Path, name: str, subtype: audio.Subtype) -> None:
     loud = sine(seconds=1.0, amplitude=2.0)
-    given_away = loud.copy()
+    before = loud.copy()
     with pytest.warns(audio.ClippingWarning, match=rf"{name}: 6\.02 dB above full scale; turned down"):
         path = audio.write(tmp_path / name, loud, RATE, subtype=subtype)
-    assert np.array_equal(loud, given_away)
+    assert np.array_equal(loud, before)
     back, _ = audio.read(path)
     # Clipping would leave a square-ish wave at the same level; scaling leaves the sine at half its size.
     assert difference_db(back, loud / 2) < (-30 if name == "a.ogg" else -90)
     assert audio.rms_db(back) == pytest.approx(-3.01, abs=0.1)
 
 
-def test_a_float_file_holds_what_exceeds_full_scale(tmp_path: Path) -> None:
+def test_float_file_keeps_samples_above_full_scale(tmp_path: Path) -> None:
     loud = sine(amplitude=2.0)
     assert np.array_equal(audio.read(audio.write(tmp_path / "a.wav", loud, RATE, subtype="FLOAT"))[0], loud)
 
