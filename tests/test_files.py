@@ -1,4 +1,4 @@
-"""Files are whole or not there, whatever happens while they are written."""
+"""Atomic writes: a file is complete or absent, also after failures and concurrent writes."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from soundgan.files import atomic_write, write_text
 
 
 @pytest.mark.parametrize("failure", [ValueError, OSError, KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_a_failure_leaves_the_older_file_and_nothing_else(failure: type[BaseException], tmp_path: Path) -> None:
+def test_failed_write_keeps_the_older_file_and_no_other(failure: type[BaseException], tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"older")
     with pytest.raises(failure), atomic_write(path) as temporary:
-        temporary.write_bytes(b"half of the new")
+        temporary.write_bytes(b"partial")
         raise failure
     assert path.read_bytes() == b"older" and os.listdir(tmp_path) == ["a.bin"]
 
 
-def test_a_failure_with_no_older_file_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_first_write_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "a.bin") as temporary:
-        temporary.write_bytes(b"half")
+        temporary.write_bytes(b"partial")
         raise ZeroDivisionError
     assert os.listdir(tmp_path) == []
 
 
-def test_the_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+def test_atomic_write_publishes_only_complete_files(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     with atomic_write(path) as temporary:
         assert temporary.parent == tmp_path, "a rename is atomic only within a folder"
@@ -46,7 +46,7 @@ def test_the_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"second" and os.listdir(tmp_path) == ["a.wav"]
 
 
-def test_a_disk_error_has_the_name_of_the_file_and_that_of_another_file_keeps_its_own(tmp_path: Path) -> None:
+def test_disk_error_names_the_file_that_failed(tmp_path: Path) -> None:
     with pytest.raises(OSError) as caught, atomic_write(tmp_path / "a.bin"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "a.bin")
@@ -55,7 +55,7 @@ def test_a_disk_error_has_the_name_of_the_file_and_that_of_another_file_keeps_it
     assert caught.value.filename == str(tmp_path / "other")
 
 
-def test_the_content_is_on_disk_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_is_synced_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     sync, rename = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda file: (steps.append("sync"), sync(file)))
@@ -64,7 +64,7 @@ def test_the_content_is_on_disk_before_the_rename(tmp_path: Path, monkeypatch: p
     assert steps == ["sync", "rename"]
 
 
-def test_a_failing_rename_leaves_no_temporary(tmp_path: Path) -> None:
+def test_failed_rename_leaves_no_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(IsADirectoryError) as caught:
         write_text(tmp_path / "taken", "a")
@@ -72,12 +72,12 @@ def test_a_failing_rename_leaves_no_temporary(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["taken"]
 
 
-def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_text(tmp_path / "none" / "a.txt", "a")
 
 
-def test_concurrent_writers_leave_one_whole_file(tmp_path: Path) -> None:
+def test_concurrent_writers_leave_one_complete_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     texts = [str(writer) * 50_000 for writer in range(8)]
     write_text(path, texts[0])
@@ -91,12 +91,12 @@ def test_concurrent_writers_leave_one_whole_file(tmp_path: Path) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r")))
-def test_text_comes_back(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_written_text_is_read_back(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "text.txt"
     assert write_text(path, text) == path and path.read_bytes().decode() == text
 
 
 @pytest.mark.parametrize("name", ["kick 🥁.wav", "no suffix", ".hidden", "a'b\"c.d.e.json", "é" * 120 + ".txt"])
-def test_names_of_all_kinds(name: str, tmp_path: Path) -> None:
+def test_unusual_file_names_are_kept(name: str, tmp_path: Path) -> None:
     write_text(str(tmp_path / name), "a")
     assert os.listdir(tmp_path) == [name]

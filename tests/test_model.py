@@ -1,4 +1,4 @@
-"""The player: the same sound for the same seed, whatever it is asked with, and plain words where that cannot be."""
+"""Generation: reproducible by seed and label, within range, and with clear errors for invalid arguments."""
 
 from __future__ import annotations
 
@@ -34,17 +34,18 @@ def flat_model(flat_model_folder: Path) -> SoundGAN:
 
 @pytest.fixture(scope="session")
 def smooth_model(model_folder: Path) -> SoundGAN:
-    """The model without the grain on its spectrograms."""
+    """Return the model without noise texture on its spectrograms."""
     model = SoundGAN.load(model_folder)
     model._noise_texture = NoiseTexture(model.representation)
     model._noise_texture.levels[:] = 0
     return model
 
 
-def assert_same(one: Sound, other: Sound) -> None:
-    assert (one.seed, one.label, one.sample_rate, one.tags) == (other.seed, other.label, other.sample_rate, other.tags)
-    np.testing.assert_array_equal(one.samples, other.samples)
-    np.testing.assert_array_equal(one.spectrogram, other.spectrogram)
+def assert_same(first: Sound, second: Sound) -> None:
+    for name in ("seed", "label", "sample_rate", "tags"):
+        assert getattr(first, name) == getattr(second, name)
+    np.testing.assert_array_equal(first.samples, second.samples)
+    np.testing.assert_array_equal(first.spectrogram, second.spectrogram)
 
 
 # The same sound for the same seed
@@ -57,7 +58,7 @@ def assert_same(one: Sound, other: Sound) -> None:
     truncation=st.sampled_from([0.0, 0.7, 1.0]),
 )
 @examples(max_examples=15)
-def test_sound_i_of_many_is_that_of_seed_plus_i(
+def test_sound_i_of_a_batch_has_seed_plus_i(
     model: SoundGAN, seed: int, n: int, label: str | None, truncation: float
 ) -> None:
     together = model.generate(n, label=label, seed=seed, truncation=truncation)
@@ -66,36 +67,36 @@ def test_sound_i_of_many_is_that_of_seed_plus_i(
         assert_same(model.generate(label=label, seed=sound.seed, truncation=truncation)[0], sound)
 
 
-def test_seeds_start_again_after_the_last_one(model: SoundGAN) -> None:
+def test_seeds_wrap_after_the_largest(model: SoundGAN) -> None:
     sounds = model.generate(3, seed=2**32 - 2)
     assert [sound.seed for sound in sounds] == [2**32 - 2, 2**32 - 1, 0]
     assert_same(sounds[2], model.generate(seed=0)[0])
 
 
-def test_another_player_of_the_same_model_makes_the_same(model: SoundGAN, model_folder: Path) -> None:
-    for one, other in zip(model.generate(3, seed=5), SoundGAN.load(model_folder).generate(3, seed=5), strict=True):
-        assert_same(one, other)
+def test_reloaded_model_generates_the_same_sounds(model: SoundGAN, model_folder: Path) -> None:
+    for first, second in zip(model.generate(3, seed=5), SoundGAN.load(model_folder).generate(3, seed=5), strict=True):
+        assert_same(first, second)
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint32])
-def test_seeds_of_numpy_serve_too(model: SoundGAN, kind: Callable[[int], Any]) -> None:
-    for one, other in zip(model.generate(2, seed=kind(7)), model.generate(2, seed=7), strict=True):
-        assert_same(one, other)
+def test_numpy_seeds_equal_python_seeds(model: SoundGAN, kind: Callable[[int], Any]) -> None:
+    for first, second in zip(model.generate(2, seed=kind(7)), model.generate(2, seed=7), strict=True):
+        assert_same(first, second)
 
 
-def test_the_last_seed_of_numpy_starts_again_too(model: SoundGAN) -> None:
+def test_largest_numpy_seed_wraps(model: SoundGAN) -> None:
     sounds = model.generate(2, seed=np.uint32(SEEDS - 1))  # type: ignore[arg-type]
     assert [sound.seed for sound in sounds] == [SEEDS - 1, 0]
 
 
-def test_seeds_differ_and_without_one_a_new_one_is_taken(model: SoundGAN) -> None:
+def test_seeds_differ_and_default_to_new_ones(model: SoundGAN) -> None:
     sounds = [model.generate(label="tone")[0] for _ in range(4)] + model.generate(4, label="tone", seed=1)
     assert len({sound.spectrogram.tobytes() for sound in sounds}) == len({sound.seed for sound in sounds}) == 8
     repeated = model.generate(label="tone", seed=sounds[0].seed)[0]
     assert_same(repeated, sounds[0])
 
 
-def test_without_a_label_every_seed_keeps_to_one_of_its_own(model: SoundGAN) -> None:
+def test_seed_determines_the_label_when_none_is_given(model: SoundGAN) -> None:
     sounds = model.generate(60, seed=100)
     assert {sound.label for sound in sounds} == set(LABELS)
     # Naming the label that a seed chose changes nothing.
@@ -103,14 +104,14 @@ def test_without_a_label_every_seed_keeps_to_one_of_its_own(model: SoundGAN) -> 
         assert_same(model.generate(label=sound.label, seed=sound.seed)[0], sound)
 
 
-def test_labels_sound_different(model: SoundGAN) -> None:
+def test_labels_give_different_spectrograms(model: SoundGAN) -> None:
     spectrograms = [model.generate(label=label, seed=4)[0].spectrogram for label in LABELS]
     assert len({spectrogram.tobytes() for spectrogram in spectrograms}) == len(LABELS)
     for index, spectrogram in enumerate(spectrograms):
         np.testing.assert_array_equal(model.spectrogram(4, index), spectrogram)
 
 
-def test_a_model_without_labels_has_none(flat_model: SoundGAN) -> None:
+def test_unlabeled_model_generates_without_label_and_refuses_labels(flat_model: SoundGAN) -> None:
     assert flat_model.labels == ()
     sounds = flat_model.generate(2, seed=3)
     assert [sound.label for sound in sounds] == [None, None]
@@ -126,18 +127,18 @@ def test_a_model_without_labels_has_none(flat_model: SoundGAN) -> None:
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_truncation_0_gives_the_typical_spectrogram_of_a_label_but_for_its_grain(
+def test_truncation_0_gives_one_spectrogram_per_label_except_noise_texture(
     model: SoundGAN, smooth_model: SoundGAN, label: str
 ) -> None:
     index = model.labels.index(label)
     typical = {smooth_model.spectrogram(seed, index, 0.0).tobytes() for seed in range(6)}
     assert len(typical) == 1
     assert typical != {smooth_model.spectrogram(0, (index + 1) % 3, 0.0).tobytes()}
-    # Noise is never the same twice: every seed has a grain of its own.
+    # Every seed has a noise texture of its own.
     assert len({model.spectrogram(seed, index, 0.0).tobytes() for seed in range(6)}) == 6
 
 
-def test_truncation_dials_the_variety(smooth_model: SoundGAN) -> None:
+def test_truncation_increases_variety(smooth_model: SoundGAN) -> None:
     def variety(truncation: float) -> float:
         return float(np.std([smooth_model.spectrogram(seed, 0, truncation) for seed in range(24)], axis=0).mean())
 
@@ -146,20 +147,20 @@ def test_truncation_dials_the_variety(smooth_model: SoundGAN) -> None:
     assert all(less < more for less, more in pairwise(varieties))
 
 
-def test_every_seed_has_a_grain_of_its_own(model: SoundGAN) -> None:
-    places = [one.noise_offset for one in model._draw_inputs(range(20))]
-    assert len(set(places)) == 20
-    assert [one.noise_offset for one in model._draw_inputs([3, 7])] == [places[3], places[7]]
+def test_noise_offset_is_unique_to_a_seed(model: SoundGAN) -> None:
+    offsets = [inputs.noise_offset for inputs in model._draw_inputs(range(20))]
+    assert len(set(offsets)) == 20
+    assert [inputs.noise_offset for inputs in model._draw_inputs([3, 7])] == [offsets[3], offsets[7]]
 
 
 def test_truncation_1_is_the_default(model: SoundGAN) -> None:
     assert_same(model.generate(seed=3, truncation=1.0)[0], model.generate(seed=3)[0])
 
 
-# What a sound is
+# Sounds
 
 
-def test_a_sound_that_still_rings_ends_without_a_click() -> None:
+def test_ringing_sound_is_faded_out_at_its_end() -> None:
     ringing = np.sin(2 * np.pi * 440 / 8000 * np.arange(2000)).astype(np.float32)
     wave = finalize(ringing, 8000)
     assert wave[-1] == 0 and np.abs(np.diff(wave[-40:])).max() <= np.abs(np.diff(ringing)).max()
@@ -167,12 +168,12 @@ def test_a_sound_that_still_rings_ends_without_a_click() -> None:
     assert len(finalize(ringing[:10], 8000)) == 10
 
 
-@pytest.mark.parametrize("which", ["model", "flat_model"])
-def test_sounds_are_whole_and_within_full_scale(which: str, request: pytest.FixtureRequest) -> None:
-    player: SoundGAN = request.getfixturevalue(which)
-    rep = player.representation
+@pytest.mark.parametrize("fixture", ["model", "flat_model"])
+def test_sounds_have_full_length_and_stay_within_full_scale(fixture: str, request: pytest.FixtureRequest) -> None:
+    model: SoundGAN = request.getfixturevalue(fixture)
+    rep = model.representation
     for truncation in (0.5, 1.0, 2.0):
-        for sound in player.generate(4, seed=9, truncation=truncation):
+        for sound in model.generate(4, seed=9, truncation=truncation):
             assert sound.samples.dtype == sound.spectrogram.dtype == np.float32
             assert sound.samples.shape == (rep.samples,)
             assert sound.spectrogram.shape == rep.shape
@@ -182,12 +183,9 @@ def test_sounds_are_whole_and_within_full_scale(which: str, request: pytest.Fixt
             assert sound.duration == pytest.approx(rep.duration) == pytest.approx(len(sound.samples) / 8000)
 
 
-def test_a_spectrogram_too_loud_is_turned_down_as_a_whole(model: SoundGAN) -> None:
-    loud = SoundGAN(
-        model.config.model_copy(update={"representation": model.representation.with_changes(ceiling_db=120.0)}),
-        model._mapping,
-        model._generator,
-    )
+def test_too_loud_sound_is_attenuated_without_clipping(model: SoundGAN) -> None:
+    config = model.config.model_copy(update={"representation": model.representation.with_changes(ceiling_db=120.0)})
+    loud = SoundGAN(config, model._mapping, model._generator)
     sound, quiet = loud.generate(seed=1)[0], model.generate(seed=1)[0]
     assert np.abs(sound.samples).max() == 1
     assert np.count_nonzero(np.abs(sound.samples) == 1) <= 2  # no flat tops
@@ -195,7 +193,7 @@ def test_a_spectrogram_too_loud_is_turned_down_as_a_whole(model: SoundGAN) -> No
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
-def test_a_saved_sound_comes_back_with_its_tags(model: SoundGAN, tmp_path: Path, suffix: str) -> None:
+def test_saved_sound_is_read_back_with_its_tags(model: SoundGAN, tmp_path: Path, suffix: str) -> None:
     sound = model.generate(label="noise", seed=11, truncation=0.5)[0]
     path = sound.save(tmp_path / f"sound{suffix}", subtype="PCM_24")
     wave, rate = audio.read(path)
@@ -203,23 +201,23 @@ def test_a_saved_sound_comes_back_with_its_tags(model: SoundGAN, tmp_path: Path,
     np.testing.assert_allclose(wave, sound.samples, atol=2**-22)
     with soundfile.SoundFile(path) as file:
         assert "SoundGAN" in file.software
-        for told in ("generated", "model=tiny", "label=noise", "seed=11", "truncation=0.5"):
-            assert told in file.comment
+        for tag in ("generated", "model=tiny", "label=noise", "seed=11", "truncation=0.5"):
+            assert tag in file.comment
         assert "CC0-1.0" in file.copyright
 
 
-def test_the_picture_has_a_pixel_for_every_number(model: SoundGAN) -> None:
+def test_picture_has_a_pixel_per_cell(model: SoundGAN) -> None:
     rep = model.representation
     sound = model.generate(seed=1)[0]
     assert sound.picture().size == (rep.frames, rep.bands)
     assert sound.picture(zoom=3).size == (3 * rep.frames, 3 * rep.bands)
 
 
-# What cannot be asked for
+# Invalid arguments
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("arguments", "message"),
     [
         ({"label": "snare"}, r"label = 'snare': .*tiny; it has kick, noise, tone"),
         ({"label": ""}, r"label = '': .*it has kick, noise, tone"),
@@ -238,13 +236,13 @@ def test_the_picture_has_a_pixel_for_every_number(model: SoundGAN) -> None:
         ({"truncation": float("nan")}, r"truncation = nan: must be from 0 to 2"),
     ],
 )
-def test_what_is_out_of_range_is_told_with_the_range(model: SoundGAN, asked: dict[str, Any], told: str) -> None:
-    with pytest.raises(ModelError, match=told):
-        model.generate(**{"seed": 1, **asked})
+def test_generate_refuses_invalid_arguments(model: SoundGAN, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        model.generate(**{"seed": 1, **arguments})
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("arguments", "message"),
     [
         ({"seed": -1}, r"seed = -1: must be an integer from 0 to 4294967295"),
         ({"seed": 2**32}, r"seed = 4294967296: must be"),
@@ -254,38 +252,38 @@ def test_what_is_out_of_range_is_told_with_the_range(model: SoundGAN, asked: dic
         ({"truncation": 3.0}, r"truncation = 3\.0: must be from 0 to 2"),
     ],
 )
-def test_spectrogram_out_of_range_is_told_too(model: SoundGAN, asked: dict[str, Any], told: str) -> None:
-    with pytest.raises(ModelError, match=told):
-        model.spectrogram(**{"seed": 1, **asked})
+def test_spectrogram_refuses_invalid_arguments(model: SoundGAN, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        model.spectrogram(**{"seed": 1, **arguments})
 
 
-def test_a_model_without_labels_paints_label_0_only(flat_model: SoundGAN) -> None:
+def test_unlabeled_model_accepts_only_label_index_0(flat_model: SoundGAN) -> None:
     assert flat_model.spectrogram(1, 0).shape == flat_model.representation.shape
     with pytest.raises(ModelError, match=r"label_index = 1: must be an integer from 0 to 0"):
         flat_model.spectrogram(1, 1)
 
 
 @pytest.mark.parametrize("kind", [int, np.int64])
-def test_a_label_that_is_a_number_may_be_asked_for_as_one(model: SoundGAN, kind: Callable[[int], Any]) -> None:
+def test_numeric_label_is_accepted_as_integer(model: SoundGAN, kind: Callable[[int], Any]) -> None:
     config = model.config.model_copy(update={"labels": ("1", "2", "3")})
     numbered = SoundGAN(config, model._mapping, model._generator)
     assert numbered.generate(label=kind(3), seed=1)[0].label == "3"
     assert_same(numbered.generate(label=kind(3), seed=1)[0], numbered.generate(label="3", seed=1)[0])
 
 
-def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
-    """ONNX Runtime would leave a number of the machine in the home folder, to report its use with."""
+def test_onnx_runtime_leaves_no_telemetry_file(tmp_path: Path) -> None:
+    """By default, ONNX Runtime stores a machine identifier for telemetry in the home folder."""
     code = "from soundgan import SoundGAN; SoundGAN.load('digits').generate(1)"
     homes = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
     variables = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | homes
-    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True)
-    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
+    completed = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True)
+    assert (completed.returncode, completed.stderr, list(tmp_path.iterdir())) == (0, "", [])
 
 
 # Without PyTorch
 
 
-PLAYER = """
+SCRIPT = """
 import hashlib, sys
 import soundgan
 sound = soundgan.SoundGAN.load(sys.argv[1]).generate(2, seed=1)[1]
@@ -296,12 +294,12 @@ print(hashlib.sha256(sound.samples.tobytes()).hexdigest())
 """
 
 
-def test_a_process_of_its_own_plays_the_same_without_pytorch(
+def test_new_process_generates_the_same_sound_without_pytorch(
     model: SoundGAN, model_folder: Path, tmp_path: Path
 ) -> None:
-    told = subprocess.run(
-        [sys.executable, "-c", PLAYER, model_folder, tmp_path / "sound.wav"], check=True, capture_output=True, text=True
+    completed = subprocess.run(
+        [sys.executable, "-c", SCRIPT, model_folder, tmp_path / "sound.wav"], check=True, capture_output=True, text=True
     )
-    assert told.stdout.strip() == hashlib.sha256(model.generate(seed=2)[0].samples.tobytes()).hexdigest()
-    assert told.stderr == ""
+    assert completed.stdout.strip() == hashlib.sha256(model.generate(seed=2)[0].samples.tobytes()).hexdigest()
+    assert completed.stderr == ""
     assert (tmp_path / "sound.wav").is_file()

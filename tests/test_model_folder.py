@@ -1,8 +1,8 @@
-"""Model folders: they lie anywhere, go before bundled names, and a damaged one is told in plain words."""
+"""Model folders: resolution of paths and bundled names, and errors for damaged folders."""
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from model_folders import copy_model, edit_config, read_config
 
 from soundgan import model_folder
 from soundgan.errors import ModelError
@@ -20,11 +21,10 @@ from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, SCHEMA, WEIGHTS, b
 
 @pytest.fixture
 def copied(model_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the model without its training, to be damaged."""
-    return Path(shutil.copytree(model_folder, tmp_path / "copied", ignore=shutil.ignore_patterns("training")))
+    return copy_model(model_folder, tmp_path / "copied")
 
 
-def test_a_model_folder_may_lie_anywhere(
+def test_model_is_loaded_from_any_path(
     model: SoundGAN, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = model.generate(seed=6)[0].samples
@@ -33,60 +33,55 @@ def test_a_model_folder_may_lie_anywhere(
     shutil.move(copied, moved)
     (tmp_path / "link").symlink_to(moved)
     monkeypatch.chdir(moved.parent)
-    for place in (moved, str(moved), "ünïcode", Path("ünïcode"), tmp_path / "link"):
-        np.testing.assert_array_equal(SoundGAN.load(place).generate(seed=6)[0].samples, expected)
+    for path in (moved, str(moved), "ünïcode", Path("ünïcode"), tmp_path / "link"):
+        np.testing.assert_array_equal(SoundGAN.load(path).generate(seed=6)[0].samples, expected)
 
 
-def test_a_path_goes_before_a_bundled_name(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = Path(shutil.copytree(copied, tmp_path / "package" / "drums"))
-    monkeypatch.setattr(model_folder, "bundled", lambda: {"drums": ours})
+def test_path_precedes_a_bundled_name(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundled_folder = Path(shutil.copytree(copied, tmp_path / "package" / "drums"))
+    monkeypatch.setattr(model_folder, "bundled", lambda: {"drums": bundled_folder})
     monkeypatch.chdir(copied.parent)
-    assert resolve_model("drums") == ours
+    assert resolve_model("drums") == bundled_folder
     (copied.parent / "drums").mkdir()
-    assert resolve_model("drums") == ours  # an empty folder is no model
+    assert resolve_model("drums") == bundled_folder  # an empty folder is no model
     shutil.copytree(copied, copied.parent / "drums", dirs_exist_ok=True)
     assert resolve_model("drums") == Path("drums")
     assert resolve_model(Path("drums")) == Path("drums")
 
 
-def test_what_is_neither_a_folder_nor_a_name_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_model_error_lists_the_bundled_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_folder, "bundled", lambda: {"drums": tmp_path, "birds": tmp_path})
     with pytest.raises(ModelError, match=r"whales: neither a model folder nor a bundled model \(drums, birds\)"):
         SoundGAN.load("whales")
 
 
-def test_bundled_models_are_whole() -> None:
+def test_bundled_models_are_complete() -> None:
     for name, folder in bundled().items():
         assert SoundGAN.load(name).config.name == name
         assert {path.name for path in folder.iterdir()} >= {CONFIG, MAPPING, GENERATOR, WEIGHTS, "README.md"}
 
 
-def edit(**changes: Any) -> Callable[[Path], None]:
-    def apply(folder: Path) -> None:
-        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        (folder / CONFIG).write_text(json.dumps({**values, **changes}), encoding="utf-8")
-
-    return apply
+Damage = Callable[[Path], object]
 
 
-def write(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda folder: void((folder / name).write_bytes(content))
+def edit(**changes: Any) -> Damage:
+    return lambda folder: edit_config(folder, **changes)
 
 
-def remove(name: str) -> Callable[[Path], None]:
+def write(name: str, content: bytes) -> Damage:
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def remove(name: str) -> Damage:
     return lambda folder: (folder / name).unlink()
 
 
-def cut(name: str) -> Callable[[Path], None]:
-    return lambda folder: void((folder / name).write_bytes((folder / name).read_bytes()[:1000]))
-
-
-def void(_: object) -> None:
-    """Nothing: for a function whose result is no matter."""
+def truncate(name: str) -> Damage:
+    return lambda folder: os.truncate(folder / name, 1000)
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (remove(CONFIG), r"copied: not a model folder: it has no config\.json"),
         (write(CONFIG, b'{"name": "tiny", '), r"config\.json: cannot be read"),
@@ -101,68 +96,68 @@ def void(_: object) -> None:
         (remove(MAPPING), r"mapping\.onnx: is missing; copy or export the model again"),
         (remove(GENERATOR), r"generator\.onnx: is missing; copy or export the model again"),
         (remove(WEIGHTS), r"model\.safetensors: is missing; copy or export the model again"),
-        (cut(MAPPING), r"mapping\.onnx: cannot be loaded .*copy or export the model again"),
-        (cut(GENERATOR), r"generator\.onnx: cannot be loaded .*copy or export the model again"),
-        (cut(WEIGHTS), r"mapping\.onnx: cannot be loaded .*copy or export the model again"),
+        (truncate(MAPPING), r"mapping\.onnx: cannot be loaded .*copy or export the model again"),
+        (truncate(GENERATOR), r"generator\.onnx: cannot be loaded .*copy or export the model again"),
+        (truncate(WEIGHTS), r"mapping\.onnx: cannot be loaded .*copy or export the model again"),
         (write(GENERATOR, b"<html>not found</html>"), r"generator\.onnx: cannot be loaded"),
     ],
 )
-def test_a_damaged_model_folder_is_told(damage: Callable[[Path], None], told: str, copied: Path) -> None:
+def test_damaged_model_folder_error_names_the_file_and_the_remedy(damage: Damage, message: str, copied: Path) -> None:
     damage(copied)
-    with pytest.raises(ModelError, match=told) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         SoundGAN.load(copied)
     assert str(copied) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-OUTSIDE = ["", ".", "..", "../up", "/etc/passwd", "..\\up", "a\0b", "a\nb", "\x1b[2J", "\x7f", "\x85", "caf\udce9"]
+UNSAFE = ["", ".", "..", "../up", "/etc/passwd", "..\\up", "a\0b", "a\nb", "\x1b[2J", "\x7f", "\x85", "caf\udce9"]
 
 
-@pytest.mark.parametrize("text", OUTSIDE)
-def test_a_label_or_name_that_leads_out_of_the_folder_of_sounds_is_refused(text: str, copied: Path) -> None:
-    for change, where in (
+@pytest.mark.parametrize("text", UNSAFE)
+def test_label_or_name_unsafe_in_a_path_is_refused(text: str, copied: Path) -> None:
+    for change, field in (
         ({"labels": ["kick", text, "tone"]}, r"labels\.1"),
         ({"labels": ["kick", "noise", "tone"], "name": text}, "name"),
     ):
-        edit(**change)(copied)
-        with pytest.raises(ModelError, match=rf"config\.json: {where} = {re.escape(repr(text))}: .*again$") as caught:
+        edit_config(copied, **change)
+        with pytest.raises(ModelError, match=rf"config\.json: {field} = {re.escape(repr(text))}: .*again$") as caught:
             SoundGAN.load(copied)
         assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["Ünï cödé", "...", ".hidden", "日本", "🥁", 'it\'s "so"', "-rf", "a:b", " "])
-def test_any_other_name_of_a_folder_is_a_label(text: str, copied: Path, tmp_path: Path) -> None:
-    edit(labels=["kick", text, "tone"], name=text)(copied)
+def test_unusual_folder_names_are_valid_labels(text: str, copied: Path, tmp_path: Path) -> None:
+    edit_config(copied, labels=["kick", text, "tone"], name=text)
     sound = SoundGAN.load(copied).generate(label=text, seed=1)[0]
     path = sound.save(tmp_path / f"{sound.label}_{sound.seed}.wav")
     assert path.parent == tmp_path and path.is_file()
 
 
-def test_a_label_twice_is_told(copied: Path) -> None:
-    edit(labels=["kick", "Tone", "Tone"])(copied)
+def test_duplicate_label_is_refused(copied: Path) -> None:
+    edit_config(copied, labels=["kick", "Tone", "Tone"])
     with pytest.raises(ModelError, match=r"config\.json: labels: 'Tone' is given twice; export the model again"):
         SoundGAN.load(copied)
 
 
 @pytest.mark.parametrize("more", [1, 20])
-def test_more_labels_than_the_generator_knows_are_told(
+def test_labels_beyond_those_of_the_generator_are_refused(
     more: int, copied: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    edit(labels=["kick", "noise", "tone", *map(str, range(more))])(copied)
+    edit_config(copied, labels=["kick", "noise", "tone", *map(str, range(more))])
     with pytest.raises(ModelError, match=rf"config\.json: the generator does not have all of its {3 + more} labels; "):
         SoundGAN.load(copied)
-    assert capfd.readouterr().err == "", "ONNX Runtime does not tell it a second time"
+    assert capfd.readouterr().err == "", "ONNX Runtime must not print the error too"
 
 
-def test_a_model_without_labels_knows_none(flat_model_folder: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(flat_model_folder, tmp_path / "flat", ignore=shutil.ignore_patterns("training")))
+def test_unlabeled_model_refuses_labels(flat_model_folder: Path, tmp_path: Path) -> None:
+    folder = copy_model(flat_model_folder, tmp_path / "flat")
     SoundGAN.load(folder)
-    edit(labels=["kick", "tone"])(folder)
+    edit_config(folder, labels=["kick", "tone"])
     with pytest.raises(ModelError, match=r"config\.json: the generator does not have all of its 2 labels"):
         SoundGAN.load(folder)
 
 
-def test_an_installation_may_have_no_bundled_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installation_without_bundled_models_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_folder, "__file__", str(tmp_path / "model_folder.py"))
     assert bundled() == {}
     with pytest.raises(ModelError, match=r"digits: neither a model folder nor a bundled model \(none\)"):
@@ -181,12 +176,10 @@ def test_models_in_a_folder_include_the_folder_itself(
             models_in(missing)
 
 
-def test_files_of_different_models_are_told(copied: Path, flat_model_folder: Path) -> None:
-    edit(nz=5)(copied)
-    with pytest.raises(ModelError, match=r"copied: config\.json and the ONNX files are of different models"):
-        SoundGAN.load(copied)
-    shutil.copy(flat_model_folder / CONFIG, copied)
-    values = json.loads((copied / CONFIG).read_text(encoding="utf-8"))
-    edit(representation={**values["representation"], "frames": 32})(copied)
-    with pytest.raises(ModelError, match=r"copied: config\.json and the ONNX files are of different models"):
-        SoundGAN.load(copied)
+def test_files_of_different_models_are_refused(copied: Path, flat_model_folder: Path) -> None:
+    representation = {**read_config(flat_model_folder)["representation"], "frames": 32}
+    for source, changes in ((copied, {"nz": 5}), (flat_model_folder, {"representation": representation})):
+        (copied / CONFIG).write_bytes((source / CONFIG).read_bytes())
+        edit_config(copied, **changes)
+        with pytest.raises(ModelError, match=r"copied: config\.json and the ONNX files are of different models"):
+            SoundGAN.load(copied)

@@ -1,4 +1,4 @@
-"""Settings: every value has a meaning, and every mistake gets one line that says where it is and what is allowed."""
+"""Settings: values, schema, sections, and one-line errors that name the mistake and the rule."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from classic import CLASSIC
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -26,27 +27,7 @@ from soundgan.settings import (
 from soundgan.spectral.representation import Scale
 from soundgan.spectral.stft import Window
 
-CLASSIC = {
-    "saveroot": "./save",
-    "dataroot": "./data",
-    "num_epochs": 300,
-    "original_image_size": [775, 308],
-    "image_size": [256, 256],
-    "workers": 1,
-    "batch_size": 32,
-    "nc": 3,
-    "nz": 100,
-    "ngf": 128,
-    "ndf": 128,
-    "lr_G": 0.00005,
-    "lr_D": 0.0001,
-    "beta1": 0.5,
-    "ngpu": 1,
-    "initial_noise_std": 0.2,
-    "noise_decay_rate": 0.997,
-}
-
-# What a physical quantity is called, and the unit that its description must then name.
+# The units that the descriptions of physical quantities must contain.
 UNITS = {
     "sample_rate": "Hz",
     "duration": " s;",
@@ -58,7 +39,7 @@ UNITS = {
 }
 
 
-def written(folder: Path, text: str) -> Path:
+def write_settings(folder: Path, text: str) -> Path:
     path = folder / "gan_config.json"
     path.write_text(text, encoding="utf-8")
     return path
@@ -77,27 +58,23 @@ def entry_of(name: str) -> dict[str, Any]:
     return section_schema(SECTION_OF[name])["properties"][name]
 
 
-def message(values: dict[str, Any]) -> str:
+def error_message(values: dict[str, Any]) -> str:
     with pytest.raises(SettingsError) as caught:
         check_settings(values, source="here.json")
     return str(caught.value)
 
 
-def test_the_defaults_are_settings_and_say_nothing_about_the_data() -> None:
+def test_defaults_are_valid_and_leave_the_representation_open() -> None:
     settings = check_settings({})
     assert settings == Settings()
     assert check_settings(settings.model_dump()) == settings
     assert check_settings(json.loads(settings.model_dump_json())) == settings
-    assert (
-        settings.spectrogram.sample_rate,
-        settings.spectrogram.duration,
-        settings.spectrogram.image_size,
-        settings.spectrogram.range_db,
-    ) == (None,) * 4
+    for name in ("sample_rate", "duration", "image_size", "range_db"):
+        assert getattr(settings.spectrogram, name) is None
 
 
-def test_the_classic_file_is_read_as_it_is(tmp_path: Path) -> None:
-    settings = load_settings(written(tmp_path, json.dumps(CLASSIC, indent=4)))
+def test_classic_file_keeps_its_values(tmp_path: Path) -> None:
+    settings = load_settings(write_settings(tmp_path, json.dumps(CLASSIC, indent=4)))
     known = {name: value for name, value in CLASSIC.items() if name != "workers"}  # read, and without effect
     assert {name: settings.flat()[name] for name in known} == known
     assert {name for name in SECTION_OF if settings.is_set(name)} == set(known)
@@ -108,39 +85,39 @@ def test_nested_file_gives_the_settings_of_the_flat_one(tmp_path: Path) -> None:
     for name, value in CLASSIC.items():
         if name != "workers":
             nested.setdefault(SECTION_OF[name], {})[name] = value
-    assert load_settings(written(tmp_path, json.dumps(nested))) == check_settings(CLASSIC)
+    assert load_settings(write_settings(tmp_path, json.dumps(nested))) == check_settings(CLASSIC)
     mixed = {**nested, "model": {**nested["model"], "size": 16}, "seed": 3}
-    settings = load_settings(written(tmp_path, json.dumps(mixed)))
+    settings = load_settings(write_settings(tmp_path, json.dumps(mixed)))
     assert (settings.model.size, settings.run.seed, settings.model.nz) == (16, 3, 100)
 
 
 def test_name_given_twice_is_refused() -> None:
-    said = message({"nz": 8, "model": {"nz": 9}})
-    assert said == "here.json: nz is given twice, at the top level and in model"
+    message = error_message({"nz": 8, "model": {"nz": 9}})
+    assert message == "here.json: nz is given twice, at the top level and in model"
 
 
 def test_setting_in_a_wrong_section_names_its_own() -> None:
-    said = message({"run": {"dataroot": "sounds"}})
-    assert said == 'here.json: "dataroot" is not a setting of run; did you mean data.dataroot?'
-    assert "did you mean batch_size?" in message({"optim": {"batchsize": 4}})
+    message = error_message({"run": {"dataroot": "sounds"}})
+    assert message == 'here.json: "dataroot" is not a setting of run; did you mean data.dataroot?'
+    assert "did you mean batch_size?" in error_message({"optim": {"batchsize": 4}})
 
 
-def test_section_that_is_no_object_is_refused() -> None:
-    assert message({"model": 3}).startswith("here.json: model = 3: ")
-    assert message({"model": 3, "nz": 8}).startswith("here.json: model = 3: ")
+def test_section_other_than_an_object_is_refused() -> None:
+    assert error_message({"model": 3}).startswith("here.json: model = 3: ")
+    assert error_message({"model": 3, "nz": 8}).startswith("here.json: model = 3: ")
 
 
 def test_workers_is_accepted_and_ignored() -> None:
     assert check_settings({"workers": 4}) == Settings()
 
 
-def test_settings_cannot_change_behind_ones_back() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().model.nz = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", SECTION_OF)
-def test_every_setting_says_what_it_is(name: str) -> None:
+def test_every_setting_has_a_description_with_its_unit(name: str) -> None:
     description = field_of(name).description
     assert description and description.endswith(".") and len(description) > 20
     assert UNITS.get(name, "") in description
@@ -149,7 +126,7 @@ def test_every_setting_says_what_it_is(name: str) -> None:
 # The schema
 
 
-def test_the_schema_holds_every_setting_and_nothing_else() -> None:
+def test_schema_contains_exactly_the_settings() -> None:
     schema = settings_schema()
     assert schema["type"] == "object" and schema["additionalProperties"] is False
     assert list(schema["properties"]) == list(SECTIONS)
@@ -164,12 +141,12 @@ def test_the_schema_holds_every_setting_and_nothing_else() -> None:
 
 
 def allowed(entry: dict[str, Any], value: Any) -> bool:
-    """Just enough of JSON Schema to judge a value by an entry of ours; a keyword it does not know is an error."""
+    """Validate a value by the part of JSON Schema that the settings use; other keywords are an error."""
     known = {"title", "description", "default", "type", "enum", "anyOf", "minimum", "maximum", "multipleOf", "items"}
     known |= {"exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "prefixItems", "const"}
     assert set(entry) <= known
     if "anyOf" in entry:
-        return any(allowed(one, value) for one in entry["anyOf"])
+        return any(allowed(choice, value) for choice in entry["anyOf"])
     kinds = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "array": list, "null": type(None)}
     if not isinstance(value, kinds[entry["type"]]) or (isinstance(value, bool) and entry["type"] != "boolean"):
         return False
@@ -211,50 +188,50 @@ VALUES = st.one_of(
 @example(name="original_image_size", value=[775, 308])
 @example(name="beta1", value=1)
 @example(name="minutes", value="auto")
-@example(name="minutes", value="for ever")
+@example(name="minutes", value="forever")
 @example(name="augment_p", value=1.5)
 @example(name="seed", value=2**32)
-def test_schema_and_check_agree(name: str, value: Any) -> None:
+def test_schema_and_check_agree_on_every_value(name: str, value: Any) -> None:
     if allowed(entry_of(name), value):
         assert check_settings({name: value}).flat()[name] == value
     else:
-        said = message({name: value})
-        assert said.startswith(f"here.json: {name} = ") and "\n" not in said
+        message = error_message({name: value})
+        assert message.startswith(f"here.json: {name} = ") and "\n" not in message
 
 
-# Mistakes
+# Errors
 
 
 @pytest.mark.parametrize(
-    "unknown, near",
+    "unknown, suggestion",
     [("batchsize", "batch_size"), ("lr_g", "lr_G"), ("epochs", "num_epochs"), ("Dataroot", "dataroot"), ("nzz", "nz")],
 )
-def test_an_unknown_key_names_the_nearest(unknown: str, near: str) -> None:
-    assert message({unknown: 1}) == f'here.json: "{unknown}" is not a setting; did you mean {near}?'
+def test_unknown_key_error_suggests_the_nearest(unknown: str, suggestion: str) -> None:
+    assert error_message({unknown: 1}) == f'here.json: "{unknown}" is not a setting; did you mean {suggestion}?'
 
 
 @given(st.sampled_from(list(SECTION_OF)), st.data())
-def test_a_doubled_letter_is_understood(name: str, data: st.DataObject) -> None:
-    place = data.draw(st.integers(0, len(name) - 1))
-    misspelt = name[:place] + name[place] + name[place:]
-    said = message({misspelt: 1})
-    assert any(said.endswith(f"did you mean {known}?") for known in (*SECTION_OF, *SECTIONS))
+def test_doubled_letter_error_suggests_a_setting(name: str, data: st.DataObject) -> None:
+    index = data.draw(st.integers(0, len(name) - 1))
+    misspelled = name[:index] + name[index] + name[index:]
+    message = error_message({misspelled: 1})
+    assert any(message.endswith(f"did you mean {known}?") for known in (*SECTION_OF, *SECTIONS))
     if len(name) > 4:
-        assert said.endswith(f"did you mean {name}?")
+        assert message.endswith(f"did you mean {name}?")
 
 
-def test_a_key_like_nothing_points_to_the_list() -> None:
-    said = message({"xyzzyqqq": 1})
-    assert "xyzzyqqq" in said and "soundgan config --schema" in said and "did you mean" not in said
+def test_unrecognizable_key_error_refers_to_the_schema() -> None:
+    message = error_message({"xyzzyqqq": 1})
+    assert "xyzzyqqq" in message and "soundgan config --schema" in message and "did you mean" not in message
 
 
 @pytest.mark.parametrize("key", ["a\nb", "", "\x1b[31m", "clé"])
-def test_an_odd_key_stays_on_one_line(key: str) -> None:
-    assert message({key: 1}).isprintable()
+def test_unprintable_key_is_escaped(key: str) -> None:
+    assert error_message({key: 1}).isprintable()
 
 
 @pytest.mark.parametrize(
-    "key, value, shown, rule",
+    "key, value, formatted, rule",
     [
         ("level", "loud", '"loud"', "'peak', 'rms' or 'none'"),
         ("sample_rate", 48000, "48000", "8000, 16000, 22050 or 44100"),
@@ -272,42 +249,42 @@ def test_an_odd_key_stays_on_one_line(key: str) -> None:
         ("dataroot", None, "null", "valid string"),
     ],
 )
-def test_a_wrong_value_says_where_what_and_what_is_allowed(key: str, value: Any, shown: str, rule: str) -> None:
-    said = message({key: value})
-    assert said.startswith(f"here.json: {key} = {shown}: ") and rule in said and said.isprintable()
-    assert (field_of(key).description or "?").rstrip(".") in said
+def test_invalid_value_error_names_source_value_and_rule(key: str, value: Any, formatted: str, rule: str) -> None:
+    message = error_message({key: value})
+    assert message.startswith(f"here.json: {key} = {formatted}: ") and rule in message and message.isprintable()
+    assert (field_of(key).description or "?").rstrip(".") in message
 
 
-def test_all_mistakes_are_told() -> None:
-    told = message({"nz": 0, "ngf": 0, "nope": 0})
-    assert told.startswith('here.json: "nope" is not a setting;') and "; nz = 0: " in told and "; ngf = 0: " in told
-    assert "\n" not in told
+def test_error_lists_every_mistake() -> None:
+    message = error_message({"nz": 0, "ngf": 0, "nope": 0})
+    assert message.startswith('here.json: "nope" is not a setting;') and "\n" not in message
+    assert "; nz = 0: " in message and "; ngf = 0: " in message
 
 
-def test_a_mistake_is_told_once() -> None:
+def test_error_lists_a_mistake_once() -> None:
     for value in (-1, "x"):
-        told = message({"minutes": value})
-        assert told.count("minutes = ") == 1 and told.count(field_of("minutes").description or "?") <= 1
-    assert "greater than 0 or 'auto' (" in message({"minutes": -1})
-    assert len(message({"exclude": [0] * 200})) < 300
+        message = error_message({"minutes": value})
+        assert message.count("minutes = ") == 1 and message.count(field_of("minutes").description or "?") <= 1
+    assert "greater than 0 or 'auto' (" in error_message({"minutes": -1})
+    assert len(error_message({"exclude": [0] * 200})) < 300
 
 
-def test_options_are_told_by_their_flags() -> None:
+def test_option_errors_name_the_flags() -> None:
     with pytest.raises(SettingsError, match=r"^command line: --sample-rate = 1: .*; --size = 9: "):
         with_options(Settings(), {"sample_rate": 1, "size": 9, "seed": None})
 
 
 @pytest.mark.parametrize("text", ["", "{", "{'nz': 1}", '{"nz": 1,}', '{"nz": 1} // the latent'])
-def test_a_file_that_is_not_json_says_where(text: str, tmp_path: Path) -> None:
-    path = written(tmp_path, text)
+def test_invalid_json_error_has_line_and_column(text: str, tmp_path: Path) -> None:
+    path = write_settings(tmp_path, text)
     with pytest.raises(SettingsError, match=r": not JSON: .* at line 1, column \d+$") as caught:
         load_settings(path)
     assert str(caught.value).startswith(str(path))
 
 
 @pytest.mark.parametrize("text, kind", [("[]", "list"), ("3", "int"), ("null", "NoneType"), ('"a"', "str")])
-def test_json_that_is_no_object_is_refused(text: str, kind: str, tmp_path: Path) -> None:
-    path = written(tmp_path, text)
+def test_json_other_than_an_object_is_refused(text: str, kind: str, tmp_path: Path) -> None:
+    path = write_settings(tmp_path, text)
     with pytest.raises(SettingsError, match=rf"^{re.escape(str(path))}: must hold one JSON object .* not {kind}$"):
         load_settings(path)
 
@@ -315,11 +292,11 @@ def test_json_that_is_no_object_is_refused(text: str, kind: str, tmp_path: Path)
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"nz": ' + "1" * 5000 + "}"])
 def test_hostile_json_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
-        load_settings(written(tmp_path, text))
+        load_settings(write_settings(tmp_path, text))
     assert str(caught.value).startswith(str(tmp_path)) and len(str(caught.value)) < 1000
 
 
-def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+def test_unreadable_file_error_has_the_reason(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "none.json", "No such file"), (tmp_path, "directory")):
         with pytest.raises(SettingsError, match=reason) as caught:
             load_settings(path)
@@ -329,22 +306,19 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         load_settings(tmp_path / "latin.json")
 
 
-def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
-    assert load_settings(written(tmp_path, '\ufeff{"nz": 7, "dataroot": "été 🎧"}')).data.dataroot == "été 🎧"
+def test_byte_order_mark_is_ignored(tmp_path: Path) -> None:
+    assert load_settings(write_settings(tmp_path, '\ufeff{"nz": 7, "dataroot": "été 🎧"}')).data.dataroot == "été 🎧"
 
 
-def test_a_file_names_itself_in_a_message(tmp_path: Path) -> None:
-    path = written(tmp_path, '{"nz": "many"}')
+def test_error_names_the_settings_file(tmp_path: Path) -> None:
+    path = write_settings(tmp_path, '{"nz": "many"}')
     with pytest.raises(SettingsError, match=rf'^{re.escape(str(path))}: nz = "many": '):
         load_settings(str(path))
 
 
-def test_settings_offer_just_what_there_is() -> None:
-    """Said twice, so that reading settings imports no SciPy."""
+def test_choices_match_the_types_of_spectral() -> None:
+    """Settings repeat the choices, so that reading them imports no SciPy."""
     for name, kind in (("window", Window), ("scale", Scale)):
-        (choices,) = (entry.get("enum") for entry in _choices(entry_of(name)))
+        alternatives = entry_of(name).get("anyOf", [entry_of(name)])
+        (choices,) = (entry["enum"] for entry in alternatives if "enum" in entry)
         assert choices == list(get_args(kind))
-
-
-def _choices(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    return [one for one in entry.get("anyOf", [entry]) if "enum" in one]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,7 +167,7 @@ def test_other_changes_keep_the_digest(flat: Path, tmp_path: Path, change: Calla
     [("sample_rate", 16000), ("duration", 1.0), ("range_db", 40), ("level", "none"), ("scale", "mel"),
      ("window", "gaussian"), ("overlap", 8)],
 )  # fmt: skip
-def test_changed_settings_invalidate_the_cache(flat: Path, name: str, value: object) -> None:
+def test_changed_settings_invalidate_the_cache(flat: Path, name: str, value: Any) -> None:
     before = prepare_folder(flat)
     after = prepare_folder(flat, **{name: value})
     assert after.digest != before.digest and after.representation != before.representation
@@ -181,15 +182,12 @@ def test_writing_to_the_spectrograms_leaves_the_cache_alone(flat: Path) -> None:
 
 @pytest.mark.parametrize("name", ["spectrograms.npy", "pitch.npy", "labels.npy", "dataset.json"])
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 100)])
-def test_damaged_cache_entry_is_replaced(
-    flat: Path, tmp_path: Path, name: str, damage: Callable[[Path], object]
-) -> None:
-    before = prepare_folder(flat)
-    spectrograms = before.spectrograms.copy()
-    (entry,) = (tmp_path / "cache").iterdir()
+def test_damaged_cache_entry_is_replaced(flat: Path, name: str, damage: Callable[[Path], object]) -> None:
+    spectrograms = prepare_folder(flat).spectrograms.copy()
+    (entry,) = (flat.parent / "cache").iterdir()
     damage(entry / name)
     assert np.array_equal(prepare_folder(flat).spectrograms, spectrograms)
-    assert list((tmp_path / "cache").iterdir()) == [entry]
+    assert list(entry.parent.iterdir()) == [entry]
 
 
 def test_concurrent_preparations_share_one_cache_entry(flat: Path, tmp_path: Path) -> None:
