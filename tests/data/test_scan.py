@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sound_folders import skipped_kinds, survey_folder, tone, write_sound
 
-from soundgan.data.scan import SkippedFile, scan
+from soundgan.data.scan import SkippedFile, SkipReason, scan
 from soundgan.errors import DataError
 
 
@@ -26,7 +26,7 @@ def test_loose_files_beside_labels_are_skipped_with_a_hint(labeled: Path) -> Non
     write_sound(labeled / "loose.wav", tone(3000))
     surveyed = survey_folder(labeled)
     (item,) = surveyed.skipped
-    assert item.path.name == "loose.wav" and item.kind == "without a label" and "move it" in item.reason
+    assert item.path.name == "loose.wav" and item.reason == "without a label" and "move it" in item.detail
     assert len(surveyed.files) == 9
 
 
@@ -67,4 +67,4 @@ def test_scan_opens_no_file(flat: Path) -> None:
     os.mkfifo(flat / "0.wav")  # opening it would block forever
     scanned = scan(flat)
     assert len(scanned.candidates) == 8
-    assert scanned.skipped == [SkippedFile(flat / "0.wav", "not audio", "not a regular file")]
+    assert scanned.skipped == [SkippedFile(flat / "0.wav", SkipReason.NOT_AUDIO, "not a regular file")]

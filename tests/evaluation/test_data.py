@@ -56,7 +56,7 @@ def test_real_sounds_are_split_by_name_without_silence_damage_and_duplicates(tmp
     assert real.unseen
     assert sorted(real.held_out.names) == ["3/3_00.flac", "3/3_01.flac", "7/7_01.flac", "7/7_02.flac"]
     assert Counter(real.train.labels) == {"3": 6, "7": 5}
-    assert {(item.path.name, item.kind) for item in real.skipped} == {
+    assert {(item.path.name, item.reason) for item in real.skipped} == {
         ("silent.flac", "silent"), ("broken.flac", "unreadable"), ("7_00.flac", "duplicate"),
     }  # fmt: skip
     assert [path.name for path, _ in real.train_files] == [name[2:] for name in real.train.names]

@@ -41,4 +41,4 @@ def prepare_folder(folder: Path, progress: survey.ProgressCallback | None = None
 
 
 def skipped_kinds(surveyed: survey.Survey) -> dict[str, str]:
-    return {item.path.relative_to(surveyed.folder).as_posix(): item.kind for item in surveyed.skipped}
+    return {item.path.relative_to(surveyed.folder).as_posix(): item.reason for item in surveyed.skipped}

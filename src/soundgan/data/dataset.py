@@ -114,7 +114,7 @@ def _key(scanned: ScanResult, data: DataSettings, spectrogram: SpectrogramSettin
         digest.update(name + f"\0{candidate.size}\0{candidate.modified}\0".encode())
     # These change no spectrogram, but the report.
     for item in scanned.skipped:
-        digest.update(os.fsencode(item.path.relative_to(scanned.folder)) + f"\0{item.reason}\0".encode())
+        digest.update(os.fsencode(item.path.relative_to(scanned.folder)) + f"\0{item}\0".encode())
     digest.update("\0".join((str(scanned.hidden), *scanned.unmatched_patterns)).encode())
     return digest.hexdigest()
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from operator import itemgetter
 from statistics import median
 
-from soundgan.data.scan import SkippedFile, relative_name
+from soundgan.data.scan import relative_name
 from soundgan.data.survey import Recording, Survey
 from soundgan.files import printable
 
 
 def format_report(survey: Survey, max_listed: int | None = 10) -> str:
-    """Describe a survey; of each kind of left-out file `max_listed` are listed (None: all), and all are counted."""
+    """Describe a survey; `max_listed` left-out files are listed for each reason (None: all), and all are counted."""
     lines = [_row(title, text) for title, text in _summary(survey)]
     if survey.labels:
         by_label = {label: [r for r in survey.files if r.label == label] for label in survey.labels}
@@ -23,14 +24,14 @@ def format_report(survey: Survey, max_listed: int | None = 10) -> str:
             sounds = sum(len(file.slices) for file in files)
             lengths = "  ".join(f"{value:>6.2f} s" for value in _spread(files))
             lines.append(f"{printable(label):<{width}}  {sounds:>6}  {lengths}")
-    in_part = [SkippedFile(file.path, "Used in part", file.damage) for file in survey.files if file.damage]
-    skipped = [item._replace(kind=f"Left out, {item.kind}") for item in survey.skipped]
-    for title, group in groupby(sorted(in_part + skipped, key=lambda item: item.kind), key=lambda item: item.kind):
+    listed = [("Used in part", file.path, file.damage) for file in survey.files if file.damage]
+    listed += [(f"Left out, {reason}", path, detail) for path, reason, detail in survey.skipped]
+    for title, group in groupby(sorted(listed, key=itemgetter(0)), key=itemgetter(0)):
         items = list(group)
         lines += ["", f"{title} ({len(items)})"]
-        for item in items[:max_listed]:
-            name = relative_name(item.path, survey.folder)
-            lines.append(f"  {name}: {item.detail}" if item.detail else f"  {name}")
+        for _, path, detail in items[:max_listed]:
+            name = relative_name(path, survey.folder)
+            lines.append(f"  {name}: {detail}" if detail else f"  {name}")
         if max_listed is not None and len(items) > max_listed:
             lines.append(f"  and {len(items) - max_listed} more")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ import os
 import stat
 from collections import deque
 from collections.abc import Sequence
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -25,17 +26,30 @@ class Candidate(NamedTuple):
     modified: int
 
 
+class SkipReason(StrEnum):
+    """Reasons not to use an entry of a folder of sounds, as reports name them."""
+
+    UNREADABLE = "unreadable"
+    NOT_AUDIO = "not audio"
+    SYMLINK_LOOP = "symlink loop"
+    SECOND_LINK = "second link to a folder"
+    EXCLUDED = "excluded"
+    UNLABELED = "without a label"
+    TOO_SHORT = "too short"
+    SILENT = "silent"
+    DUPLICATE = "duplicate"
+
+
 class SkippedFile(NamedTuple):
-    """An entry of the folder that is not used; `kind` groups the reasons, `detail` may add to it."""
+    """An entry of the folder that is not used."""
 
     path: Path
-    kind: str
+    reason: SkipReason
     detail: str = ""
 
-    @property
-    def reason(self) -> str:
-        """Kind and detail as text."""
-        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+    def __str__(self) -> str:
+        """Return reason and detail, without the path."""
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
 class ScanResult(NamedTuple):
@@ -82,12 +96,12 @@ def scan(folder: Path, exclude: Sequence[str] = ()) -> ScanResult:
             status = directory.stat()
             first = entered.setdefault((status.st_dev, status.st_ino), directory)
             if first is not directory:
-                kind = "symlink loop" if first in directory.parents else "second link to a folder"
-                skipped.append(SkippedFile(directory, kind, f"leads to {relative_name(first, folder)}"))
+                reason = SkipReason.SYMLINK_LOOP if first in directory.parents else SkipReason.SECOND_LINK
+                skipped.append(SkippedFile(directory, reason, f"leads to {relative_name(first, folder)}"))
                 continue
             entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
         except OSError as error:
-            skipped.append(SkippedFile(directory, "unreadable", error.strerror or str(error)))
+            skipped.append(SkippedFile(directory, SkipReason.UNREADABLE, error.strerror or str(error)))
             continue
         for entry in entries:
             path = directory / entry.name
@@ -97,25 +111,25 @@ def scan(folder: Path, exclude: Sequence[str] = ()) -> ScanResult:
             try:
                 status = entry.stat()
             except OSError as error:
-                kind = "symlink loop" if error.errno == errno.ELOOP else "unreadable"
-                skipped.append(SkippedFile(path, kind, error.strerror or str(error)))
+                reason = SkipReason.SYMLINK_LOOP if error.errno == errno.ELOOP else SkipReason.UNREADABLE
+                skipped.append(SkippedFile(path, reason, error.strerror or str(error)))
                 continue
             if stat.S_ISDIR(status.st_mode):
                 (links if entry.is_symlink() else pending).append(path)
             elif not stat.S_ISREG(status.st_mode):
-                skipped.append(SkippedFile(path, "not audio", "not a regular file"))
+                skipped.append(SkippedFile(path, SkipReason.NOT_AUDIO, "not a regular file"))
             elif path.suffix.lower() not in AUDIO_SUFFIXES:
-                skipped.append(SkippedFile(path, "not audio"))
+                skipped.append(SkippedFile(path, SkipReason.NOT_AUDIO))
             elif patterns := matching_patterns(path, folder, exclude):
                 matched.update(patterns)
-                skipped.append(SkippedFile(path, "excluded", f"by {', '.join(patterns)}"))
+                skipped.append(SkippedFile(path, SkipReason.EXCLUDED, f"by {', '.join(patterns)}"))
             else:
                 candidates.append(Candidate(path, status.st_size, status.st_mtime_ns))
     labeled = any(candidate.path.parent != folder for candidate in candidates)
     usable: list[Candidate] = []
     for candidate in candidates:
         if labeled and (problem := _label_problem(candidate.path.relative_to(folder).parts)):
-            skipped.append(SkippedFile(candidate.path, "without a label", problem))
+            skipped.append(SkippedFile(candidate.path, SkipReason.UNLABELED, problem))
         else:
             usable.append(candidate)
     usable.sort(key=lambda candidate: candidate.path.relative_to(folder).as_posix())

@@ -22,7 +22,7 @@ from soundgan import audio
 from soundgan.audio.decode import MP3_SLACK
 from soundgan.data.parallel import bounded_parallel_map
 from soundgan.data.reader import CachingReader, ignore_truncation_warnings
-from soundgan.data.scan import ScanResult, SkippedFile, relative_name
+from soundgan.data.scan import ScanResult, SkippedFile, SkipReason, relative_name
 from soundgan.errors import AudioError, DataError
 from soundgan.files import printable
 from soundgan.settings import DataSettings, SpectrogramSettings
@@ -137,7 +137,7 @@ def survey(
                 skipped.append(recording)
             elif (first := first_with.setdefault(recording.digest, recording)) is not recording:
                 same = f"the same sound as {relative_name(first.path, folder)}"
-                skipped.append(SkippedFile(recording.path, "duplicate", same))
+                skipped.append(SkippedFile(recording.path, SkipReason.DUPLICATE, same))
             else:
                 files.append(recording)
     skipped.sort(key=lambda item: item.path.as_posix())
@@ -182,10 +182,10 @@ def _probe(path: Path, reader: CachingReader) -> tuple[Path, audio.AudioInfo | S
     try:
         info = reader.probe(path)
     except AudioError as error:
-        return path, SkippedFile(path, "unreadable", str(error).removeprefix(f"{printable(path)}: "))
+        return path, SkippedFile(path, SkipReason.UNREADABLE, str(error).removeprefix(f"{printable(path)}: "))
     if info.seconds < MIN_SECONDS:
         milliseconds = f"{info.seconds * 1000:.1f} ms, at least {MIN_SECONDS * 1000:.0f} needed"
-        return path, SkippedFile(path, "too short", milliseconds)
+        return path, SkippedFile(path, SkipReason.TOO_SHORT, milliseconds)
     return path, info
 
 
@@ -233,17 +233,17 @@ def _examine(
     except AudioError as error:
         damage = str(error).removeprefix(f"{printable(path)}: ")
         if not peaks:  # otherwise the blocks before the damage are used
-            return SkippedFile(path, "unreadable", damage)
+            return SkippedFile(path, SkipReason.UNREADABLE, damage)
     seconds = samples / rate
     if seconds < MIN_SECONDS:
-        return SkippedFile(path, "too short", f"only {seconds * 1000:.1f} ms can be read")
+        return SkippedFile(path, SkipReason.TOO_SHORT, f"only {seconds * 1000:.1f} ms can be read")
     if min(info.seconds - unused, count * duration) - seconds > MP3_SLACK / info.sample_rate:
         damage = damage or f"ends at {seconds:.2f} s of {info.seconds:.2f} s"
         unused = 0.0
     audible = [index for index, peak in enumerate(peaks) if peak >= 10 ** (SILENCE_DB / 20)]
     if not audible:
         where = "" if sliced or info.seconds <= duration else f" in the first {duration:.2f} s"
-        return SkippedFile(path, "silent", f"nothing above {SILENCE_DB:.0f} dBFS{where}")
+        return SkippedFile(path, SkipReason.SILENT, f"nothing above {SILENCE_DB:.0f} dBFS{where}")
     return Recording(
         path=path,
         label=path.relative_to(root).parts[0] if root else None,
@@ -270,11 +270,11 @@ def _slice_count(seconds: float, duration: float) -> tuple[int, float]:
 
 
 def _too_few(folder: Path, sounds: int, skipped: list[SkippedFile]) -> str:
-    kinds: list[str] = []
-    for kind, count in Counter(item.kind for item in skipped).most_common():
-        example = next(item for item in skipped if item.kind == kind)
+    reasons: list[str] = []
+    for reason, count in Counter(item.reason for item in skipped).most_common():
+        example = next(item for item in skipped if item.reason == reason)
         detail = f": {example.detail}" if example.detail else ""
-        kinds.append(f"{count} {kind} ({'' if count == 1 else 'as '}{relative_name(example.path, folder)}{detail})")
-    why = f"; left out: {', '.join(kinds)}" if kinds else ""
+        reasons.append(f"{count} {reason} ({'' if count == 1 else 'as '}{relative_name(example.path, folder)}{detail})")
+    why = f"; left out: {', '.join(reasons)}" if reasons else ""
     usable = f"{sounds or 'no'} usable sound{'' if sounds == 1 else 's'}"
     return f"{printable(folder)}: {usable} found, at least {MIN_SOUNDS} are needed{why}"

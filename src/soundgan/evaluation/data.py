@@ -17,7 +17,7 @@ from soundgan import audio
 from soundgan.data.dataset import PEAK_DB
 from soundgan.data.parallel import bounded_parallel_map
 from soundgan.data.reader import ignore_truncation_warnings
-from soundgan.data.scan import AUDIO_SUFFIXES, SkippedFile, matching_patterns, relative_name, scan
+from soundgan.data.scan import AUDIO_SUFFIXES, SkippedFile, SkipReason, matching_patterns, relative_name, scan
 from soundgan.data.survey import MIN_SOUNDS, SILENCE_DB
 from soundgan.errors import AudioError, DataError
 from soundgan.evaluation.features.logmel import pad_or_cut
@@ -202,7 +202,7 @@ def read_real_sounds(
                 digest = hashlib.blake2b(clip.wave.tobytes(), digest_size=16).digest()
                 first_name = first_names.setdefault(digest, clip.name)
                 if first_name != clip.name:
-                    skipped.append(SkippedFile(clip.path, "duplicate", f"the same sound as {first_name}"))
+                    skipped.append(SkippedFile(clip.path, SkipReason.DUPLICATE, f"the same sound as {first_name}"))
                 else:
                     parts[i in held_out].append((clip, labels[i]))
     _check_counts(folder, options.test_patterns, [len(part) for part in parts], skipped)
@@ -272,14 +272,14 @@ def _read(path: Path, *, folder: Path, sample_rate: int, seconds: float, slices:
         count = max(1, math.floor(audio.probe(path).seconds / seconds + 0.5)) if slices else 1
         wave, _ = audio.read(path, sample_rate, seconds=count * seconds)
     except AudioError as error:
-        return SkippedFile(path, "unreadable", str(error).removeprefix(f"{printable(path)}: "))
+        return SkippedFile(path, SkipReason.UNREADABLE, str(error).removeprefix(f"{printable(path)}: "))
     clips: list[_Clip] = []
     for k in range(count):
         part = wave[round(k * seconds * sample_rate) : round((k + 1) * seconds * sample_rate)]
         if audio.peak_db(part) >= SILENCE_DB:
             clip_name = f"{name} from {k * seconds:.2f} s" if count > 1 else name
             clips.append(_Clip(path, _cut(part, sample_rate, seconds), clip_name))
-    return clips or SkippedFile(path, "silent", f"nothing above {SILENCE_DB:.0f} dBFS")
+    return clips or SkippedFile(path, SkipReason.SILENT, f"nothing above {SILENCE_DB:.0f} dBFS")
 
 
 def _cut(wave: Floats, sample_rate: int, seconds: float) -> Floats:
@@ -288,7 +288,7 @@ def _cut(wave: Floats, sample_rate: int, seconds: float) -> Floats:
 
 def _check_counts(folder: Path, patterns: Sequence[str], counts: list[int], skipped: list[SkippedFile]) -> None:
     if sum(counts) < MIN_SOUNDS:
-        reason = f" (skipped: {skipped[0].path.name}, {skipped[0].reason})" if skipped else ""
+        reason = f" (skipped: {skipped[0].path.name}, {skipped[0]})" if skipped else ""
         raise DataError(f"{printable(folder)}: {sum(counts)} usable sounds, at least {MIN_SOUNDS} are needed{reason}")
     if min(counts) < 2:
         part = "training" if counts[0] < 2 else "test"

@@ -280,7 +280,7 @@ def _data_notes(data: EvaluationData) -> list[str]:
             f"label scores and memorization use all {len(generated)}."
         )
     if real.skipped:
-        kinds = Counter(item.kind for item in real.skipped)
+        kinds = Counter(item.reason for item in real.skipped)
         notes.append("Skipped files: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()) + ".")
     return notes
 

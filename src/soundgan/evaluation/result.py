@@ -37,7 +37,7 @@ class Evaluation:
     @property
     def skipped(self) -> dict[str, int]:
         """Number of skipped files of each kind."""
-        return dict(Counter(item.kind for item in self.data.real.skipped))
+        return dict(Counter(item.reason for item in self.data.real.skipped))
 
     def as_json(self) -> dict[str, Any]:
         """JSON-serializable values of everything but the sounds."""
