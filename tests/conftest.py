@@ -1,4 +1,4 @@
-"""What several test modules share: a small folder of synthesised sounds, and tiny models trained on it once."""
+"""Shared fixtures: a small folder of synthetic sounds, and tiny models trained on it once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from soundgan.model import SoundGAN
 from soundgan.settings import Settings
 
 RATE = 8000  # Hz
-EACH = 8  # sounds of a label
+SOUNDS_PER_LABEL = 8
 
-# A busy machine is not a failing test. In CI the examples are the same every time; at a desk new ones are searched for.
+# No deadlines on busy machines. In CI the examples are fixed; elsewhere Hypothesis searches for new ones.
 hypothesis.settings.register_profile("desk", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "desk")
@@ -31,7 +31,7 @@ def sounds_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sounds")
     rng = np.random.default_rng(0)
     t = np.arange(RATE // 4) / RATE
-    for k in range(EACH):
+    for k in range(SOUNDS_PER_LABEL):
         sounds = {
             "kick": np.sin(2 * np.pi * (60 * t + (1 + k / 4) * (1 - np.exp(-30 * t)))) * np.exp(-12 * t),
             "noise": 0.3 * rng.standard_normal(len(t)).clip(-3, 3) * np.exp(-(6 + 3 * k) * t),
@@ -45,7 +45,7 @@ def sounds_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_settings(sounds_folder: Path) -> TinySettings:
-    """Settings of a training that takes a second, with some values changed."""
+    """Settings of a training of a second; keyword arguments replace values."""
 
     def make(**changes: Any) -> Settings:
         values: dict[str, Any] = {
@@ -65,7 +65,7 @@ def tiny_dataset(sounds_folder: Path, tiny_settings: TinySettings, tmp_path_fact
 
 @pytest.fixture(scope="session")
 def model_folder(tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole run with labels: residual network, 64 samples seen. Tests that damage it work on a copy."""
+    """A complete training with labels: residual network, 64 samples seen. Tests that damage it use a copy."""
     from soundgan.training.run import run
 
     settings = tiny_settings(saveroot=str(tmp_path_factory.mktemp("runs") / "tiny"), license="CC0-1.0")
@@ -76,7 +76,7 @@ def model_folder(tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathF
 def flat_model_folder(
     sounds_folder: Path, tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A whole run without labels: the classic network, three channels."""
+    """A complete training without labels: DCGAN, three channels."""
     from soundgan.training.run import run
 
     settings = tiny_settings(

@@ -45,7 +45,7 @@ def real_waves(count: int = 6) -> Floats:
 
 def trained(name: str, *, seed: int = 0, steps: int = 2) -> TrainedBaseline:
     module = {"dcgan": dcgan, "wavegan": wavegan, "specgan": specgan}[name]
-    options = TrainingOptions(seed, minutes=1, steps=steps)
+    options = TrainingOptions(seed, minutes=30, steps=steps)
     return module.train(real_waves(), RATE, options, width=SMALL[name], config=CONFIG)
 
 
@@ -104,7 +104,7 @@ def test_wgan_gp_moves_a_generator_to_its_data() -> None:
         critic = nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1), nn.Flatten(0))
         return Shift(), critic
 
-    generator, progress = train_wgan_gp(build, real, config, TrainingOptions(0, minutes=1, steps=200))
+    generator, progress = train_wgan_gp(build, real, config, TrainingOptions(0, minutes=30, steps=200))
     center = dict(generator.named_parameters())["center"].detach()
     assert (center - torch.tensor([3.0, -2.0])).norm() < 0.4  # it started 3.6 away
     assert progress.samples_seen == 200 * 5 * 32
@@ -118,7 +118,7 @@ def test_training_ends_between_two_steps_when_its_time_is_over() -> None:
 def test_diverged_training_raises() -> None:
     with pytest.raises(TrainingError, match="loss is nan"):
         broken = np.full((4, RATE), np.nan, np.float32)
-        wavegan.train(broken, RATE, TrainingOptions(0, minutes=1, steps=1), width=2, config=CONFIG)
+        wavegan.train(broken, RATE, TrainingOptions(0, minutes=30, steps=1), width=2, config=CONFIG)
 
 
 @given(st.lists(st.floats(-3, 3, width=32), min_size=3, max_size=3))

@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from served import PATIENCE, served
+from served import TIMEOUT, served
 
 pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 
@@ -31,14 +31,14 @@ ROOT = Path(__file__).parents[2]
 
 def post(url: str, body: object) -> bytes:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
         return response.read()
 
 
 def status(url: str, **headers: str) -> int:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=names), timeout=PATIENCE) as response:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=names), timeout=TIMEOUT) as response:
             return response.status
     except urllib.error.HTTPError as error:
         with error:
@@ -47,7 +47,7 @@ def status(url: str, **headers: str) -> int:
 
 def begin(address: str, path: str, length: int) -> socket.socket:
     """Send the headers of a request that the server has certainly accepted, since it requests the body."""
-    connection = socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=PATIENCE)
+    connection = socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=TIMEOUT)
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
     connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: {length}\r\n\r\n".encode())
     received = b""
@@ -116,7 +116,7 @@ def test_shutdown_answers_accepted_requests(model_folder: Path, model: SoundGAN,
             connection.sendall(body)
         process.send_signal(signal.SIGTERM)
         bodies_received = [read_body(connection) for connection in accepted]
-        assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
+        assert process.wait(TIMEOUT) in (0, -signal.SIGTERM)
     assert bodies_received == [model.generate(seed=seed, quality="best")[0].encode() for seed in range(8)]
 
 
@@ -138,8 +138,8 @@ def test_shutdown_kills_workers_that_hang(model_folder: Path, tmp_path: Path) ->
             head, _, body = read_all(connection).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 503") and b"content-type: application/problem+json" in head.lower()
             assert b"connection: close" in head.lower() and json.loads(body)["title"] == "Stopping"
-        assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
-        assert time.monotonic() - start < PATIENCE / 2
+        assert process.wait(TIMEOUT) in (0, -signal.SIGTERM)
+        assert time.monotonic() - start < TIMEOUT / 2
         assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
 
@@ -161,7 +161,7 @@ def test_response_is_sent_without_delay(model_folder: Path, tmp_path: Path) -> N
     command = ["-c", "from soundgan.cli.app import main; main()", "serve", str(model_folder)]
     with served(command, tmp_path) as (address, _):
         url = urllib.parse.urlsplit(address)
-        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=TIMEOUT)
         seconds = []
         for _ in range(20):
             start = time.perf_counter()
@@ -208,7 +208,7 @@ def test_port_in_use_is_reported_at_once(model_folder: Path, tmp_path: Path) -> 
         port = taken.getsockname()[1]
         code = "from soundgan.cli.app import main; main()"
         command = [sys.executable, "-c", code, "serve", str(model_folder), "--port", str(port)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=PATIENCE)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=TIMEOUT)
     assert done.returncode == 2
     (message,) = done.stderr.splitlines()
     assert f"port {port}" in message and "in use" in message and "--port" in message

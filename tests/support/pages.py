@@ -1,4 +1,4 @@
-"""Pages as a browser reads them."""
+"""HTML pages, parsed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ EMPTY = {"meta", "img", "br", "link", "input"}
 
 
 class Balance(HTMLParser):
-    """Elements that are open; complains where one closes that is not the last."""
+    """Stack of open elements, tags and text of a page; fails at a closing tag that does not match."""
 
     def __init__(self) -> None:
         super().__init__()

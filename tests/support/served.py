@@ -1,4 +1,4 @@
-"""A server in a process of its own, for tests."""
+"""A server in a separate process, for tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 60.0  # s for a server to start on a busy machine
+TIMEOUT = 60.0  # s, on a busy machine
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def served(command: list[str], folder: Path) -> Iterator[tuple[str, subprocess.P
     with tempfile.TemporaryFile() as log:  # a pipe that nobody reads would fill up and block the server
         process = subprocess.Popen([sys.executable, *command, "--port", str(port)], cwd=folder, stderr=log)
         try:
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + TIMEOUT
             while True:
                 try:
                     with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10):
@@ -40,4 +40,4 @@ def served(command: list[str], folder: Path) -> Iterator[tuple[str, subprocess.P
         finally:
             if process.poll() is None:
                 process.kill()
-            process.wait(PATIENCE)
+            process.wait(TIMEOUT)

@@ -1,4 +1,4 @@
-"""What lies in the folder of a training, for the tests that compare two of them."""
+"""Contents of training folders, for tests that compare two of them."""
 
 from __future__ import annotations
 
@@ -20,25 +20,23 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / NAME)
 
 
-def clock_of(folder: Path) -> Progress:
+def progress_of(folder: Path) -> Progress:
     with safe_open(folder / NAME, framework="pt") as file:
         return Progress(**json.loads(file.metadata()["progress"]))
 
 
 def log_of(folder: Path, having: str = "loss_D") -> list[dict[str, float]]:
-    """The lines of the log with this figure: those of the steps, or those of the checks."""
+    """Lines of the log with this key: those of the steps, or those of the validations."""
     lines = (json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
     return [line for line in lines if having in line]
 
 
-def assert_same_bits(one: Path, other: Path) -> None:
-    first, second = tensors(one), tensors(other)
+def assert_same_bits(folder: Path, other: Path) -> None:
+    first, second = tensors(folder), tensors(other)
     assert first.keys() == second.keys()
-    different = [name for name in first if not torch.equal(first[name], second[name])]
-    assert not different
-    assert replace(clock_of(one), seconds=0) == replace(clock_of(other), seconds=0)
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+    assert replace(progress_of(folder), seconds=0) == replace(progress_of(other), seconds=0)
 
 
-def assert_same_best(one: Path, other: Path) -> None:
-    first, second = ((folder / BEST).read_bytes() for folder in (one, other))
-    assert first == second
+def assert_same_best(folder: Path, other: Path) -> None:
+    assert (folder / BEST).read_bytes() == (other / BEST).read_bytes()

@@ -12,12 +12,12 @@ Floats = NDArray[np.float32]
 
 
 def sine(samples: int, sample_rate: int, hertz: float = 440.0, level: float = 0.5, start: float = 0.0) -> Floats:
-    """A steady tone of amplitude `level`; `start` is its phase in the first sample, in rad."""
+    """A steady tone of amplitude `level`; `start` is the phase of the first sample, in rad."""
     return (level * np.sin(2 * np.pi * hertz * _seconds(samples, sample_rate) + start)).astype(np.float32)
 
 
 def kick(samples: int, sample_rate: int) -> Floats:
-    """A drum: from 215 Hz down to 50 Hz within a tenth of a second, and fading."""
+    """A decaying drum that glides from 215 Hz to 50 Hz within a tenth of a second."""
     time = _seconds(samples, sample_rate)
     wave = 0.8 * np.sin(2 * np.pi * (50 * time - 5 * np.exp(-time / 0.03))) * np.exp(-time / 0.15)
     return wave.astype(np.float32)
@@ -31,7 +31,7 @@ def chirp(samples: int, sample_rate: int, low: float = 100.0, high: float | None
 
 
 def noise(samples: int, sample_rate: int, seed: int = 0, level: float = 0.2) -> Floats:
-    """White noise of standard deviation `level`, the same at every sample rate."""
+    """White noise of standard deviation `level`, independent of the sample rate."""
     return np.random.default_rng(seed).normal(0, level, samples).astype(np.float32)
 
 
@@ -50,7 +50,7 @@ def click(samples: int, sample_rate: int, at: int | None = None) -> Floats:
 
 
 def hat(samples: int, sample_rate: int, seconds: float = 0.05, seed: int = 0) -> Floats:
-    """A cymbal: white noise that starts at once with the first sample, and fades by a factor of e in `seconds`."""
+    """A cymbal: white noise from the first sample on, which decays by a factor of e in `seconds`."""
     wave = noise(samples, sample_rate, seed) * np.exp(-_seconds(samples, sample_rate) / seconds)
     return wave.astype(np.float32)
 

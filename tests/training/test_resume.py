@@ -17,7 +17,7 @@ from fixture_types import TinySettings
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_folder import NAME, assert_same_best, assert_same_bits, clock_of, log_of, tensors
+from training_folder import NAME, assert_same_best, assert_same_bits, log_of, progress_of, tensors
 
 from soundgan.data.dataset import Dataset, prepare
 from soundgan.errors import TrainingError
@@ -171,7 +171,7 @@ def test_killed_training_resumes_bit_identically(
     settings = tiny_settings(**NOISY, snapshot_minutes=4 / 60)
     killed = subprocess.run([sys.executable, "-c", KILLED, settings.model_dump_json(), cache, folder], check=False)
     assert killed.returncode == -signal.SIGKILL
-    kept, logged = clock_of(folder), log_of(folder)
+    kept, logged = progress_of(folder), log_of(folder)
     assert 0 < kept.samples_seen < logged[-1]["samples_seen"] < 64
 
     train(prepare(sounds_folder, settings.data, settings.spectrogram, cache), settings, folder)
@@ -209,7 +209,7 @@ def test_signal_saves_before_stopping(
         told: list[str] = []
         outcome = train(tiny_dataset, tiny_settings(**NOISY), tmp_path, on_message=told.append)
     assert outcome.interrupted and len(told) == 2 and told[1].startswith("Stopping: the training is saved")
-    assert outcome.progress.samples_seen == clock_of(tmp_path).samples_seen == 32
+    assert outcome.progress.samples_seen == progress_of(tmp_path).samples_seen == 32
     assert (tmp_path / "snapshots" / "000000032.png").is_file()
     assert signal.getsignal(number) == before
     for samples_seen, end in ((32, "minutes"), (64, "minutes: the training is complete")):
@@ -252,9 +252,9 @@ def test_best_generator_has_a_checkpoint_before_the_first_snapshot(
         with pytest.raises(TrainingError, match=r"diverged.*soundgan export"):
             train(tiny_dataset, settings, folder)
     best = read_result(folder / BEST)
-    assert best.samples_seen <= clock_of(folder).samples_seen
+    assert best.samples_seen <= progress_of(folder).samples_seen
     export_checkpoint(tmp_path / "model")
-    assert SoundGAN.load(tmp_path / "model").config.training["samples_seen"] == clock_of(folder).samples_seen
+    assert SoundGAN.load(tmp_path / "model").config.training["samples_seen"] == progress_of(folder).samples_seen
 
 
 def test_snapshots_of_a_deleted_training_are_removed(
@@ -290,7 +290,7 @@ def test_divergence_raises_and_the_last_checkpoint_resumes(
         nan_from(patch, 3)
         with pytest.raises(TrainingError, match=r"diverged.*lr_G and lr_D.*penalty"):
             train(tiny_dataset, tiny_settings(**NOISY), tmp_path)
-    kept = clock_of(tmp_path).samples_seen
+    kept = progress_of(tmp_path).samples_seen
     assert kept in (24, 28), "28 if the check there found the best"
     assert all(value.isfinite().all() for value in tensors(tmp_path).values())
     train(tiny_dataset, tiny_settings(**NOISY), tmp_path)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import torch
 from fixture_types import TinySettings
-from training_folder import clock_of, log_of, tensors
+from training_folder import log_of, progress_of, tensors
 
 from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
@@ -181,7 +181,7 @@ def test_two_processes_compute_the_weights_of_one(name: str, place: Path) -> Non
     assert mine.keys() == theirs.keys()
     for key in theirs:
         torch.testing.assert_close(mine[key], theirs[key], rtol=1e-5, atol=1e-8, msg=lambda told, key=key: key + told)
-    assert clock_of(place / name).samples_seen == clock_of(place / "one").samples_seen == 24
+    assert progress_of(place / name).samples_seen == progress_of(place / "one").samples_seen == 24
 
 
 def test_log_of_two_processes_is_that_of_one(place: Path) -> None:
@@ -210,7 +210,7 @@ def test_processes_with_different_settings_are_rejected(told: list[dict[str, Any
 def test_signal_to_one_process_stops_all_at_the_same_step(place: Path, told: list[dict[str, Any]]) -> None:
     for each in told:
         assert each["stopped"] == [12, True]
-    assert clock_of(place / "stopped").samples_seen == 12
+    assert progress_of(place / "stopped").samples_seen == 12
 
 
 def test_failure_of_one_process_stops_the_other(place: Path, told: list[dict[str, Any]]) -> None:
