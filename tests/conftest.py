@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+# The processes of pytest-xdist share the cores: with a pool of threads each, small operations of PyTorch take seconds.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import hypothesis
 import numpy as np
 import pytest
