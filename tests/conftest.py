@@ -18,7 +18,7 @@ from fixture_types import TinySettings
 
 from soundgan.data.dataset import Dataset, prepare
 from soundgan.model import SoundGAN
-from soundgan.settings import Settings
+from soundgan.settings import Settings, check_settings
 
 RATE = 8000  # Hz
 SOUNDS_PER_LABEL = 8
@@ -56,7 +56,7 @@ def tiny_settings(sounds_folder: Path) -> TinySettings:
             "dataroot": str(sounds_folder), "sample_rate": RATE, "duration": 0.25, "size": 8, "nz": 8, "ngf": 4,
             "ndf": 4, "batch_size": 4, "max_samples": 64, "precision": "float32", "threads": 1, "ngpu": 0,
         }  # fmt: skip
-        return Settings.from_flat(**{**values, **changes})
+        return check_settings({**values, **changes})
 
     return make
 

@@ -14,33 +14,34 @@ import torch
 from classic import CLASSIC
 from model_folders import copy_model, edit_config, picture_size, read_config
 
-from soundgan import Settings, SoundGAN, SoundGANError, audio
+from soundgan import SoundGAN, SoundGANError, audio
 from soundgan.errors import AudioError, ModelError, SettingsError
 from soundgan.inference import inference, spectrogram_to_wav
 from soundgan.model_folder import bundled
+from soundgan.settings import check_settings
 
 
 def run_inference(path: Path, saveroot: Path | None = None, prod: bool = True, **changes: Any) -> Path:
     """Generate a sound on the CPU, by default with the bundled model as `saveroot` has none."""
-    return inference("cpu", Settings.from_flat(saveroot=str(saveroot or path.parent), **changes), path, prod=prod)
+    return inference("cpu", check_settings({"saveroot": str(saveroot or path.parent), **changes}), path, prod=prod)
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps", "cpu", None, torch.device("cuda", 1)])
 def test_missing_device_falls_back(device: object, tmp_path: Path) -> None:
-    path = inference(device, Settings.from_flat(saveroot=str(tmp_path)), tmp_path / "x.wav", prod=True)
+    path = inference(device, check_settings({"saveroot": str(tmp_path)}), tmp_path / "x.wav", prod=True)
     assert audio.probe(path).sample_rate == 8000
 
 
 @pytest.mark.parametrize("device", ["toaster", "", 0])
 def test_unknown_device_is_refused(device: object, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"device = '{device}': must be cuda, mps, cpu"):
-        inference(device, Settings.from_flat(saveroot=str(tmp_path)), tmp_path / "x.wav", prod=True)
+        inference(device, check_settings({"saveroot": str(tmp_path)}), tmp_path / "x.wav", prod=True)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_prod_omits_the_picture(tmp_path: Path) -> None:
-    inference("cpu", Settings.from_flat(saveroot=str(tmp_path)), str(tmp_path / "a.wav"), True)
-    inference("cpu", Settings.from_flat(saveroot=str(tmp_path)), str(tmp_path / "b.wav"))
+    inference("cpu", check_settings({"saveroot": str(tmp_path)}), str(tmp_path / "a.wav"), True)
+    inference("cpu", check_settings({"saveroot": str(tmp_path)}), str(tmp_path / "b.wav"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "b.png", "b.wav"]
 
 

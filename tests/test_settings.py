@@ -15,15 +15,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from soundgan.errors import SettingsError
-from soundgan.settings import (
-    SECTION_OF,
-    SECTIONS,
-    Settings,
-    check_settings,
-    load_settings,
-    settings_schema,
-    with_options,
-)
+from soundgan.settings import SECTION_OF, SECTIONS, Settings, check_settings, load_settings, with_options
 from soundgan.spectral.representation import Scale
 from soundgan.spectral.stft import Window
 
@@ -50,7 +42,7 @@ def field_of(name: str) -> FieldInfo:
 
 
 def section_schema(section: str) -> dict[str, Any]:
-    schema = settings_schema()
+    schema = Settings.model_json_schema()
     return schema["$defs"][schema["properties"][section]["$ref"].removeprefix("#/$defs/")]
 
 
@@ -127,7 +119,7 @@ def test_every_setting_has_a_description_with_its_unit(name: str) -> None:
 
 
 def test_schema_contains_exactly_the_settings() -> None:
-    schema = settings_schema()
+    schema = Settings.model_json_schema()
     assert schema["type"] == "object" and schema["additionalProperties"] is False
     assert list(schema["properties"]) == list(SECTIONS)
     assert json.loads(json.dumps(schema)) == schema

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from soundgan.settings import Settings
+from soundgan.settings import check_settings
 from soundgan.spectral.presets import preset
 from soundgan.spectral.representation import Representation, levels_db, normalize, synthesize
 from soundgan.training.networks.build import build_discriminator, build_generator
@@ -54,7 +54,7 @@ def train(
         config: another configuration.
     """
     representation, spectrograms = analyze(waves, preset(sample_rate, samples_of(sample_rate) / sample_rate))
-    settings = Settings.from_flat(network="dcgan", nz=config.nz, ngf=width, ndf=width).model
+    settings = check_settings({"network": "dcgan", "nz": config.nz, "ngf": width, "ndf": width}).model
 
     def build() -> tuple[nn.Module, nn.Module]:
         generator = build_generator(settings, representation, 0)

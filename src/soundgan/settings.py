@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from soundgan.errors import SettingsError
 
-# JSON has lists, not tuples: strict about what is in them, not about what they are.
+# JSON has no tuples: items are checked strictly, and the list is converted.
 Side = Annotated[int, Field(ge=16, le=4096)]
 SpectrogramSide = Annotated[int, Field(ge=16, le=4096, multiple_of=16)]
 Size = Annotated[tuple[Side, Side], Field(strict=False)]
@@ -37,17 +37,13 @@ class DataSettings(Section):
 
     dataroot: str = Field(default="./data", description="Folder of sounds to train on; its sub-folders are the labels.")
     exclude: tuple[str, ...] = Field(
-        default=(),
-        strict=False,
-        description="Patterns of files that are left out, such as `*_test.wav`; matched with the path below dataroot.",
+        default=(), strict=False, description="Patterns of excluded files (path below dataroot), such as `*_test.wav`."
     )
     level: Literal["peak", "rms", "none"] = Field(
-        default="peak",
-        description="How recordings are levelled before training: to equal peak, to equal RMS, or not at all.",
+        default="peak", description="Leveling of recordings: to equal peak, to equal RMS, or not at all."
     )
     slice: bool = Field(
-        default=False,
-        description="Cut long recordings into slices of `duration`; otherwise only their beginning is used.",
+        default=False, description="Cut long recordings into slices of `duration`; otherwise only their start is used."
     )
     license: str = Field(default="", description="License of the sounds in dataroot, for the model card.")
     attribution: str = Field(default="", description="Authors of the sounds in dataroot, for the model card.")
@@ -64,12 +60,11 @@ class SpectrogramSettings(Section):
     )
     image_size: SpectrogramSize | None = Field(
         default=None,
-        description="Size of a spectrogram as [bands, frames], both multiples of 16; null: from sample_rate and "
-        "duration.",
+        description="Size [bands, frames] of a spectrogram, multiples of 16; null: from sample_rate and duration.",
     )
     original_image_size: Size | None = Field(
         default=None,
-        description="Size as [bands, frames] to which the classic inference resizes a spectrogram before synthesis "
+        description="Size [bands, frames] to which `main.py` and POST /infer stretch a spectrogram before synthesis "
         "(more frames: a slower, longer sound); null: no resizing.",
     )
     range_db: float | None = Field(
@@ -91,11 +86,7 @@ class ModelSettings(Section):
         default="residual", description="Architecture: `residual`, or `dcgan`, the classic one."
     )
     size: int = Field(
-        default=32,
-        ge=8,
-        le=512,
-        multiple_of=8,
-        description="Channels of the finest stage of the residual networks.",
+        default=32, ge=8, le=512, multiple_of=8, description="Channels of the finest stage of the residual networks."
     )
     nc: int = Field(default=1, ge=1, le=4, description="Channels of a spectrogram; the first one is the sound.")
     nz: int = Field(default=64, ge=1, le=4096, description="Dimensions of the latent z.")
@@ -111,8 +102,7 @@ class OptimSettings(Section):
         default=1e-3,
         gt=0,
         le=1,
-        description="Initial learning rate of the generator (Adam); after 1,000 steps it decays with the square root "
-        "of samples_seen.",
+        description="Initial learning rate of the generator (Adam); after 1,000 steps it decays as 1/√samples_seen.",
     )
     lr_D: float = Field(
         default=1e-3, gt=0, le=1, description="Initial learning rate of the discriminator (Adam), with the same decay."
@@ -120,10 +110,7 @@ class OptimSettings(Section):
     beta1: float = Field(default=0.0, ge=0, lt=1, description="beta1 of Adam, the decay of the first moment.")
     beta2: float = Field(default=0.99, ge=0, lt=1, description="beta2 of Adam, the decay of the second moment.")
     ema_rampup: float = Field(
-        default=0.05,
-        gt=0,
-        le=1,
-        description="Half-life of the generator's EMA, as a fraction of samples_seen.",
+        default=0.05, gt=0, le=1, description="Half-life of the generator's EMA, as a fraction of samples_seen."
     )
 
 
@@ -137,44 +124,32 @@ class LossSettings(Section):
         default=0.05, gt=0, le=1, description="Step of the finite difference that estimates the gradient penalties."
     )
     label_loss: float = Field(
-        default=0.2,
-        ge=0,
-        description="Weight of the cross-entropy of the labels of real spectrograms (auxiliary classifier).",
+        default=0.2, ge=0, description="Weight of the cross-entropy of real labels (auxiliary classifier)."
     )
     mode_seeking: float = Field(
         default=2.0,
         ge=0,
-        description="Weight of the loss against mode collapse: it drives generated spectrograms of a label apart while "
-        "they are more alike than real ones.",
+        description="Weight of the loss against mode collapse; it penalizes generated spectrograms of a label that are "
+        "more alike than real ones.",
     )
     imle: float = Field(
         default=3.0,
         ge=0,
-        description="Weight of the IMLE loss, which draws the generated spectrogram nearest to each recording towards "
-        "it until it is as near as another recording.",
+        description="Weight of the IMLE loss; it pulls the generated spectrogram nearest to each recording towards it, "
+        "up to the distance of another recording.",
     )
     texture: float = Field(
-        default=2.0,
-        ge=0,
-        description="Weight of the difference in texture (noise, harmonics) from the nearest recording.",
+        default=2.0, ge=0, description="Weight of the texture difference (noise, harmonics) from the nearest recording."
     )
-    pitch: float = Field(
-        default=1.5,
-        ge=0,
-        description="Weight of the difference in pitch from the nearest recording.",
-    )
+    pitch: float = Field(default=1.5, ge=0, description="Weight of the difference in pitch from the nearest recording.")
     augment_p: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="Probability of each augmentation (shift, gain, mask) of what the discriminator sees; null: "
-        "adaptive (ADA), against overfitting.",
+        description="Probability of each augmentation (shift, gain, mask); null: adaptive (ADA), against overfitting.",
     )
     initial_noise_std: float = Field(
-        default=0.0,
-        ge=0,
-        le=2,
-        description="Initial standard deviation of the instance noise added to what the discriminator sees.",
+        default=0.0, ge=0, le=2, description="Initial standard deviation of the discriminator's instance noise."
     )
     noise_decay_rate: float = Field(
         default=0.997, gt=0, le=1, description="Factor by which the instance noise decays with every step."
@@ -182,13 +157,11 @@ class LossSettings(Section):
 
 
 class RunSettings(Section):
-    """Where a training is stored, when it stops, and what it runs on."""
+    """Folder, limits, seed, precision and device of a training."""
 
     saveroot: str = Field(default="./save", description="Model folder, with the training's checkpoint and log.")
     num_epochs: int | None = Field(
-        default=None,
-        ge=1,
-        description="Stop after this many passes over the data; null: after `minutes` or `max_samples`.",
+        default=None, ge=1, description="Stop after this many passes over the data; null: `minutes` or `max_samples`."
     )
     minutes: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
         default=None,
@@ -199,19 +172,13 @@ class RunSettings(Section):
         default=None, ge=1, description="Stop when this many real samples have been seen (samples_seen)."
     )
     snapshot_minutes: float = Field(
-        default=3.0,
-        gt=0,
-        description="Minutes between two checkpoints, each with a grid of spectrograms and a few WAV files.",
+        default=3.0, gt=0, description="Minutes between checkpoints, each with a grid of spectrograms and a few sounds."
     )
     precision: Literal["auto", "bfloat16", "float32"] = Field(
-        default="auto",
-        description="Precision of the convolutions; auto: bfloat16 where a short benchmark shows that it is faster.",
+        default="auto", description="Precision of convolutions; auto: bfloat16 if a short benchmark finds it faster."
     )
     seed: int = Field(
-        default=0,
-        ge=0,
-        lt=2**32,
-        description="Random seed: same seed, data, machine and samples_seen, same model.",
+        default=0, ge=0, lt=2**32, description="Random seed: same seed, data, machine and samples_seen, same model."
     )
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads of the training; 0: all cores.")
     ngpu: int = Field(default=1, ge=0, description="0: CPU only; otherwise a GPU is used if there is one.")
@@ -227,22 +194,9 @@ class Settings(Section):
     losses: LossSettings = LossSettings()
     run: RunSettings = RunSettings()
 
-    @classmethod
-    def from_flat(cls, values: Mapping[str, Any] | None = None, /, **more: Any) -> Settings:
-        """Return checked settings from values of any section, each under its bare name or in its section.
-
-        Raises:
-            SettingsError: a name or a value is wrong.
-        """
-        return check_settings({**(values or {}), **more})
-
     def with_values(self, **values: Any) -> Settings:
-        """Return checked settings with some values, given by their bare names, in place of the present ones.
-
-        Raises:
-            SettingsError: a name or a value is wrong.
-        """
-        return check_settings(_merged(self.model_dump(), values))
+        """Return settings with some values replaced, which are given by their bare names; see `check_settings`."""
+        return check_settings({**self.flat(), **values})
 
     def flat(self) -> dict[str, Any]:
         """Return all values as JSON types under their bare names."""
@@ -254,14 +208,7 @@ class Settings(Section):
         return section in self.model_fields_set and name in getattr(self, section).model_fields_set
 
 
-SECTIONS: dict[str, type[Section]] = {
-    "data": DataSettings,
-    "spectrogram": SpectrogramSettings,
-    "model": ModelSettings,
-    "optim": OptimSettings,
-    "losses": LossSettings,
-    "run": RunSettings,
-}
+SECTIONS: dict[str, type[Section]] = {name: type(field.default) for name, field in Settings.model_fields.items()}
 SECTION_OF = {name: section for section, fields in SECTIONS.items() for name in fields.model_fields}
 
 
@@ -312,48 +259,26 @@ def check_settings(
 
 
 def with_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
-    """Return settings with the options of a command line in place of theirs, where one was given (is not None).
-
-    Raises:
-        SettingsError: an option is wrong.
-    """
+    """Replace values by the options of a command line that were given (are not None); see `check_settings`."""
     given = {name: value for name, value in options.items() if value is not None}
     flags = {name: f"--{name.replace('_', '-')}" for name in given} | {"dataroot": "FOLDER", "saveroot": "--out"}
-    return check_settings(_merged(settings.model_dump(), given), source="command line", names=flags)
-
-
-def settings_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a settings file, with the description and unit of every setting."""
-    return Settings.model_json_schema()
+    return check_settings({**settings.flat(), **given}, source="command line", names=flags)
 
 
 def _nested(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Return values with every bare name moved into its section."""
-    nested = {
+    nested: dict[str, Any] = {
         key: dict(value) if isinstance(value, Mapping) else value
         for key, value in values.items()
-        if key in SECTIONS or key not in SECTION_OF
+        if key not in SECTION_OF and key not in IGNORED
     }
-    for name in IGNORED:
-        nested.pop(name, None)
-    for name, value in values.items():
-        if name not in SECTION_OF or name in SECTIONS:
-            continue
+    for name in [name for name in values if name in SECTION_OF]:
         section = nested.setdefault(SECTION_OF[name], {})
-        if isinstance(section, dict):
+        if isinstance(section, dict):  # otherwise the error is that of the section
             if name in section:
                 raise SettingsError(f"{source}: {name} is given twice, at the top level and in {SECTION_OF[name]}")
-            section[name] = value
+            section[name] = values[name]
     return nested
-
-
-def _merged(nested: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested settings updated by values with bare names; an unknown name stays at the top level."""
-    merged = {section: dict(fields) for section, fields in nested.items()}
-    unknown = {name: value for name, value in values.items() if name not in SECTION_OF}
-    for name in values.keys() - unknown.keys():
-        merged[SECTION_OF[name]][name] = values[name]
-    return {**merged, **unknown}
 
 
 def _describe(key: str, problems: Sequence[Any], names: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from soundgan.data import dataset, survey
 from soundgan.data.reader import CachingReader
 from soundgan.data.scan import scan
-from soundgan.settings import Settings
+from soundgan.settings import check_settings
 
 RATE = 8000
 
@@ -30,13 +30,13 @@ def write_sound(path: Path, wave: np.ndarray, rate: int = RATE, subtype: str | N
 
 
 def survey_folder(folder: Path, reader: CachingReader | None = None, **changes: Any) -> survey.Survey:
-    settings = Settings.from_flat(**changes)
+    settings = check_settings(changes)
     return survey.survey(scan(folder, settings.data.exclude), settings.data, settings.spectrogram, reader)
 
 
 def prepare_folder(folder: Path, progress: survey.ProgressCallback | None = None, **changes: Any) -> dataset.Dataset:
     """Prepare a folder with a cache beside it."""
-    settings = Settings.from_flat(**changes)
+    settings = check_settings(changes)
     return dataset.prepare(folder, settings.data, settings.spectrogram, folder.parent / "cache", progress)
 
 

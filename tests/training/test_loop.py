@@ -27,7 +27,7 @@ from training_folder import NAME, assert_same_bits, log_of, tensors
 from soundgan import audio
 from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
-from soundgan.settings import Settings
+from soundgan.settings import check_settings
 from soundgan.training import loop, step
 from soundgan.training.loop import Outcome, train
 from soundgan.training.losses.adversarial import select_logits
@@ -379,7 +379,7 @@ def test_saveroot_inside_the_data_is_rejected(inside: str, sounds_folder: Path, 
     link.symlink_to(sounds_folder)
     for saveroot in (sounds_folder / inside, link / inside):
         with pytest.raises(TrainingError, match="is inside the data folder"):
-            run(Settings.from_flat(dataroot=str(sounds_folder), saveroot=str(saveroot)))
+            run(check_settings({"dataroot": str(sounds_folder), "saveroot": str(saveroot)}))
     assert sorted(path.name for path in sounds_folder.iterdir()) == ["kick", "noise", "tone"]
 
 

@@ -16,7 +16,7 @@ from fixture_types import TinySettings
 from soundgan.data.dataset import prepare
 from soundgan.errors import DataError, ModelError, TrainingError, one_line
 from soundgan.model import SoundGAN
-from soundgan.settings import Settings
+from soundgan.settings import Settings, check_settings
 from soundgan.training.monitor.report import REPORT
 from soundgan.training.networks.dcgan import DCGANGenerator
 from soundgan.training.run import TRAINING, import_legacy, run
@@ -109,7 +109,7 @@ def test_import_of_a_classic_generator_never_overwrites_a_model(tmp_path: Path) 
     torch.manual_seed(0)
     generator = DCGANGenerator(nz=12, ngf=2, nc=3, grid_rows=4, grid_cols=4, stages=6)
     torch.save(generator.state_dict(), tmp_path / "model_G.pt")
-    settings = Settings.from_flat(nz=12, ngf=2, nc=3)
+    settings = check_settings({"nz": 12, "ngf": 2, "nc": 3})
     (tmp_path / "save" / "training").mkdir(parents=True)  # of a training that never began
     import_legacy(tmp_path / "model_G.pt", settings, tmp_path / "save")
     model = SoundGAN.load(tmp_path / "save")

@@ -14,7 +14,7 @@ def config(
     check: Annotated[Path | None, typer.Option(help="Check a settings file; exit status 2 on an error.")] = None,
 ) -> None:
     """List all settings with their meaning, unit and default."""
-    from soundgan.settings import IGNORED, SECTIONS, load_settings, settings_schema
+    from soundgan.settings import IGNORED, SECTIONS, Settings, load_settings
 
     if check is not None:
         load_settings(check)
@@ -22,7 +22,7 @@ def config(
             typer.echo(f"{check}: {name} has no effect: {IGNORED[name]}")
         typer.echo(f"{check}: valid")
     elif schema:
-        typer.echo(json.dumps(settings_schema(), indent=2))
+        typer.echo(json.dumps(Settings.model_json_schema(), indent=2))
     else:
         for section, fields in SECTIONS.items():
             typer.echo(f"{section}: {(fields.__doc__ or '').splitlines()[0]}\n")

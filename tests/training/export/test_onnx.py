@@ -20,7 +20,7 @@ import soundgan
 from soundgan.errors import ModelError, TrainingError
 from soundgan.model import SoundGAN
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, read_config
-from soundgan.settings import Settings
+from soundgan.settings import check_settings
 from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.spectral.presets import preset
 from soundgan.training.export import onnx as exporter
@@ -60,7 +60,7 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 def generator_of(folder: Path) -> Generator:
     """The Generator in PyTorch, from nothing but `config.json` and `model.safetensors`."""
     config = read_config(folder)
-    generator = build_generator(Settings.from_flat(**config.settings).model, config.representation, len(config.labels))
+    generator = build_generator(check_settings(config.settings).model, config.representation, len(config.labels))
     weights = weights_of(folder).items()
     prefix = "generator."
     generator.load_state_dict({name.removeprefix(prefix): v for name, v in weights if name.startswith(prefix)})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundgan.settings import Settings
+from soundgan.settings import check_settings
 from soundgan.training.monitor.early_stopping import DEFAULT_MINUTES, MIN_SAMPLES, StoppingCriterion
 from soundgan.training.monitor.schedule import is_validation_due
 from soundgan.training.runtime.rng import PairedSampler, samples_per_epoch
@@ -19,7 +19,7 @@ RECORDINGS = 50
 
 
 def criterion(**changes: object) -> StoppingCriterion:
-    return StoppingCriterion(Settings.from_flat(**changes).run, RECORDINGS)  # type: ignore[arg-type]
+    return StoppingCriterion(check_settings(changes).run, RECORDINGS)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
