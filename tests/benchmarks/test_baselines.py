@@ -187,7 +187,7 @@ def test_exact_loss_and_plain_loop_match_the_loss(tiny_dataset: Dataset, tiny_se
             return 2 * spectrograms[:, 0, 0, :1]
 
     real, fake, labels = torch.ones(4, 1, 2, 2), torch.zeros(4, 1, 2, 2), torch.zeros(4, dtype=torch.int64)
-    loss = speed.exact_loss(Linear(), real, fake, labels, tiny_settings(gradient_penalty=0.5)).loss
+    loss = speed.exact_loss(Linear(), real, fake, labels, tiny_settings(gradient_penalty=0.5).losses).loss
     assert loss.item() == pytest.approx(np.log1p(np.exp(-2)) + 0.5 * 4)
     for exact in (True, False):
         assert speed.Plain(tiny_dataset, tiny_settings(), exact=exact).train(2) > 0
