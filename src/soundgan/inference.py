@@ -69,7 +69,6 @@ def spectrogram_to_wav(
     *,
     quality: Quality = "balanced",
     representation: Representation | None = None,
-    tags: Mapping[str, str] | None = None,
 ) -> Path:
     """Synthesize a mel spectrogram image and write the sound.
 
@@ -82,7 +81,6 @@ def spectrogram_to_wav(
         hop_length, n_fft: step and window of the STFT, in samples; hop_length divides n_fft at least twice.
         quality: of phase retrieval: "fast", "balanced" or "best".
         representation: of a model; replaces sr, hop_length and n_fft.
-        tags: see `audio.write`.
 
     Raises:
         AudioError: the image is not two-dimensional or not finite, another argument is out of range, or the file
@@ -101,7 +99,7 @@ def spectrogram_to_wav(
     else:
         wave = synthesize(values.astype(np.float32), representation, quality=quality)[0]
         wave = finalize(wave, representation.sample_rate)
-    return audio.write(output_path, wave, representation.sample_rate, tags=tags)
+    return audio.write(output_path, wave, representation.sample_rate)
 
 
 def save_at_size(
@@ -120,7 +118,8 @@ def save_at_size(
         return sound.spectrogram
     spectrogram = resize(sound.spectrogram, *size)
     resized = representation.with_changes(bands=spectrogram.shape[0], frames=spectrogram.shape[1])
-    spectrogram_to_wav(spectrogram, path, representation=resized, tags=sound.tags)
+    wave = finalize(synthesize(spectrogram, resized)[0], resized.sample_rate)
+    audio.write(path, wave, resized.sample_rate, tags=sound.tags)
     return spectrogram
 
 
