@@ -1,9 +1,9 @@
-"""Noise texture: the fluctuation of noise around its level, from cell to cell of a spectrogram.
+"""Noise texture: the fluctuation of noise around its level, from bin to bin of a spectrogram.
 
 It differs in every sound. A generator cannot draw it from a few dozen latent numbers: it would smear the noise evenly,
 which sounds like a pulse at the frame rate. So the texture is an input of the generator, which only decides where it is
 added, and how strongly. It is taken from a spectrogram of white noise, which has the distribution and the correlation
-of neighboring cells that the representation gives to any noise. (StyleGAN has independent noise as input for the same
+of neighboring bins that the representation gives to any noise. (StyleGAN has independent noise as input for the same
 reason: Karras, Laine and Aila 2019, "A style-based generator architecture for generative adversarial networks".)
 """
 

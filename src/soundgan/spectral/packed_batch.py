@@ -19,13 +19,13 @@ class PackedBatch:
     For sounds a, b and c of 4, 2 and 5 frames, and a gap of 1 frame:
 
         frame       0   1   2   3   4   5   6   7   8   9   10  11  12
-        magnitudes  a   a   a   a   0   b   b   0   c   c   c   c   c    each (bins,), scaled to a peak near 1
-        spectrum    a   a   a   a   0   b   b   0   c   c   c   c   c    0: set to 0 after every STFT
-        wave        aa  aa  aa  aa  ..  bb  bb  ..  cc  cc  cc  cc  cc   ..: gain 0 in every inverse STFT
+        spectrum    a   a   a   a   0   b   b   0   c   c   c   c   c
+        wave        aa  aa  aa  aa  ..  bb  bb  ..  cc  cc  cc  cc  cc
         spans       [0 ------- 4)       [5 - 7)     [8 ---------- 13)
 
-    No window reaches over a gap, so sounds do not affect each other. NumPy works faster on a few large arrays than on
-    many small ones, and the sounds may have any lengths.
+    Magnitudes are scaled to a peak near 1. In the gaps, every STFT is set to 0 and every wave has gain 0, so sounds do
+    not affect each other. NumPy works faster on a few large arrays than on many small ones, and the sounds may have any
+    lengths.
 
     Attributes:
         magnitudes: of all sounds, (frames, bins).

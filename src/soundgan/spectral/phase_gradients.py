@@ -25,7 +25,7 @@ def phase_gradients(magnitudes: Floats, stft: STFT) -> tuple[Floats, Floats]:
 
     Shape:
         magnitudes (frames, bins) → in time and in frequency, (frames, bins) each; the last frame of the former and the
-        last bin of the latter have no meaning.
+        last bin of the latter are undefined.
     """
     relative_hop = stft.hop_length / stft.n_fft
     # Whole turns are left out, which keeps float32 exact enough.

@@ -100,9 +100,9 @@ def anchor_dc_nyquist(
 ) -> Edges:
     """Return edges from the audible first and last bins to the reference node of their sound, with difference 0.
 
-    Gradients leave one phase of each component of the graph open; a wrong one turns a click into its Hilbert transform.
-    But DC and Nyquist bins of a real wave are real. These edges are lighter than all others, so just one of them, the
-    one at the loudest of these bins, gets into the tree of each component, and gives that bin phase 0.
+    Gradients determine the phases of a component of the graph up to a constant; a wrong one turns a click into its
+    Hilbert transform. But DC and Nyquist bins of a real wave are real. These edges are lighter than all others, so just
+    one of them, at the loudest of these bins, gets into the tree of each component, and gives that bin phase 0.
 
     Shape:
         magnitudes, audible (frames, bins); node_of_bin (frames * bins,); reference_of_frame (frames,)
@@ -121,9 +121,7 @@ def anchor_dc_nyquist(
 def integrate_over_mst(edges: Edges, count: int) -> Floats:
     """Return values of `count` nodes: differences, added up along the maximum spanning tree (Borůvka 1926).
 
-    In every round each node picks its heaviest edge; connected nodes become one node of the next round. The tests have
-    slow twins, in tests/spectral/test_phase_integration.py: `kruskal`, which takes one edge at a time, and `slow_pghi`,
-    which visits one bin at a time, from a heap.
+    In every round each node picks its heaviest edge; connected nodes become one node of the next round.
 
     Returns:
         (count,); some node of each component has the value 0.

@@ -84,11 +84,11 @@ def retrieve(
     _raise_mmap_threshold()
     sounds = magnitudes if magnitudes.ndim == 3 else magnitudes[None]
     waves = np.zeros((len(sounds), sounds.shape[1] * stft.hop_length), np.float32)
-    spans = [_active_span(sound, stft.padding_frames) for sound in sounds]
+    spans = [_nonsilent_span(sound, stft.padding_frames) for sound in sounds]
     lengths = {index: span.stop - span.start for index, span in enumerate(spans) if span.stop}
     threads = threads or min(cores(), 16)
     max_frames = min(_MAX_PACKED // stft.bins, -(-sum(lengths.values()) // threads))
-    groups = list(_groups(lengths, max_frames))
+    groups = list(_group_sounds(lengths, max_frames))
     batches = [[sounds[index, spans[index]] for index in group] for group in groups]
     retrieve_batch = partial(_retrieve_batch, stft=stft, config=config)
     with ThreadPoolExecutor(threads) as pool:
@@ -102,7 +102,9 @@ def retrieve(
 def _retrieve_batch(sounds: Sequence[Floats], stft: STFT, config: PhaseRetrievalConfig) -> list[Floats]:
     """Return the wave of each sound, from magnitudes (frames, bins) each."""
     batch = PackedBatch(sounds, stft)
-    phase = integrate_phase(batch.magnitudes, batch.spans, stft) if config.init == "integrated" else _random(batch)
+    phase = (
+        integrate_phase(batch.magnitudes, batch.spans, stft) if config.init == "integrated" else _random_phases(batch)
+    )
     spectrum = _polar(batch.magnitudes, phase)
     spectrum = _difference_map(batch, spectrum, config.difference_map_iterations)
     return batch.unpack(_fast_griffin_lim(batch, spectrum, config.griffin_lim_iterations))
@@ -155,7 +157,7 @@ def _magnitude_ratio(spectrum: Spectrum, magnitudes: Floats) -> Floats:
     return np.divide(magnitudes, ratio, out=ratio)
 
 
-def _random(batch: PackedBatch) -> Floats:
+def _random_phases(batch: PackedBatch) -> Floats:
     """Random phases of each sound, independent of the position of the sound in the batch."""
     phase = np.zeros_like(batch.magnitudes)
     for span in batch.spans:
@@ -179,7 +181,7 @@ def _raise_mmap_threshold() -> None:
     np.empty(31 << 20, np.uint8)
 
 
-def _active_span(magnitudes: Floats, margin: int) -> slice:
+def _nonsilent_span(magnitudes: Floats, margin: int) -> slice:
     """First to last frame that is not silent, and the silent ones around them that their windows reach.
 
     Without the latter, the ends of a sound would spill over.
@@ -190,7 +192,7 @@ def _active_span(magnitudes: Floats, margin: int) -> slice:
     return slice(max(int(frames[0]) - margin, 0), min(int(frames[-1]) + 1 + margin, len(magnitudes)))
 
 
-def _groups(lengths: dict[int, int], max_frames: int) -> Iterator[list[int]]:
+def _group_sounds(lengths: dict[int, int], max_frames: int) -> Iterator[list[int]]:
     """Neighbors in groups of at most `max_frames` frames, or of a single longer sound."""
     group: list[int] = []
     total = 0

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 MIN_PITCH, MAX_PITCH = 60.0, 500.0  # Hz: voices, and the low half of most instruments
 _WINDOW_PERIODS = 2.5  # window length, in periods of the lowest pitch
-_OCTAVE_COST = 0.04  # correlation that a period twice as long must add: two periods correlate as well as one
+_OCTAVE_COST = 0.04  # penalty per octave on longer periods: two periods correlate as well as one
 _MIN_LAG_RATE = 32_000  # Hz: between coarser lags, a high pitch correlates less than its octave below
 _SILENCE_THRESHOLD = 1e-4  # of the power of the loudest frame: softer frames are unvoiced
 

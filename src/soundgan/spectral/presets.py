@@ -1,4 +1,4 @@
-"""Presets of the spectrogram for each sample rate. To change the hop length of 16 kHz sounds, change it here."""
+"""Presets of the representation by sample rate."""
 
 from __future__ import annotations
 

@@ -20,6 +20,11 @@ Scale = Literal["mel", "linear"]
 Wave = NDArray[np.float32]
 Spectrogram = NDArray[np.float32]
 
+_LEVEL_ITERATIONS = 2  # corrections of the bins' levels after their interpolation; more bring little
+_SILENCE_MARGIN = np.float32(0.1)  # levels this close to the floor (0.4 dB) are silence
+_GATE_THRESHOLD = 0.04  # of the range of levels (3 dB of 80): frames that exceed the floor by less are silenced
+_CHUNK_SIZE = 1 << 24  # magnitudes in memory at a time, 64 MiB
+
 
 class Representation(BaseModel):
     """Parameters of a spectrogram: STFT, bands and levels. Immutable.
@@ -105,12 +110,6 @@ class Representation(BaseModel):
     def with_changes(self, **changes: float | str) -> Representation:
         """Return a copy with some values changed. Raises `ValidationError` like the constructor."""
         return Representation.model_validate({**self.model_dump(), **changes})
-
-
-_CORRECTIONS = 2  # of the bins' levels, after their interpolation; more bring little
-_SILENT = np.float32(0.1)  # levels this close to the floor (0.4 dB) are silence
-_GATE_THRESHOLD = 0.04  # of the range of levels (3 dB of 80): frames nowhere louder above the floor are silence
-_CHUNK_SIZE = 1 << 24  # magnitudes in memory at a time, 64 MiB
 
 
 def analyze(waves: Wave, representation: Representation) -> Spectrogram:
@@ -242,16 +241,16 @@ def _bin_magnitudes(spectrogram: Spectrogram, representation: Representation) ->
     """
     span_db = representation.ceiling_db - representation.floor_db
     target = np.clip(spectrogram, -1, 1) + 1
-    # Recordings end in silence, generated sounds in levels just above it, whose phases would take half as long again.
+    # Recordings end in silence, generated sounds just above it: their phase retrieval would take 50 % longer.
     target[:, target.max(axis=0) < 2 * _GATE_THRESHOLD] = 0
     target *= np.float32(span_db / 20 * np.log(10))
-    silent = target < _SILENT
+    silent = target < _SILENCE_MARGIN
     levels = target
     power = _bin_power(levels, representation)
-    for _ in range(_CORRECTIONS):
+    for _ in range(_LEVEL_ITERATIONS):
         reached = np.log(np.maximum(representation.band_weights @ power, np.float32(1e-3)))
         error = np.where(silent, 0, target - reached)
-        if np.abs(error).max() < _SILENT:
+        if np.abs(error).max() < _SILENCE_MARGIN:
             break
         levels = np.maximum(levels + error, 0)
         power = _bin_power(levels, representation)
@@ -260,7 +259,7 @@ def _bin_magnitudes(spectrogram: Spectrogram, representation: Representation) ->
 
 
 def _bin_power(levels: NDArray[np.float32], representation: Representation) -> NDArray[np.float32]:
-    """(bands, frames) → (bins, frames), over the floor's. The floor's own is subtracted: the floor is silence."""
+    """Power relative to the floor, minus the power of the floor, which becomes silence: (bands, …) → (bins, …)."""
     power = np.exp(representation.bin_weights @ levels)
     power -= 1
     power[0] = 0  # 0 Hz

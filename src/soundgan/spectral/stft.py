@@ -42,12 +42,8 @@ class STFT:
     window: Window = "hann"
 
     def __post_init__(self) -> None:
-        if (
-            self.hop_length < 1
-            or self.n_fft % self.hop_length
-            or self.overlap < 2
-            or (self.n_fft - self.hop_length) % 2
-        ):
+        fits = self.hop_length >= 1 and self.n_fft % self.hop_length == 0 and self.overlap >= 2
+        if not fits or (self.n_fft - self.hop_length) % 2:
             raise ValueError("hop_length must divide n_fft at least twice, and n_fft - hop_length must be even")
         if self.window not in get_args(Window):
             raise ValueError(f"window = {self.window!r}: must be one of {', '.join(get_args(Window))}")
