@@ -66,7 +66,7 @@ def test_full_scale_is_kept_without_warning(tmp_path: Path, name: str, subtype: 
 def test_wave_above_full_scale_is_attenuated_with_a_warning(tmp_path: Path, name: str, subtype: audio.Subtype) -> None:
     loud = sine(seconds=1.0, amplitude=2.0)
     before = loud.copy()
-    with pytest.warns(audio.ClippingWarning, match=rf"{name}: 6\.02 dB above full scale; turned down"):
+    with pytest.warns(audio.ClippingWarning, match=rf"{name}: 6\.02 dB above full scale; attenuated"):
         path = audio.write(tmp_path / name, loud, RATE, subtype=subtype)
     assert np.array_equal(loud, before)
     back, _ = audio.read(path)

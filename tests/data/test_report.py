@@ -26,11 +26,11 @@ def test_sounds_far_above_the_ceiling_are_reported(tmp_path: Path) -> None:
     folder, changes = tmp_path / "in", {"level": "none", "duration": 0.25}
     for number in range(250):
         write_sound(folder / f"{number}.wav", tone(400 + number, 0.05, amplitude=0.005))
-    assert "Limited" not in prepare_folder(folder, **changes).report
+    assert "Clipped" not in prepare_folder(folder, **changes).report
     for number in range(2):
         write_sound(folder / f"loud{number}.wav", tone(500 + number, 0.05))
     limited = prepare_folder(folder, **changes)
-    row = re.search(r"Limited +(\d+) louder than the ceiling of (-\d+) dB, by up to (\d+) dB", limited.report)
+    row = re.search(r"Clipped +(\d+) louder than the ceiling of (-\d+) dB, by up to (\d+) dB", limited.report)
     assert row and (int(row[1]), int(row[2])) == (2, limited.representation.ceiling_db)
     assert int(row[3]) == pytest.approx(40, abs=1.5), "0.5 beside 0.005"
     assert (limited.spectrograms == 1).any(axis=(1, 2, 3)).nonzero()[0].tolist() == [250, 251]

@@ -47,8 +47,8 @@ class Stream(soundfile.SoundFile):
         return False
 
 
-class _AudioFile(io.FileIO):
-    """A file that can claim to be far longer than it is.
+class _OversizedFile(io.FileIO):
+    """File that can claim to be far longer than it is.
 
     Without a length tag the decoder of MP3 guesses the length from the file's size and first bit rate, and stops there:
     a file of variable bit rate loses most of its sound. With a far too high guess, it stops at the end of the file.
@@ -78,7 +78,7 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[Source]:
     with contextlib.ExitStack() as stack:
         try:
             _refuse_all_but_files(path, name)
-            file = stack.enter_context(_AudioFile(path))
+            file = stack.enter_context(_OversizedFile(path))
             stream = stack.enter_context(Stream(file))
             frames = stream.frames if stream.frames < NO_LENGTH else None
             if stream.format == "MP3" and not _has_length_tag(file):
@@ -95,8 +95,8 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[Source]:
             raise AudioError(f"{name}: cannot be opened ({reason}); check its name and its permissions") from error
         if stream.samplerate not in RATES:
             raise AudioError(
-                f"{name}: a sample rate of {stream.samplerate} Hz is not one of sound ({RATES[0]} to {RATES[-1]} Hz);"
-                " export it again or leave it out"
+                f"{name}: {stream.samplerate} Hz is not an audio sample rate ({RATES[0]} to {RATES[-1]} Hz); export it "
+                "again or leave it out"
             )
         if frames == 0:
             raise AudioError(f"{name}: holds no sound (zero length); export it again or leave it out")
@@ -134,8 +134,8 @@ def decode(source: Source, start: int = 0, frames: int | None = None) -> NDArray
         failure = error
     end = start - dropped + got
     if failure is not None or (length is not None and wanted - got > MP3_SLACK):
-        promise = "" if length is None else f" of {length / rate:.2f} s"
-        state = f"{name}: damaged or cut short at {end / rate:.2f} s{promise}"
+        declared = "" if length is None else f" of {length / rate:.2f} s"
+        state = f"{name}: damaged or cut short at {end / rate:.2f} s{declared}"
         if got <= dropped or end < (length or 0) / 2:
             raise AudioError(f"{state}; copy it again from where it came or leave it out") from failure
         warnings.warn(f"{state}; the sound before that is used", TruncatedWarning, stacklevel=3)

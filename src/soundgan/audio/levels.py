@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LevelMethod = Literal["peak", "rms", "none"]
-FADE_SECONDS = 0.005  # at a cut through a sound, against a click
+FADE_SECONDS = 0.005  # s, fade at a cut, to avoid a click
 
 
 def peak_db(wave: ArrayLike) -> float:

@@ -8,13 +8,13 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def resample(wave: ArrayLike, source_rate: int, target_rate: int) -> NDArray[np.float32]:
-    """Return a wave at another sample rate; levels are kept, frequencies above the new Nyquist frequency are removed.
+    """Resample a wave (soxr, quality HQ); levels are kept, frequencies above the new Nyquist frequency are removed.
 
     Shape:
         (samples,) → (samples · target_rate / source_rate,), to the nearest integer.
 
     Args:
-        source_rate, target_rate: in Hz. The quality of the resampler (soxr) is HQ.
+        source_rate, target_rate: in Hz.
 
     Raises:
         ValueError: a rate is not above 0.

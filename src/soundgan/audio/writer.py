@@ -99,13 +99,13 @@ def _encode_checked(
     if samples.ndim != 1 or samples.size == 0:
         raise AudioError(f"{name}: cannot write a wave of shape {samples.shape}; use (samples,), at least one")
     if not np.isfinite(samples).all():
-        raise AudioError(f"{name}: the wave has samples that are not finite (NaN or infinity); make it again")
+        raise AudioError(f"{name}: the wave has samples that are not finite (NaN or infinity); correct them first")
     texts = check_tags(tags or {}, name)
     coding = "VORBIS" if format == "ogg" else subtype
     peak = float(np.abs(samples).max())
     if peak > 1 and coding != "FLOAT":
         samples = samples / peak
-        message = f"{name}: {decibels(peak):.2f} dB above full scale; turned down as a whole by as much (see level)"
+        message = f"{name}: {decibels(peak):.2f} dB above full scale; attenuated by as much (see audio.level)"
         warnings.warn(message, ClippingWarning, stacklevel=3)
     try:
         return _encode(samples, int(sample_rate), format, coding, texts)

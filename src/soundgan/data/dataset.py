@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from soundgan import audio
 from soundgan.data.parallel import bounded_parallel_map
 from soundgan.data.reader import CachingReader, ignore_truncation_warnings
-from soundgan.data.report import format_limited, format_report
+from soundgan.data.report import format_clipped, format_report
 from soundgan.data.scan import ScanResult, scan
 from soundgan.data.survey import ProgressCallback, Recording, Survey, blocks, read_block, reader_for, survey
 from soundgan.settings import DataSettings, SpectrogramSettings
@@ -29,7 +29,7 @@ from soundgan.spectral.representation import Representation, levels_db, normaliz
 
 PEAK_DB = -1.0  # dBFS, target of level = peak
 RMS_DB = -20.0  # dBFS, target of level = rms, unless the peak would exceed full scale
-REPORTED_EXCESS_DB = 3.0  # above the ceiling, from which on a sound is reported as limited
+REPORTED_EXCESS_DB = 3.0  # excess over the ceiling above which a sound is reported as clipped
 CACHE_FORMAT = 5  # raise it whenever the same files and settings would give other spectrograms
 CHUNK_SIZE = 64  # spectrograms normalized at once
 STALE_SECONDS = 24 * 3600  # age at which an unfinished cache entry is taken for that of a dead process
@@ -67,12 +67,12 @@ def prepare(
     """Compute the spectrograms of a folder of sounds, or load them from `cache` if files and settings are unchanged.
 
     A recording is leveled as a whole, cut to the duration or into slices, faded where it is cut, and padded with
-    silence at its end. The ceiling of the representation is the level that 99 of 100 sounds stay below, its floor a
-    range below; the report says how far louder sounds are limited.
+    silence at its end. The ceiling of the representation is the 99th percentile of the sounds' peak levels, the floor
+    lies `range_db` below; the report says by how much louder sounds are clipped.
     The cache may be deleted at any time, and shared by processes that start at the same time.
 
     Args:
-        folder: of sounds, in place of `data.dataroot`.
+        folder: of sounds; overrides `data.dataroot`.
         progress: called with (steps done, steps in all); not at all when the cache is used.
 
     Raises:
@@ -159,7 +159,7 @@ def _write_dataset(
     summary = {
         "representation": rep.model_dump(),
         "label_names": names,
-        "report": format_report(surveyed) + format_limited(over.tolist(), ceiling),
+        "report": format_report(surveyed) + format_clipped(over.tolist(), ceiling),
         "digest": _content_digest(surveyed, rep, method),
     }
     (target / "dataset.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
@@ -192,7 +192,7 @@ def _analyze(
 def _content_digest(surveyed: Survey, representation: Representation, method: audio.LevelMethod) -> str:
     """Return a digest of the spectrograms, in the order of their names, independent of where the files lie."""
     sounds = [[file.label, file.digest, file.slices] for file in surveyed.files]
-    # Without defaults: a value that representations gain later leaves the digests of today unchanged.
+    # Default values are omitted, so that new fields do not change existing digests.
     values = representation.model_dump(exclude_defaults=True)
     text = json.dumps([values, method, sounds], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
@@ -220,7 +220,7 @@ def _load(entry: Path) -> Dataset | None:
 
 
 def _publish(staging: Path, entry: Path) -> None:
-    """Rename a finished entry, unless another process was faster; a damaged one is replaced."""
+    """Rename a finished entry, unless another process finished first; a damaged one is replaced."""
     for attempt in itertools.count():
         try:
             os.rename(staging, entry)
@@ -240,4 +240,4 @@ def _remove_stale(cache: Path) -> None:
             if time.time() - path.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
         except OSError:
-            continue  # another process was faster
+            continue  # removed by another process

@@ -22,7 +22,7 @@ MAX_KEPT_SECONDS = 60.0  # of a file: a part behind that opens the file again
 MAX_KEPT_SAMPLES = 2**27  # of all files together, 512 MiB: files beyond it are opened again for each part
 
 
-class _Kept(NamedTuple):
+class _CachedSamples(NamedTuple):
     samples: NDArray[np.float32]  # the beginning of a file, at its own sample rate, mixed down
     sample_rate: int
     complete: bool
@@ -39,7 +39,7 @@ class CachingReader:
 
     def __init__(self, seconds: float = MAX_KEPT_SECONDS) -> None:
         self._seconds = min(seconds, MAX_KEPT_SECONDS)
-        self._kept: dict[Path, _Kept] = {}
+        self._kept: dict[Path, _CachedSamples] = {}
         self._free, self._lock = MAX_KEPT_SAMPLES, Lock()
 
     def probe(self, path: Path) -> audio.AudioInfo:
@@ -51,14 +51,14 @@ class CachingReader:
                 samples = decode(source)
                 frames = samples.size
                 if self._reserve(min(wanted, frames)):
-                    self._kept[path] = _Kept(samples[:wanted].copy(), rate, wanted >= frames)
+                    self._kept[path] = _CachedSamples(samples[:wanted].copy(), rate, wanted >= frames)
             elif self._reserve(wanted := min(wanted, frames)):
                 try:
                     samples = decode(source, 0, wanted)
                 except AudioError:  # damaged: `read` opens it again, and says so for the part that it needs
                     samples = np.empty(0, np.float32)
                 if samples.size and wanted - samples.size <= MP3_SLACK:
-                    self._kept[path] = _Kept(samples, rate, wanted == frames)
+                    self._kept[path] = _CachedSamples(samples, rate, wanted == frames)
             return audio.AudioInfo(rate, frames, source.stream.channels)
 
     def read(self, path: Path, sample_rate: int, start: float, seconds: float) -> NDArray[np.float32]:
@@ -81,7 +81,7 @@ class CachingReader:
 def ignore_truncation_warnings() -> Iterator[None]:
     """Suppress warnings of truncated files, which the report lists.
 
-    For the thread that starts the others, since warnings are filtered for the whole process.
+    Call it in the main thread: warning filters hold for the whole process.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", audio.TruncatedWarning)

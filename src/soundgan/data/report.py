@@ -37,12 +37,12 @@ def format_report(survey: Survey, max_listed: int | None = 10) -> str:
     return "\n".join(lines)
 
 
-def format_limited(over: Sequence[float], ceiling_db: float) -> str:
+def format_clipped(over: Sequence[float], ceiling_db: float) -> str:
     """Describe by how many dB sounds exceed the ceiling; empty if none does."""
     if not over:
         return ""
-    limited = f"{len(over)} louder than the ceiling of {ceiling_db:.0f} dB, by up to {max(over):.0f} dB"
-    return "\n\n" + _row("Limited", f"{limited}; the setting `level` brings sounds to one level")
+    clipped = f"{len(over)} louder than the ceiling of {ceiling_db:.0f} dB, by up to {max(over):.0f} dB"
+    return "\n\n" + _row("Clipped", f"{clipped}; the setting `level` brings sounds to one level")
 
 
 def _row(title: str, text: str) -> str:
@@ -63,7 +63,7 @@ def _summary(survey: Survey) -> list[tuple[str, str]]:
     window = f"{rep.window} window of {rep.n_fft} samples every {rep.hop_length}"
     size = f"{rep.bands} {rep.scale} bands x {rep.frames} frames, {window}"
     rows.append(("Spectrogram", f"{rep.duration:.2f} s at {rep.sample_rate} Hz, {size}"))
-    if survey.fitted:
+    if survey.duration_from_data:
         reason = "the usual length of a recording" if survey.sliced else "nearly all recordings are no longer"
         rows.append(("Duration", f"from the recordings: {reason} (10 s at most); the setting `duration` overrides it"))
     resampled = sum(file.sample_rate != rep.sample_rate for file in files)

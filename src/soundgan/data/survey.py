@@ -1,4 +1,4 @@
-"""Scan of a folder → checked list of recordings: which can be used, how long they are, which are left out and why.
+"""Survey of a scanned folder: recordings that can be used, their lengths and levels, and reasons to skip others.
 
 No spectrogram is computed here and nothing is dropped silently: every entry of the folder is either a `Recording`, a
 `SkippedFile` with its reason, or a hidden file, which is counted.
@@ -68,7 +68,7 @@ class Survey:
     unmatched_patterns: list[str]  # patterns to leave out that match no file
     representation: Representation
     sliced: bool
-    fitted: bool  # the duration follows from the recordings
+    duration_from_data: bool
 
     @property
     def labels(self) -> list[str]:
@@ -96,9 +96,9 @@ def survey(
     """Read the audio files of a scanned folder and check which can be used.
 
     The first level of sub-folders are the labels; a folder without them is unlabeled. The sample rate is the preset
-    nearest to, and not above, the most common one. The duration holds 95 % of the recordings whole; when slicing, the
-    median one, as longer ones are sliced. The settings override both. Recordings are checked by the part that will be
-    used: all slices, or the beginning. Long files are read in chunks and only as far as needed.
+    nearest to, and not above, the most common one. The duration is the 95th percentile of the lengths (the median when
+    slicing). The settings override both. Recordings are checked by the part that will be used: all slices, or the
+    beginning. Long files are read in chunks and only as far as needed.
 
     Args:
         reader: of `reader_for(data, spectrogram)`, to read the same files again without opening them.
@@ -126,11 +126,11 @@ def survey(
             raise DataError(_too_few(folder, 0, skipped))
         representation = _choose_representation([info for _, info in readable], data, spectrogram)
         labeled = any(len(path.relative_to(folder).parts) > 1 for path, _ in readable)
-        examine = partial(
-            _examine, reader=reader, root=folder if labeled else None, representation=representation, sliced=data.slice
+        measure = partial(
+            _measure, reader=reader, root=folder if labeled else None, representation=representation, sliced=data.slice
         )
         skipped_steps = 2 * len(candidates) - len(readable)
-        for done, recording in enumerate(bounded_parallel_map(examine, readable), skipped_steps + 1):
+        for done, recording in enumerate(bounded_parallel_map(measure, readable), skipped_steps + 1):
             if progress is not None:
                 progress(done, 2 * len(candidates))
             if isinstance(recording, SkippedFile):
@@ -149,7 +149,7 @@ def survey(
         unmatched_patterns=scanned.unmatched_patterns,
         representation=representation,
         sliced=data.slice,
-        fitted=spectrogram.duration is None and spectrogram.image_size is None,
+        duration_from_data=spectrogram.duration is None and spectrogram.image_size is None,
     )
 
 
@@ -206,7 +206,7 @@ def _choose_representation(
     ).with_changes(window=spectrogram.window)  # fmt: skip
 
 
-def _examine(
+def _measure(
     item: tuple[Path, audio.AudioInfo],
     *,
     reader: CachingReader,
