@@ -36,7 +36,7 @@ class GenerationRequest:
 
     Attributes:
         seed: 0 to 2³² - 1.
-        label: 3 as well as "3"; None lets the seed choose one.
+        label: string or integer, as "3" or 3; None lets the seed choose one.
         truncation: psi of the truncation trick (Karras et al. 2019), 0 to 2; 1: full variety, 0: the mean of w.
         quality: of phase retrieval, "fast", "balanced" or "best"; see `soundgan.spectral.representation.synthesize`.
     """
@@ -270,7 +270,7 @@ def _check_truncation(truncation: object) -> None:
 
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
-    """Return the execution providers for a device, in order: cuda, mps, cpu, from the requested one on."""
+    """Return the execution providers for a device, in the order cuda, mps, cpu, starting with the requested one."""
     requested = re.fullmatch(rf"({'|'.join(_PROVIDERS)})(?::(\d+))?", device, re.ASCII)
     if not requested:
         raise ModelError(f"device = {device!r}: must be {', '.join(_PROVIDERS)}, or one with a number, as cuda:0")

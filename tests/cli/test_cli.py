@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from soundgan import audio
 from soundgan.cli.app import app
-from soundgan.cli.generate import Quality
+from soundgan.cli.generate import QualityOption
 from soundgan.model import SoundGAN
 from soundgan.model_folder import bundled
 from soundgan.settings import SECTIONS, Settings, check_settings, load_settings
@@ -148,9 +148,9 @@ def test_generate_names_files_by_label_and_seed_and_gives_the_same_bytes_again(t
 
 
 def test_generate_takes_its_time_where_it_is_told_to(tmp_path: Path) -> None:
-    assert {quality.value for quality in Quality} == set(QUALITIES)
+    assert {quality.value for quality in QualityOption} == set(QUALITIES)
     told = set()
-    for quality in Quality:
+    for quality in QualityOption:
         done = soundgan("generate", "-n", "1", "--seed", "8", "--quality", quality, "-o", quality, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         (path,) = (tmp_path / quality).iterdir()

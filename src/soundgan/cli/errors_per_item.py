@@ -1,4 +1,4 @@
-"""Commands on several items: an error of one does not stop the others."""
+"""Printing of several items; an error of one does not stop the others."""
 
 from __future__ import annotations
 

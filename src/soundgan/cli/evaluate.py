@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundgan.cli.generate import Quality
+from soundgan.cli.generate import QualityOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,8 +27,8 @@ def evaluate(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first sound and of every random choice.")] = 0,
     quality: Annotated[
-        Quality, typer.Option(help="Of phase retrieval: best takes up to 10 times as long.")
-    ] = Quality.balanced,
+        QualityOption, typer.Option(help="Quality of phase retrieval; best takes up to 10 times as long.")
+    ] = QualityOption.balanced,
     uniform: Annotated[bool, typer.Option("--uniform", help="Generate all labels equally often.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Skip the comparison with all training sounds.")] = False,
     test_pattern: Annotated[
@@ -37,7 +37,7 @@ def evaluate(
     ] = None,
     embedding: Annotated[Path | None, typer.Option(help="ONNX file of the embedding for the distances.")] = None,
     embedding_rate: Annotated[
-        int | None, typer.Option(help="Its sample rate in Hz, if its metadata has no sample_rate.")
+        int | None, typer.Option(help="Sample rate of the embedding in Hz, if its metadata has none.")
     ] = None,
     classifier: Annotated[
         Path | None, typer.Option(help="Folder that caches the classifier of labels for the next time.")

@@ -11,7 +11,7 @@ import typer
 BATCH_SIZE = 64
 
 
-class Quality(StrEnum):
+class QualityOption(StrEnum):
     """Qualities of phase retrieval."""
 
     fast = "fast"
@@ -19,7 +19,7 @@ class Quality(StrEnum):
     best = "best"
 
 
-class Format(StrEnum):
+class FormatOption(StrEnum):
     """Formats of sound files."""
 
     wav = "wav"
@@ -40,10 +40,10 @@ def generate(
         float, typer.Option(help="Truncation psi, 0 to 2; 1: full variety; towards 0: more typical.")
     ] = 1.0,
     quality: Annotated[
-        Quality, typer.Option(help="Of phase retrieval: best takes up to 10 times as long.")
-    ] = Quality.balanced,
+        QualityOption, typer.Option(help="Quality of phase retrieval; best takes up to 10 times as long.")
+    ] = QualityOption.balanced,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the sounds; created if missing.")] = Path("."),
-    format: Annotated[Format, typer.Option(help="File format.")] = Format.wav,
+    format: Annotated[FormatOption, typer.Option(help="File format.")] = FormatOption.wav,
     subtype: Annotated[str, typer.Option(help="PCM_16, PCM_24 or FLOAT (wav only).")] = "PCM_16",
     picture: Annotated[bool, typer.Option("--picture", help="Also write each spectrogram as PNG.")] = False,
     device: Annotated[str, typer.Option(help="cuda, mps or cpu; falls back to the next one if missing.")] = "cpu",
@@ -54,7 +54,7 @@ def generate(
     from soundgan.model_folder import DEFAULT_MODEL
     from soundgan.viz.spectrogram_image import save_picture
 
-    if out.suffix[1:].lower() in list(Format) and not out.is_dir():
+    if out.suffix[1:].lower() in list(FormatOption) and not out.is_dir():
         raise AudioError(f"--out {out}: names a folder; its sounds are named by label and seed")
     generator = SoundGAN.load(DEFAULT_MODEL if model is None else model, device=device)
     try:

@@ -87,7 +87,7 @@ def run_training(settings: Settings) -> Path:
     from soundgan.model_folder import TRAINING
 
     with require_extra("train", "train"):
-        from soundgan.training.monitor.monitor import ProgressReport as Step
+        from soundgan.training.monitor.monitor import ProgressReport
         from soundgan.training.monitor.report import REPORT
         from soundgan.training.run import run
         from soundgan.training.runtime.distributed import rank
@@ -106,12 +106,12 @@ def run_training(settings: Settings) -> Path:
         reading = bar.add_task("Reading", total=None, status="")
         training = bar.add_task("Training", total=1.0, status="", visible=False)
 
-        def prepared(report: str) -> None:
+        def on_data(report: str) -> None:
             bar.update(reading, visible=False)
             bar.update(training, visible=True)
             console.print(report, markup=False, highlight=False, soft_wrap=True)
 
-        def stepped(step: Step) -> None:
+        def on_progress(step: ProgressReport) -> None:
             nonlocal last_line
             status = f"{step.samples_seen:,} samples seen, {step.sounds_per_second:.0f}/s"
             status += f", {_duration(step.seconds_left)} left" if isfinite(step.seconds_left) else ""
@@ -126,22 +126,21 @@ def run_training(settings: Settings) -> Path:
         result = run(
             settings,
             on_read=lambda done, total: bar.update(reading, completed=done, total=total),
-            on_data=prepared,
+            on_data=on_data,
             on_message=lambda message: console.print(message, markup=False, highlight=False, soft_wrap=True),
-            on_progress=stepped,
+            on_progress=on_progress,
         )
         bar.update(training, completed=None if result.interrupted else 1.0)
     if rank() > 0:
         return result.folder  # rank 0 reports
     if result.interrupted:
         typer.echo("Stopped; the checkpoint is saved. Run the same command to resume.", err=True)
-    typer.echo(f"Model: {result.folder} ({result.samples_seen:,} samples seen in {result.seconds / 60:.1f} minutes)")
+    typer.echo(f"Model:   {result.folder} ({result.samples_seen:,} samples seen in {result.seconds / 60:.1f} minutes)")
     if result.best is not None:
-        best = f"the generator at {result.best.samples_seen:,} samples seen"
-        typer.echo(f"Kept:  {best}, the best in validation ({_metrics(result.best)})")
+        typer.echo(f"Best:    at {result.best.samples_seen:,} samples seen (validation: {_metrics(result.best)})")
     for remark in result.remarks:
-        typer.echo(f"Note:  {remark}")
-    typer.echo(f"More:  {result.folder / TRAINING / REPORT}")
-    typer.echo(f"Look:  {result.folder / 'samples' / 'spectrograms.png'}")
-    typer.echo(f"Try:   soundgan generate {result.folder} -n 8 -o sounds")
+        typer.echo(f"Note:    {remark}")
+    typer.echo(f"Report:  {result.folder / TRAINING / REPORT}")
+    typer.echo(f"Samples: {result.folder / 'samples' / 'spectrograms.png'}")
+    typer.echo(f"Next:    soundgan generate {result.folder} -n 8 -o sounds")
     return result.folder
