@@ -15,8 +15,9 @@ from soundgan.cpu import cores
 from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
 from soundgan.model_folder import resolve_model
-from soundgan.server import middleware, openapi, page, problems, routes_health, routes_infer, routes_v1
+from soundgan.server import openapi, page, problems, routes_health, routes_infer, routes_v1
 from soundgan.server.batching import BatchQueue
+from soundgan.server.middleware import EXPOSED_HEADERS, RequestMiddleware
 from soundgan.server.rate_limit import RateLimiter
 from soundgan.server.settings import MAX_PROCESSES, ServerSettings
 from soundgan.server.state import State
@@ -93,9 +94,9 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-            expose_headers=middleware.EXPOSED_HEADERS,
+            expose_headers=EXPOSED_HEADERS,
         )
-    middleware.install(app, settings, state.metrics)
+    app.add_middleware(RequestMiddleware, settings=settings, metrics=state.metrics)
     return app
 
 

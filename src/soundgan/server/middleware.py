@@ -1,4 +1,4 @@
-"""ASGI middleware of every request: id, log and metrics; host name; size and time of the body; leaving clients."""
+"""ASGI middleware of every request: id, log, metrics; host name; size and time of the body; client disconnects."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import logging
 import random
 import re
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from urllib.parse import quote
 
-from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,20 +21,8 @@ from soundgan.server.settings import ServerSettings
 LOG = logging.getLogger("soundgan.server")
 DRAIN_TIMEOUT, MAX_DRAIN = 1.0, 2**20  # s and bytes of a refused body that are still read
 EXPOSED_HEADERS = ("Content-Disposition", "Retry-After", "X-Request-ID", "X-Seed")  # readable by allowed origins
-CLIENT_LEFT = 499  # nginx's status for a client that disconnects before the response
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that disconnects before the response
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
-
-
-def install(app: FastAPI, settings: ServerSettings, metrics: Metrics) -> None:
-    """Add the middleware; the last one added is the first that a request meets."""
-    app.add_middleware(DisconnectMiddleware)
-    app.add_middleware(
-        LimitMiddleware,
-        hosts=settings.allowed_hosts,
-        max_body_bytes=settings.max_body_bytes,
-        body_timeout=settings.body_timeout,
-    )
-    app.add_middleware(RequestMiddleware, origins=settings.allowed_origins, metrics=metrics)
 
 
 class RequestMiddleware:
@@ -46,8 +32,8 @@ class RequestMiddleware:
     body of the response.
     """
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str], metrics: Metrics) -> None:
-        self._app, self._origins, self._metrics = app, origins, metrics
+    def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,9 +41,9 @@ class RequestMiddleware:
             return
         start, method = time.perf_counter(), scope["method"]
         scope = {**scope, "method": "GET" if method == "HEAD" else method}
-        exchange = _Exchange(scope, receive, send, self._origins)
+        exchange = _Exchange(scope, receive, send, self._settings)
         try:
-            await self._app(scope, exchange.receive, exchange.send)
+            await exchange.run(self._app)
         except Problem as problem:
             await exchange.respond(problem)
         except asyncio.CancelledError:  # by the server's own shutdown
@@ -74,87 +60,77 @@ class RequestMiddleware:
             LOG.info("%s %s %s %d %.1f ms", exchange.id, method, quote(scope["path"]), exchange.status, 1000 * seconds)
 
 
-class LimitMiddleware:
-    """Refuse other host names, and read the whole body within limits of size and time, before a route runs."""
-
-    def __init__(self, app: ASGIApp, hosts: Sequence[str] | None, max_body_bytes: int, body_timeout: float) -> None:
-        self._app, self._hosts, self._max_bytes, self._timeout = app, hosts, max_body_bytes, body_timeout
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            headers = Headers(scope=scope)
-            host = headers.get("host")
-            if self._hosts is not None and host is not None:
-                check_host(host, self._hosts)
-            body = await self._read(headers.get("content-length", ""), receive)
-            if body is None:
-                return
-            receive = _replay({"type": "http.request", "body": body, "more_body": False}, then=receive)
-        await self._app(scope, receive, send)
-
-    async def _read(self, length: str, receive: Receive) -> bytes | None:
-        """Read the body; None if the client disconnects. Raises `Problem`."""
-        too_large = Problem(413, "Too large", f"the body is larger than {self._max_bytes} bytes")
-        if length.isdigit() and int(length) > self._max_bytes:
-            raise too_large
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._timeout):
-                while True:
-                    message = await receive()
-                    if message["type"] != "http.request":
-                        return None
-                    body += message.get("body", b"")
-                    if len(body) > self._max_bytes:
-                        raise too_large
-                    if not message.get("more_body", False):
-                        return bytes(body)
-        except TimeoutError:
-            raise Problem(408, "Too slow", f"the body did not arrive within {self._timeout:g} s") from None
-
-
-class DisconnectMiddleware:
-    """Cancel a request when its client disconnects. Expects `LimitMiddleware` outside."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        request = await receive()
-        response = asyncio.ensure_future(self._app(scope, _replay(request), send))
-        disconnect = asyncio.ensure_future(receive())
-        try:
-            await asyncio.wait({response, disconnect}, return_when=asyncio.FIRST_COMPLETED)
-            if response.done():
-                await response
-        finally:
-            response.cancel()
-            disconnect.cancel()
-
-
 class _Exchange:
     """A request and its response.
 
     Attributes:
         id: of the request.
-        status: of the response; `CLIENT_LEFT` before it starts.
+        status: of the response; `CLIENT_CLOSED_REQUEST` before it starts.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, origins: Sequence[str]) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
-        headers = Headers(scope=scope)
-        given, origin = headers.get("x-request-id", ""), headers.get("origin", "")
+    def __init__(self, scope: Scope, receive: Receive, send: Send, settings: ServerSettings) -> None:
+        self._scope, self._receive, self._send, self._settings = scope, receive, send, settings
+        self._headers = Headers(scope=scope)
+        given = self._headers.get("x-request-id", "")
         self.id = given if _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"  # not a secret
-        self._origin = origin if origin in origins else None
-        self.status, self._more_body = CLIENT_LEFT, True
+        self.status = CLIENT_CLOSED_REQUEST
+        self._body, self._more_body, self._replayed = bytearray(), True, False
+        self._task: asyncio.Task[object] | None = None  # while the app runs and the client has not disconnected
 
-    async def receive(self) -> Message:
+    async def run(self, app: ASGIApp) -> None:
+        """Refuse other host names, read the body, and run the app; cancel it when the client disconnects."""
+        hosts, host = self._settings.allowed_hosts, self._headers.get("host")
+        if hosts is not None and host is not None:
+            check_host(host, hosts)
+        if not await self._read_body():
+            return
+        task = self._task = asyncio.current_task()
+        disconnect = asyncio.ensure_future(self._receive())
+        disconnect.add_done_callback(self._cancel)
+        try:
+            await app(self._scope, self._replay, self.send)
+        except asyncio.CancelledError:
+            if self._task is not None or task is None or task.uncancel():
+                raise
+        finally:
+            self._task = None
+            disconnect.cancel()
+
+    def _cancel(self, disconnect: asyncio.Future[Message]) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+
+    async def _read_body(self) -> bool:
+        """Read the body within limits of size and time; return False if the client disconnects. Raises `Problem`."""
+        limit, timeout = self._settings.max_body_bytes, self._settings.body_timeout
+        length = self._headers.get("content-length", "")
+        too_large = length.isdigit() and int(length) > limit
+        try:
+            async with asyncio.timeout(timeout):
+                while self._more_body and not too_large:
+                    message = await self._receive_body()
+                    if message["type"] != "http.request":
+                        return False
+                    self._body += message.get("body", b"")
+                    too_large = len(self._body) > limit
+        except TimeoutError:
+            raise Problem(408, "Too slow", f"the body did not arrive within {timeout:g} s") from None
+        if too_large:
+            raise Problem(413, "Too large", f"the body is larger than {limit} bytes")
+        return True
+
+    async def _receive_body(self) -> Message:
         message = await self._receive()
         self._more_body = message.get("more_body", False)
         return message
+
+    async def _replay(self) -> Message:
+        """Return the body, which has been read; a further call waits forever, as a disconnect cancels the app."""
+        if self._replayed:
+            await asyncio.get_running_loop().create_future()
+        self._replayed = True
+        return {"type": "http.request", "body": bytes(self._body), "more_body": False}
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -165,20 +141,20 @@ class _Exchange:
     async def fail(self, problem: Problem) -> None:
         """Send a problem, unless a response has started, and read no more of the request."""
         self._more_body = False
-        if self.status == CLIENT_LEFT:
+        if self.status == CLIENT_CLOSED_REQUEST:
             await self.respond(problem)
 
     async def respond(self, problem: Problem) -> None:
-        """Send a problem that no route sent, readable by pages of allowed origins.
+        """Send a problem response from outside of the routes, readable by pages of allowed origins.
 
         If the body is still arriving, some more of it is read before the connection is closed: a client that is still
         sending would see a broken connection, and never the response.
         """
         if self._more_body:
             problem.headers["connection"] = "close"
-        response = problem.response()
-        if self._origin is not None:
-            response.headers["access-control-allow-origin"] = self._origin
+        response, origin = problem.response(), self._headers.get("origin")
+        if origin in self._settings.allowed_origins:
+            response.headers["access-control-allow-origin"] = origin
             response.headers["access-control-expose-headers"] = ", ".join(EXPOSED_HEADERS)
             response.headers.add_vary_header("Origin")
         await self.send({"type": "http.response.start", "status": problem.status, "headers": response.raw_headers})
@@ -188,17 +164,5 @@ class _Exchange:
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_TIMEOUT):
                     while self._more_body and size < MAX_DRAIN:
-                        size += len((await self.receive()).get("body", b""))
+                        size += len((await self._receive_body()).get("body", b""))
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _replay(request: Message, then: Receive | None = None) -> Receive:
-    """Return a `receive` of a body that was read already, and then of `then`, by default of nothing."""
-    messages = [request]
-
-    async def receive() -> Message:
-        if messages:
-            return messages.pop()
-        return await (then() if then else asyncio.get_running_loop().create_future())
-
-    return receive
