@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from soundgan.model import GenerationRequest, SoundGAN
 from soundgan.server.app import create_app
-from soundgan.server.batching import BatchQueue
+from soundgan.server.batch_queue import BatchQueue
 from soundgan.server.problems import Problem
 from soundgan.server.rate_limit import RateLimiter
 from soundgan.server.settings import ServerSettings

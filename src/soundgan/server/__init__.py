@@ -5,7 +5,7 @@ The way of a request, from the socket to the sound and back:
     client       server process                                                    worker process
       │ HTTP   ┌────────────────────────────────────────────────────────────┐
       ├───────▶│ protocol.Connection          header and response timeouts  │
-      │        │ middleware                   id, host, body, disconnects    │
+      │        │ middleware                   id, host, body, disconnects   │
       │        │ security.AuthenticatedRoute  token, JSON                   │
       │        │ routes_v1, routes_infer      validation                    │
       │        │   │                                                        │

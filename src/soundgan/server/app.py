@@ -16,7 +16,7 @@ from soundgan.errors import ModelError
 from soundgan.model import SoundGAN
 from soundgan.model_folder import resolve_model
 from soundgan.server import openapi, page, problems, routes_health, routes_infer, routes_v1
-from soundgan.server.batching import BatchQueue
+from soundgan.server.batch_queue import BatchQueue
 from soundgan.server.middleware import EXPOSED_HEADERS, RequestMiddleware
 from soundgan.server.rate_limit import RateLimiter
 from soundgan.server.settings import MAX_PROCESSES, ServerSettings

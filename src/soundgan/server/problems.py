@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from soundgan.errors import ModelError, one_line
-from soundgan.server.batching import Busy
+from soundgan.server.batch_queue import QueueUnavailable
 from soundgan.server.schemas import ProblemDetails
 
 MEDIA_TYPE = "application/problem+json"
@@ -47,8 +47,8 @@ def install(app: FastAPI) -> None:
     async def _(request: Request, error: Problem) -> JSONResponse:
         return error.response()
 
-    @app.exception_handler(Busy)
-    async def _(request: Request, error: Busy) -> JSONResponse:
+    @app.exception_handler(QueueUnavailable)
+    async def _(request: Request, error: QueueUnavailable) -> JSONResponse:
         return Problem(503, "Busy", BUSY, retry_after=str(RETRY_AFTER)).response()
 
     @app.exception_handler(ModelError)

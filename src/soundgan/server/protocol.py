@@ -25,7 +25,7 @@ MIN_READ = 65_536  # bytes of a response that must be read in `response_timeout`
 class Connection(H11Protocol):
     """Uvicorn's connection, with limits.
 
-    A connection beyond `max_connections` replaces the one that has waited longest for a request; if none waits, it is
+    A connection beyond `max_connections` evicts the one that has waited longest for a request; if none waits, it is
     refused. So slow clients do not lock others out.
     """
 
@@ -93,6 +93,7 @@ class Connection(H11Protocol):
             self.transport.close()
 
     def _evict(self) -> None:
+        """Close the connection that has waited longest for a request, or refuse this one."""
         connections = [connection for connection in self.connections if isinstance(connection, Connection)]
         deadlines = [(timer.when(), connection) for connection in connections if (timer := connection._header_timer)]
         if deadlines:

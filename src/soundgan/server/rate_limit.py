@@ -30,7 +30,7 @@ class RateLimiter:
         self._full_at: dict[str, float] = {}  # by client, least recently used first
 
     def acquire(self, address: str, count: int) -> None:
-        """Take `count` tokens of a client. Raises `Problem`, and takes none, if it has fewer."""
+        """Take `count` tokens of a client. Raises `Problem` if it has fewer; none is taken then."""
         now, client = self._clock(), _client(address)
         full_at = max(self._full_at.get(client, now), now) + self._seconds(count)
         missing = full_at - now - self._seconds(self._per_minute)

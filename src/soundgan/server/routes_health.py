@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from soundgan.model import SEEDS, GenerationRequest
-from soundgan.server.batching import Busy
+from soundgan.server.batch_queue import QueueUnavailable
 from soundgan.server.problems import RETRY_AFTER, Problem, problem_responses
 from soundgan.server.schemas import Health
 from soundgan.server.state import State, get_state
@@ -41,7 +41,7 @@ async def readyz(request: Request) -> Health:
     if not recent and not _in_progress(state):
         try:
             await asyncio.wait_for(asyncio.shield(_probe(state)), PROBE_TIMEOUT)
-        except Busy:
+        except QueueUnavailable:
             raise
         except Exception as error:  # of any kind: there is no sound
             if not (isinstance(error, TimeoutError) and _in_progress(state)):

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from soundgan.errors import SoundGANError, one_line
 from soundgan.inference import save_at_size
 from soundgan.model import SEEDS, GenerationRequest
-from soundgan.server.batching import Busy
+from soundgan.server.batch_queue import QueueUnavailable
 from soundgan.server.output_path import resolve_within
 from soundgan.server.problems import BUSY, problem_responses
 from soundgan.server.schemas import InferRequest, InferResponse
@@ -30,6 +30,6 @@ async def infer(body: InferRequest, request: Request) -> InferResponse:
         await asyncio.to_thread(save_at_size, sound, path, queue.model.representation, settings.image_size)
     except (SoundGANError, OSError) as error:
         return InferResponse(output_path="", error=one_line(error))
-    except Busy:
+    except QueueUnavailable:
         return InferResponse(output_path="", error=BUSY)
     return InferResponse(output_path=body.output_file, error="")

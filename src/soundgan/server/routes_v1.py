@@ -13,7 +13,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from soundgan.model import SEEDS, GenerationRequest, SoundGAN
-from soundgan.server.batching import BatchQueue
+from soundgan.server.batch_queue import BatchQueue
 from soundgan.server.problems import Problem, problem_responses
 from soundgan.server.schemas import ModelDetails, Models, ModelSummary, SoundResponse, SoundsRequest, SoundsResponse
 from soundgan.server.security import AuthenticatedRoute, require_same_site
@@ -90,8 +90,8 @@ async def sounds(
         raise Problem(422, "Not a valid request", detail, "spectrogram")
     first = secrets.randbelow(SEEDS) if body.seed is None else body.seed
     seeds = [(first + i) % SEEDS for i in range(body.n)]
-    wanted = [GenerationRequest(seed, body.label, body.truncation, body.quality) for seed in seeds]
-    generated = await submit(request, queue, wanted)
+    requests = [GenerationRequest(seed, body.label, body.truncation, body.quality) for seed in seeds]
+    generated = await submit(request, queue, requests)
     return await asyncio.to_thread(_encode, generated, queue.model.config.name, body)
 
 

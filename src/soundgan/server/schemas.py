@@ -21,7 +21,7 @@ def _integer_as_text(value: object) -> object:
     return str(integer) if isinstance(integer, int) and not isinstance(integer, bool) else value
 
 
-# 2.0 is an integer in JSON Schema; "2" and true are none.
+# 2.0 is an integer in JSON Schema; "2" and true are not.
 Count = Annotated[StrictInt, BeforeValidator(_integer)]
 Seed = Annotated[StrictInt, Field(ge=0, lt=SEEDS), BeforeValidator(_integer)]
 # Labels that are digits may be sent as numbers.
@@ -56,7 +56,7 @@ class InferRequest(Request):
 
 
 class InferResponse(BaseModel):
-    """Response of `POST /infer`; one of the two fields is empty."""
+    """Response of `POST /infer`; `error` is empty on success, `output_path` on failure."""
 
     output_path: str = Field(examples=["x.wav"])
     error: str = Field(examples=[""])

@@ -33,9 +33,7 @@ class ServerSettings(BaseModel):
     )
     rate_limit: int | None = Field(default=None, ge=1, description="Sounds per minute and client; null: unlimited.")
     max_sounds_per_request: int = Field(default=64, ge=1, le=1024, description="Sounds in one request.")
-    max_queue: int = Field(
-        default=256, ge=1, description="Sounds queued for one model; beyond, requests are answered with 503."
-    )
+    max_queue: int = Field(default=256, ge=1, description="Sounds queued for one model; further requests get 503.")
     max_batch: int = Field(default=4, ge=1, description="Sounds generated together, of one request or several.")
     processes: int | None = Field(
         default=1,
@@ -48,7 +46,7 @@ class ServerSettings(BaseModel):
     header_timeout: float = Field(default=10.0, gt=0, description="Time until the headers of a request are read, in s.")
     body_timeout: float = Field(default=10.0, gt=0, description="Time until the body of a request is read, in s.")
     response_timeout: float = Field(
-        default=30.0, gt=0, description="Time in which a client reads 64 KiB of a response, or its remainder, in s."
+        default=30.0, gt=0, description="Maximum time for a client to read 64 KiB of a response, in s."
     )
 
     @property

@@ -1,4 +1,4 @@
-"""State of an app, and how its routes reach it."""
+"""Application state, and dependencies of the routes (FastAPI)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 from fastapi import Request
 
 from soundgan.model import GenerationRequest
-from soundgan.server.batching import BatchQueue
+from soundgan.server.batch_queue import BatchQueue
 from soundgan.server.metrics import Metrics
 from soundgan.server.problems import Problem
 from soundgan.server.rate_limit import RateLimiter
@@ -61,17 +61,17 @@ async def named_queue(name: str, request: Request) -> BatchQueue:
     return queues[name]
 
 
-async def submit(request: Request, queue: BatchQueue, wanted: Sequence[GenerationRequest]) -> list[Sound]:
+async def submit(request: Request, queue: BatchQueue, requests: Sequence[GenerationRequest]) -> list[Sound]:
     """Generate sounds for the client of a request, within its rate limit.
 
     Raises:
         Problem: the client is over its rate limit.
-        ModelError, Busy: as `BatchQueue.run`.
+        ModelError, QueueUnavailable: as `BatchQueue.run`.
     """
     limiter, address = get_state(request).rate_limiter, request.client.host if request.client else ""
     if limiter is None:
-        return await queue.run(wanted)
-    for generation_request in wanted:
+        return await queue.run(requests)
+    for generation_request in requests:
         queue.model.check(generation_request)
-    limiter.acquire(address, len(wanted))
-    return await queue.run(wanted, on_dropped=partial(limiter.refund, address))
+    limiter.acquire(address, len(requests))
+    return await queue.run(requests, on_dropped=partial(limiter.refund, address))

@@ -62,6 +62,8 @@ class WorkerPool:
 class Worker:
     """A process that generates sounds on one thread, and that is restarted when it dies.
 
+    `close` ends it after its current batch; where that may take too long, call `kill` first.
+
     Args:
         folders: of the models.
     """
@@ -74,7 +76,7 @@ class Worker:
         self._start()
 
     def generate(self, model: str, requests: Sequence[GenerationRequest]) -> list[Sound]:
-        """Generate sounds of a model, given by name. Concurrent callers wait for their turn.
+        """Generate sounds of the model of a name. Concurrent callers wait for their turn.
 
         Raises:
             ModelError: as `SoundGAN.generate_batch`.
@@ -85,19 +87,19 @@ class Worker:
             if self._process is None:
                 self._start()
             try:
-                answer = self._call(model, requests)
+                reply = self._call(model, requests)
             except (EOFError, OSError):
                 self._reap()
                 if self._closing:
                     raise RuntimeError("the server is stopping") from None
                 self._start()
                 try:
-                    answer = self._call(model, requests)
+                    reply = self._call(model, requests)
                 except (EOFError, OSError) as error:
                     raise RuntimeError(f"two processes died over {len(requests)} sounds of {model}") from error
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     def kill(self) -> None:
         """End the process at once and for good; a pending `generate` raises RuntimeError."""
@@ -132,7 +134,7 @@ class Worker:
             process.kill()
 
     def _reap(self) -> None:
-        """Remove a process that does not answer."""
+        """Remove a process that does not reply."""
         process, self._process = self._process, None
         self._connection.close()
         if process is not None:

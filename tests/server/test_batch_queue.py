@@ -15,7 +15,7 @@ pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
 
 from soundgan.errors import ModelError
 from soundgan.model import GenerationRequest, SoundGAN
-from soundgan.server.batching import BatchQueue, Busy
+from soundgan.server.batch_queue import BatchQueue, QueueUnavailable
 from soundgan.server.workers import WorkerPool
 from soundgan.sound import Sound
 
@@ -104,10 +104,10 @@ def test_full_or_closed_queue_refuses_at_once_and_generates_what_it_accepted() -
         queue = new_queue(model, max_queue=3)
         first = asyncio.ensure_future(queue.run(seeds(1, 2)))
         await asyncio.sleep(0)
-        with pytest.raises(Busy):
+        with pytest.raises(QueueUnavailable):
             await queue.run(seeds(3, 4))
         queue.close()
-        with pytest.raises(Busy):
+        with pytest.raises(QueueUnavailable):
             await queue.run(seeds(5))
         await queue.consume()
         return await first
@@ -142,7 +142,7 @@ def test_waiting_request_fails_when_the_consumer_is_cancelled() -> None:
         await asyncio.sleep(0)
         consumer.cancel()
         request = asyncio.ensure_future(queue.run(seeds(1)))
-        with pytest.raises(Busy):
+        with pytest.raises(QueueUnavailable):
             await request
         assert queue.closed
 
@@ -163,7 +163,7 @@ def test_running_request_fails_when_the_consumer_is_cancelled() -> None:
         while not queue.running:
             await asyncio.sleep(0)
         consumer.cancel()
-        with pytest.raises(Busy):
+        with pytest.raises(QueueUnavailable):
             await request
         release.set()
 

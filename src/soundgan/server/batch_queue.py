@@ -12,8 +12,8 @@ from soundgan.server.workers import Generate, WorkerPool
 from soundgan.sound import Sound
 
 
-class Busy(Exception):
-    """The queue is full or closed."""
+class QueueUnavailable(Exception):
+    """The queue is full, or the server is stopping."""
 
 
 @dataclass(eq=False)
@@ -33,7 +33,7 @@ class BatchQueue:
     """Queue of one model. A sound does not depend on its batch, see `SoundGAN.generate_batch`.
 
     Args:
-        max_queue: sounds that may wait; beyond, `run` raises `Busy` at once.
+        max_queue: sounds that may wait; beyond, `run` raises `QueueUnavailable` at once.
         max_batch: sounds in a batch.
         workers: shared with other models; by default, the model itself.
         on_batch: called with the size of every generated batch.
@@ -82,13 +82,13 @@ class BatchQueue:
 
         Raises:
             ModelError: the model cannot generate one of them.
-            Busy: the queue is full, or the server is stopping.
+            QueueUnavailable: the queue is full, or the server is stopping.
         """
         for request in requests:
             self.model.check(request)
         if self._closed or self.waiting + len(requests) > self._max_queue:
             on_dropped(len(requests))
-            raise Busy
+            raise QueueUnavailable
         loop = asyncio.get_running_loop()
         added = [_PendingSound(request, loop.create_future()) for request in requests]
         self._pending.extend(added)
@@ -115,7 +115,7 @@ class BatchQueue:
         finally:  # on cancellation, no client may wait forever
             self._closed = True
             for pending in self._pending:
-                pending.fail(Busy())
+                pending.fail(QueueUnavailable())
 
     def close(self) -> None:
         """Accept no more requests; queued ones are still generated."""
@@ -144,7 +144,7 @@ class BatchQueue:
             self._on_batch(len(sounds))
         except asyncio.CancelledError:
             for pending in batch:
-                pending.fail(Busy())
+                pending.fail(QueueUnavailable())
             raise
         except Exception as error:  # of any kind: later batches must go on
             for pending in batch:
