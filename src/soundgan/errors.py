@@ -34,7 +34,5 @@ class ServerError(SoundGANError):
 def one_line(error: SoundGANError | OSError) -> str:
     """Return the message of an error on one line; that of an `OSError` names its file."""
     if isinstance(error, OSError) and error.strerror:
-        return (
-            f"{error.filename or 'a file'}: {error.strerror}; check that it exists, its permissions and the free space"
-        )
+        return f"{error.filename or 'a file'}: {error.strerror}; check the path, its permissions and the free space"
     return " ".join(str(error).split("\n"))

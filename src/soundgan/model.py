@@ -157,8 +157,8 @@ class SoundGAN:
             self.check(request)
         inputs = self._draw_inputs(request.seed for request in requests)
         indices = [
-            drawn.label if request.label is None else self.labels.index(str(request.label))
-            for drawn, request in zip(inputs, requests, strict=True)
+            seed_inputs.label if request.label is None else self.labels.index(str(request.label))
+            for seed_inputs, request in zip(inputs, requests, strict=True)
         ]
         truncations = [request.truncation for request in requests]
         if len(requests) < 2 or self._threads == 1:
@@ -205,13 +205,12 @@ class SoundGAN:
         seed = _as_int_in("seed", seed, range(SEEDS))
         label_index = _as_int_in("label_index", label_index, range(max(len(self.labels), 1)))
         _check_truncation(truncation)
-        (drawn,) = self._draw_inputs([seed])
-        return self._spectrogram(drawn, label_index, truncation)
+        return self._spectrogram(self._draw_inputs([seed])[0], label_index, truncation)
 
-    def _spectrogram(self, drawn: SeedInputs, label_index: int, truncation: float) -> NDArray[np.float32]:
-        inputs = {"w": self._map(drawn.z, label_index, truncation)}
+    def _spectrogram(self, seed_inputs: SeedInputs, label_index: int, truncation: float) -> NDArray[np.float32]:
+        inputs = {"w": self._map(seed_inputs.z, label_index, truncation)}
         if self._noise_texture:
-            inputs["noise"] = self._noise_texture.crop(drawn.noise_offset)
+            inputs["noise"] = self._noise_texture.crop(seed_inputs.noise_offset)
         (spectrogram,) = self._generator.run(["spectrogram"], inputs)
         return np.clip(np.asarray(spectrogram)[0, 0], -1, 1)
 

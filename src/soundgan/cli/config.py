@@ -36,8 +36,5 @@ def config(
 def _choice(schema: dict[str, Any]) -> str:
     """Return the alternatives to the default, for a setting with a few values."""
     choices = [value for part in (schema, *schema.get("anyOf", ())) for value in part.get("enum", ())]
-    return (
-        f"   (or {', '.join(json.dumps(value) for value in choices if value != schema.get('default'))})"
-        if choices
-        else ""
-    )
+    others = ", ".join(json.dumps(value) for value in choices if value != schema.get("default"))
+    return f"   (or {others})" if choices else ""

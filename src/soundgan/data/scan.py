@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from soundgan.errors import DataError
+from soundgan.errors import AudioError, DataError
 from soundgan.files import check_name, printable
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff", ".aifc"})
@@ -46,6 +46,11 @@ class SkippedFile(NamedTuple):
     path: Path
     reason: SkipReason
     detail: str = ""
+
+    @classmethod
+    def unreadable(cls, path: Path, error: AudioError) -> SkippedFile:
+        """Return the entry of a file whose reading raised an error; the path is left out of its message."""
+        return cls(path, SkipReason.UNREADABLE, str(error).removeprefix(f"{printable(path)}: "))
 
     def __str__(self) -> str:
         """Return reason and detail, without the path."""

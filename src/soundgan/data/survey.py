@@ -182,7 +182,7 @@ def _probe(path: Path, reader: CachingReader) -> tuple[Path, audio.AudioInfo | S
     try:
         info = reader.probe(path)
     except AudioError as error:
-        return path, SkippedFile(path, SkipReason.UNREADABLE, str(error).removeprefix(f"{printable(path)}: "))
+        return path, SkippedFile.unreadable(path, error)
     if info.seconds < MIN_SECONDS:
         milliseconds = f"{info.seconds * 1000:.1f} ms, at least {MIN_SECONDS * 1000:.0f} needed"
         return path, SkippedFile(path, SkipReason.TOO_SHORT, milliseconds)
@@ -231,9 +231,10 @@ def _measure(
                     samples += wave.size
                     digest.update(wave.tobytes())
     except AudioError as error:
-        damage = str(error).removeprefix(f"{printable(path)}: ")
+        unreadable = SkippedFile.unreadable(path, error)
         if not peaks:  # otherwise the blocks before the damage are used
-            return SkippedFile(path, SkipReason.UNREADABLE, damage)
+            return unreadable
+        damage = unreadable.detail
     seconds = samples / rate
     if seconds < MIN_SECONDS:
         return SkippedFile(path, SkipReason.TOO_SHORT, f"only {seconds * 1000:.1f} ms can be read")

@@ -272,7 +272,7 @@ def _read(path: Path, *, folder: Path, sample_rate: int, seconds: float, slices:
         count = max(1, math.floor(audio.probe(path).seconds / seconds + 0.5)) if slices else 1
         wave, _ = audio.read(path, sample_rate, seconds=count * seconds)
     except AudioError as error:
-        return SkippedFile(path, SkipReason.UNREADABLE, str(error).removeprefix(f"{printable(path)}: "))
+        return SkippedFile.unreadable(path, error)
     clips: list[_Clip] = []
     for k in range(count):
         part = wave[round(k * seconds * sample_rate) : round((k + 1) * seconds * sample_rate)]
