@@ -16,7 +16,7 @@ from sound_folders import RATE, prepare_folder, skipped_kinds, survey_folder, to
 
 from soundgan import audio
 from soundgan.data import dataset
-from soundgan.data.reader import CachingReader
+from soundgan.data.caching_reader import CachingReader
 from soundgan.errors import DataError
 from soundgan.spectral.presets import preset
 from soundgan.spectral.representation import analyze

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sound_folders import RATE, prepare_folder, skipped_kinds, survey_folder, tone, write_sound
 
 from soundgan.data import survey
-from soundgan.data.reader import CachingReader
+from soundgan.data.caching_reader import CachingReader
 from soundgan.data.report import format_report
 from soundgan.spectral.presets import preset
 

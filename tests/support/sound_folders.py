@@ -11,7 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from soundgan.data import dataset, survey
-from soundgan.data.reader import CachingReader
+from soundgan.data.caching_reader import CachingReader
 from soundgan.data.scan import scan
 from soundgan.settings import check_settings
 

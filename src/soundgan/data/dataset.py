@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundgan import audio
+from soundgan.data.caching_reader import CachingReader, ignore_truncation_warnings
 from soundgan.data.parallel import bounded_parallel_map
-from soundgan.data.reader import CachingReader, ignore_truncation_warnings
 from soundgan.data.report import format_clipped, format_report
 from soundgan.data.scan import ScanResult, scan
 from soundgan.data.survey import ProgressCallback, Recording, Survey, blocks, read_block, reader_for, survey

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from soundgan import audio
 from soundgan.audio.decode import MP3_SLACK
+from soundgan.data.caching_reader import CachingReader, ignore_truncation_warnings
 from soundgan.data.parallel import bounded_parallel_map
-from soundgan.data.reader import CachingReader, ignore_truncation_warnings
 from soundgan.data.scan import ScanResult, SkippedFile, SkipReason, relative_name
 from soundgan.errors import AudioError, DataError
 from soundgan.files import printable

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundgan import audio
+from soundgan.data.caching_reader import ignore_truncation_warnings
 from soundgan.data.dataset import PEAK_DB
 from soundgan.data.parallel import bounded_parallel_map
-from soundgan.data.reader import ignore_truncation_warnings
 from soundgan.data.scan import AUDIO_SUFFIXES, SkippedFile, SkipReason, matching_patterns, relative_name, scan
 from soundgan.data.survey import MIN_SOUNDS, SILENCE_DB
 from soundgan.errors import AudioError, DataError

@@ -15,8 +15,8 @@ import soundfile
 from sound_folders import RATE, prepare_folder
 
 from soundgan import audio
-from soundgan.data import reader as reader_module
-from soundgan.data.reader import CachingReader
+from soundgan.data import caching_reader as reader_module
+from soundgan.data.caching_reader import CachingReader
 
 OPENINGS = Counter[str]()
 WATCHED: list[Path] = []
