@@ -68,7 +68,7 @@ def competition(measured: dict[str, Any]) -> str:
     ]  # fmt: skip
     columns = {CEILING: measured["ceiling"]} | {name: rows[name]["figures"] for name in order}
     figures = [
-        [f"{info.title} {info.arrow}", *(cell(metric, column.get(metric)) for column in columns.values())]
+        [f"{info.title} {info.direction_symbol}", *(cell(metric, column.get(metric)) for column in columns.values())]
         for metric, info in METRICS.items()
         if any(metric in column for column in columns.values())
     ]

@@ -53,7 +53,7 @@ def test_real_sounds_are_split_by_name_without_silence_damage_and_duplicates(tmp
         (folder / "7" / "7_06.flac").read_bytes()
     )  # a training sound: not held out
     real = read_real_sounds(folder, 4000, 0.2, SplitOptions(["*_0[01].flac", "7/*_02.flac"]))
-    assert real.unseen
+    assert real.held_out_is_unseen
     assert sorted(real.held_out.names) == ["3/3_00.flac", "3/3_01.flac", "7/7_01.flac", "7/7_02.flac"]
     assert Counter(real.train.labels) == {"3": 6, "7": 5}
     assert {(item.path.name, item.reason) for item in real.skipped} == {
@@ -66,10 +66,10 @@ def test_real_sounds_are_split_by_name_without_silence_damage_and_duplicates(tmp
 
 def test_random_halves_are_stratified_and_both_count_as_seen(real_folder: Path) -> None:
     real = read_real_sounds(real_folder, RATE, SECONDS, SplitOptions(["never"], seed=1))
-    assert not real.unseen
+    assert not real.held_out_is_unseen
     assert Counter(real.train.labels) == Counter(real.held_out.labels) == {"3": 10, "7": 10}
     assert not set(real.train.names) & set(real.held_out.names)
-    assert len(real.seen) == 40
+    assert len(real.possible_training_sounds) == 40
     other = read_real_sounds(real_folder, RATE, SECONDS, SplitOptions(seed=2))
     assert set(other.held_out.names) != set(real.held_out.names)
 
@@ -78,11 +78,11 @@ def test_held_out_sounds_are_unseen_only_if_all_were_excluded_from_training(real
     def split(*excluded: str) -> SplitOptions:
         return SplitOptions(["*_0[0-4].flac"], excluded_from_training=excluded)
 
-    assert read_real_sounds(real_folder, RATE, SECONDS, split("*_0?.flac")).unseen
+    assert read_real_sounds(real_folder, RATE, SECONDS, split("*_0?.flac")).held_out_is_unseen
     real = read_real_sounds(real_folder, RATE, SECONDS, split("*_0[0-3].flac"))
-    assert not real.unseen and len(real.seen) == 40
+    assert not real.held_out_is_unseen and len(real.possible_training_sounds) == 40
     # As in trainings, patterns are matched with the path below the folder, not with the file name alone.
-    assert not read_real_sounds(real_folder, RATE, SECONDS, split("3_*")).unseen
+    assert not read_real_sounds(real_folder, RATE, SECONDS, split("3_*")).held_out_is_unseen
 
 
 def test_explicit_test_pattern_without_a_match_is_refused(real_folder: Path) -> None:

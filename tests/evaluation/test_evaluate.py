@@ -75,7 +75,7 @@ def test_evaluation_without_labels_imports_no_torch(real_folder: Path) -> None:
         f"evaluation = evaluate(SoundGAN.load('digits'), Path({str(real_folder / '3')!r}), options)\n"
         "data, scores = evaluation.data, evaluation.scores\n"
         "assert not data.generated.labels and 'accuracy' not in scores.table['generated'].estimates\n"
-        "assert data.real.unseen and len(data.real.held_out) == 5 and not scores.predictions\n"
+        "assert data.real.held_out_is_unseen and len(data.real.held_out) == 5 and not scores.predictions\n"
         "assert any('compare 5 sounds' in note for note in evaluation.notes)\n"
         "assert 'torch' not in sys.modules\n"
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LevelMethod = Literal["peak", "rms", "none"]
+PEAK_DB = -1.0  # dBFS, peak of a leveled sound
 FADE_SECONDS = 0.005  # s, fade at a cut, to avoid a click
 
 
@@ -30,7 +31,7 @@ def gain_db(peak_db: float, rms_db: float, method: LevelMethod, target_db: float
     return min(target_db - rms_db, -peak_db) if method == "rms" else 0.0
 
 
-def level(wave: ArrayLike, method: LevelMethod, target_db: float = -1.0) -> NDArray[np.float32]:
+def level(wave: ArrayLike, method: LevelMethod, target_db: float = PEAK_DB) -> NDArray[np.float32]:
     """Scale a wave as a whole to a target level; silence is returned unchanged.
 
     Shape:

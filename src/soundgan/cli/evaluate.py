@@ -126,7 +126,7 @@ def _table(result: Evaluation, *, intervals: bool) -> Table:
     title = f"{escape(result.subject)}, seed {result.conditions['seed']}"
     table = Table(title=title, title_justify="left", box=None)
     table.add_column("")
-    held_out = f"{len(real.held_out):,} real, {'unseen' if real.unseen else 'perhaps seen'}"
+    held_out = f"{len(real.held_out):,} real, {'unseen' if real.held_out_is_unseen else 'perhaps seen'}"
     for header in f"{len(result.data.generated):,} generated", held_out:
         table.add_column(header, justify="right")
         if intervals:
@@ -137,8 +137,8 @@ def _table(result: Evaluation, *, intervals: bool) -> Table:
         estimates = [row and row.estimates.get(metric) for row in (generated, baseline)]
         if not any(estimates):
             continue
-        mark = " [green]✓[/green]" if info.reaches(*estimates) else ""
-        cells = [f"{info.arrow} {info.title}{mark}"]
+        mark = " [green]✓[/green]" if info.matches_baseline(*estimates) else ""
+        cells = [f"{info.direction_symbol} {info.title}{mark}"]
         for estimate in estimates:
             texts = [info.format(estimate.value), info.format_interval(estimate)] if estimate else ["–", ""]
             cells += texts if intervals else texts[:1]

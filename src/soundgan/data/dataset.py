@@ -27,7 +27,6 @@ from soundgan.settings import DataSettings, SpectrogramSettings
 from soundgan.spectral.pitch import Pitch, track
 from soundgan.spectral.representation import Representation, levels_db, normalize
 
-PEAK_DB = -1.0  # dBFS, target of level = peak
 RMS_DB = -20.0  # dBFS, target of level = rms, unless the peak would exceed full scale
 REPORTED_EXCESS_DB = 3.0  # excess over the ceiling above which a sound is reported as clipped
 CACHE_FORMAT = 5  # raise it whenever the same files and settings would give other spectrograms
@@ -174,7 +173,7 @@ def _analyze(
 ) -> tuple[NDArray[np.float32], Pitch]:
     """Return levels in dBFS of some slices of a recording, (slices, bands, frames), and their pitch."""
     file, block = item
-    target_db = RMS_DB if method == "rms" else PEAK_DB
+    target_db = RMS_DB if method == "rms" else audio.PEAK_DB
     # One gain for a whole recording, so that its slices keep their differences.
     gain = np.float32(10 ** (audio.gain_db(file.peak_db, file.rms_db, method, target_db) / 20))
     fade_samples = round(audio.FADE_SECONDS * representation.sample_rate)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from soundgan import audio
 from soundgan.data.caching_reader import ignore_truncation_warnings
-from soundgan.data.dataset import PEAK_DB
 from soundgan.data.parallel import bounded_parallel_map
 from soundgan.data.scan import AUDIO_SUFFIXES, SkippedFile, SkipReason, matching_patterns, relative_name, scan
 from soundgan.data.survey import MIN_SOUNDS, SILENCE_DB
@@ -86,21 +85,21 @@ class RealSplit:
     Attributes:
         train: sounds that the model may have been trained on.
         held_out: sounds for the real baseline.
-        unseen: the model was trained on none of the held-out sounds.
+        held_out_is_unseen: the model was trained on none of the held-out sounds.
         train_files: files of the training part, with their labels.
         skipped: files that are not used.
     """
 
     train: Sounds
     held_out: Sounds
-    unseen: bool = True
+    held_out_is_unseen: bool = True
     train_files: Sequence[tuple[Path, str]] = ()
     skipped: Sequence[SkippedFile] = ()
 
     @property
-    def seen(self) -> Sounds:
+    def possible_training_sounds(self) -> Sounds:
         """All sounds that the model may have been trained on."""
-        return self.train if self.unseen else self.train + self.held_out
+        return self.train if self.held_out_is_unseen else self.train + self.held_out
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,8 @@ class SplitOptions:
     """Options of the split of real sounds.
 
     Attributes:
-        test_patterns: held-out are the files whose path below the folder matches one of these. If none does, the parts
-            are two random halves.
+        test_patterns: the held-out files are those whose path below the folder matches one of these. If none does, the
+            parts are two random halves.
         pattern_is_explicit: the user gave the patterns, so it is an error if no file matches.
         excluded_from_training: patterns of the files that the model was not trained on; None: the held-out ones.
         seed: of the random halves.
@@ -156,7 +155,7 @@ def stratified_indices(labels: Sequence[str], n: int, seed: int) -> NDArray[np.i
 
 def as_file(wave: Floats) -> Floats:
     """Wave as it would be in its file: at a peak of -1 dBFS, and rounded to 16 bits."""
-    return (np.rint(audio.level(wave, "peak", PEAK_DB) * 2**15) / 2**15).astype(np.float32)
+    return (np.rint(audio.level(wave, "peak") * 2**15) / 2**15).astype(np.float32)
 
 
 def read_real_sounds(

@@ -75,8 +75,8 @@ def evaluate(
     """Evaluate a model beside the real sounds of a folder.
 
     All sounds are converted to the model's sample rate and length, and to one peak. The generated ones are synthesized
-    as for a file, and analyzed again. Held-out are the files that the model's own settings excluded from its training;
-    where there are none, the real sounds are split at random, and the real baseline compares the two halves.
+    as for a file, and analyzed again. The held-out files are those that the model's own settings excluded from its
+    training; where there are none, the real sounds are split at random, and the real baseline compares the two halves.
 
     Args:
         data: folder of real sounds, sub-folders are labels; labels that the model does not know are skipped.
@@ -165,7 +165,7 @@ def generate(
 ) -> Sounds:
     """Generate a sound for each label, as in its file, from seeds `seed + i`. For None, the seed chooses the label."""
     waves, names = list[Any](), list[str]()
-    for start, end in _runs(labels):
+    for start, end in _label_batches(labels):
         first = (seed + start) % SEEDS
         for sound in model.generate(end - start, label=labels[start], seed=first, quality=quality):
             waves.append(as_file(sound.samples))
@@ -181,15 +181,15 @@ def _check_seed(seed: int) -> None:
         raise ModelError(f"seed = {seed}: must be from 0 to {SEEDS - 1}")
 
 
-def _runs(labels: Sequence[str | None]) -> list[tuple[int, int]]:
-    """Start and end of runs of one label, none longer than `CHUNK_SIZE`."""
-    runs = list[tuple[int, int]]()
+def _label_batches(labels: Sequence[str | None]) -> list[tuple[int, int]]:
+    """Start and end of batches of one label, none longer than `CHUNK_SIZE`."""
+    batches = list[tuple[int, int]]()
     for i, label in enumerate(labels):
-        if runs and labels[runs[-1][0]] == label and i - runs[-1][0] < CHUNK_SIZE:
-            runs[-1] = runs[-1][0], i + 1
+        if batches and labels[batches[-1][0]] == label and i - batches[-1][0] < CHUNK_SIZE:
+            batches[-1] = batches[-1][0], i + 1
         else:
-            runs.append((i, i + 1))
-    return runs
+            batches.append((i, i + 1))
+    return batches
 
 
 def _with_known_labels(real: RealSplit, model_labels: Sequence[str]) -> tuple[RealSplit, list[str]]:
@@ -260,7 +260,7 @@ def _data_notes(data: EvaluationData) -> list[str]:
     """Notes on the sounds of an evaluation."""
     generated, real = data.generated, data.real
     notes = []
-    if not real.unseen:
+    if not real.held_out_is_unseen:
         notes.append(
             "Not all held-out sounds are unseen: the model may have been trained on them, so the real baseline is "
             "approximate. If no file was excluded from the training, they are a random half. The nearest sounds are "

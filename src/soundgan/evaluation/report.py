@@ -72,11 +72,13 @@ def _rows(generated: MetricRow, baseline: MetricRow) -> list[_TableRow]:
     for metric, info in METRICS.items():
         pair = generated.estimates.get(metric), baseline.estimates.get(metric)
         if any(pair):
-            rows.append(_TableRow(info, *pair, _tracks(info, *pair)))
+            rows.append(_TableRow(info, *pair, _interval_bars(info, *pair)))
     return rows
 
 
-def _tracks(info: MetricInfo, generated: Estimate | None, baseline: Estimate | None) -> list[tuple[str, list[str]]]:
+def _interval_bars(
+    info: MetricInfo, generated: Estimate | None, baseline: Estimate | None
+) -> list[tuple[str, list[str]]]:
     """Positions of both intervals on one scale, which begins at 0 (or below) and ends at the larger value."""
     points = {
         name: [estimate.value if end is None else end for end in (estimate.low, estimate.value, estimate.high)]
@@ -143,10 +145,10 @@ def _predictions(evaluation: Evaluation) -> list[tuple[str, str, Predictions]]:
 
 def _pairs(evaluation: Evaluation) -> Iterator[tuple[float, list[Markup]]]:
     """Distances and figures of the generated sounds that are nearest to training sounds."""
-    generated, seen = evaluation.data.generated, evaluation.data.real.seen
+    generated, training = evaluation.data.generated, evaluation.data.real.possible_training_sounds
     for pair in evaluation.scores.pairs[:MAX_PAIRS]:
         yield pair.distance, [
-            *_figures(generated[[pair.generated]], "generated"), *_figures(seen[[pair.real]], "real"),
+            *_figures(generated[[pair.generated]], "generated"), *_figures(training[[pair.real]], "real"),
         ]  # fmt: skip
 
 

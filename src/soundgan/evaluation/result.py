@@ -42,7 +42,7 @@ class Evaluation:
     def as_json(self) -> dict[str, Any]:
         """JSON-serializable values of everything but the sounds."""
         scores, generated, real = self.scores, self.data.generated, self.data.real
-        real_names = real.seen.names
+        real_names = real.possible_training_sounds.names
         return {
             "subject": self.subject,
             "conditions": self.conditions,
@@ -51,7 +51,7 @@ class Evaluation:
                 "generated": len(generated),
                 "train": len(real.train),
                 "held_out": len(real.held_out),
-                "held_out_unseen": real.unseen,
+                "held_out_unseen": real.held_out_is_unseen,
                 "compared": scores.size,
                 "skipped": self.skipped,
             },
@@ -68,7 +68,7 @@ class Evaluation:
                 for name, predictions in scores.predictions.items()
             },
             "nearest": {
-                "memorized_below": scores.memorized_below,
+                "memorized_below": scores.memorization_threshold,
                 "pairs": [
                     {
                         "generated": generated.names[pair.generated],

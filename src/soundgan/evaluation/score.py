@@ -16,7 +16,7 @@ from soundgan.evaluation.features.predictions import Predictions, classify
 from soundgan.evaluation.metrics.catalog import METRICS, Estimate, Metric, MetricRow, MetricTable, SoundSet
 from soundgan.evaluation.metrics.confidence import confidence_interval, wilson_interval
 from soundgan.evaluation.metrics.label_scores import am_score, inception_score, modified_inception_score, ndb_jsd
-from soundgan.evaluation.metrics.memorization import memorized_fraction, nearest
+from soundgan.evaluation.metrics.memorization import memorized_fraction, nearest_training_sounds
 from soundgan.evaluation.metrics.periodicity import periodicity
 from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS, SetMetrics, set_metrics
 
@@ -48,8 +48,8 @@ class Scores:
         table: the metrics of the generated sounds and of the real baseline.
         size: sounds of each set in the distances and overlaps of the first two sets.
         predictions: predictions of the classifier for each set; empty without a classifier.
-        pairs: generated sounds and the nearest of `RealSplit.seen`, by increasing distance.
-        memorized_below: distance up to which a generated sound counts as memorized.
+        pairs: generated sounds and the nearest of `RealSplit.possible_training_sounds`, by increasing distance.
+        memorization_threshold: distance up to which a generated sound counts as memorized.
         embedding: name of the embedding.
     """
 
@@ -57,7 +57,7 @@ class Scores:
     size: int
     predictions: dict[SoundSet, Predictions]
     pairs: list[Pair]
-    memorized_below: float
+    memorization_threshold: float
     embedding: str
 
 
@@ -96,9 +96,11 @@ def score(
     train_points = embed(train, embedding, report)
     reference = train_points[train.sample_indices(size, seed)]
     report("Finding nearest sounds", 0, 2)
-    generated_nearest = nearest(generated.waves, data.real.seen.waves, generated.sample_rate)
+    generated_nearest = nearest_training_sounds(
+        generated.waves, data.real.possible_training_sounds.waves, generated.sample_rate
+    )
     report("Finding nearest sounds", 1, 2)
-    held_out_nearest = nearest(held_out.waves, train.waves, generated.sample_rate)
+    held_out_nearest = nearest_training_sounds(held_out.waves, train.waves, generated.sample_rate)
     report("Finding nearest sounds", 2, 2)
 
     table, predictions = MetricTable(), dict[SoundSet, Predictions]()
@@ -143,7 +145,7 @@ def score(
             Pair(int(i), int(generated_nearest.index[i]), float(generated_nearest.distance[i]))
             for i in np.argsort(generated_nearest.distance, kind="stable")
         ],
-        memorized_below=float(np.quantile(held_out_nearest.distance, MEMORIZED_QUANTILE)),
+        memorization_threshold=float(np.quantile(held_out_nearest.distance, MEMORIZED_QUANTILE)),
         embedding=embedding.name,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ def test_baseline_is_reached_inside_of_its_interval_and_on_the_better_side(
     metric: Metric, reached: tuple[bool, ...]
 ) -> None:
     baseline = Estimate(0.5, 0.4, 0.6)
-    assert tuple(METRICS[metric].reaches(Estimate(value), baseline) for value in (0.3, 0.5, 0.7)) == reached
+    assert tuple(METRICS[metric].matches_baseline(Estimate(value), baseline) for value in (0.3, 0.5, 0.7)) == reached
 
 
 def test_every_metric_has_a_description() -> None:

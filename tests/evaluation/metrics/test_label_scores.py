@@ -87,7 +87,7 @@ def test_label_scores_refuse_values_that_are_no_probabilities(wrong: object) -> 
 
 def test_am_score_refuses_label_counts_that_do_not_match() -> None:
     for training in ([1, 1, 1], [0, 0], [-1, 2]):
-        with pytest.raises(DataError, match="no shares of 2 labels"):
+        with pytest.raises(DataError, match="not counts of 2 labels"):
             am_score(np.eye(2), training)
 
 

@@ -1,6 +1,6 @@
 """A small classifier of sounds, trained on real sounds to predict the labels of generated ones.
 
-Its input are waves, through log-mel spectrograms of its own (`LogMel`), so that artifacts of the synthesis count.
+Its inputs are waves, through log-mel spectrograms of its own (`LogMel`): it is sensitive to synthesis artifacts.
 PyTorch (the extra `train`) is imported where it is needed.
 """
 
@@ -224,7 +224,7 @@ def _augment(spectrograms: Floats, rng: np.random.Generator) -> Floats:
     """Augmented spectrograms: shifted by -4 to 12 % of the frames, with noise, and with masked bands and frames.
 
     The noise has a random floor that is tilted over the bands; in decibels, the maximum of sound and noise is about
-    their sum. A gain would have no effect, as spectrograms are relative to the loudest cell.
+    their sum. A gain would have no effect, as spectrograms are relative to the loudest bin.
     """
     bands, frames = spectrograms.shape[2:]
     out = np.full_like(spectrograms, -1)

@@ -39,7 +39,7 @@ class LogMelStatistics:
 
     For each band: the mean level, its standard deviation over time, and the root mean square of its rises and of its
     falls from frame to frame (reversing a sound swaps these two). For the loudest band: the level in `segments` parts
-    of the time. And the levels of `cells` coarse bands × times. All are relative to the loudest cell, so loudness does
+    of the time. And the levels of `grid` coarse bands × times. All are relative to the loudest bin, so loudness does
     not count; nothing is fitted to data, so values of different sets can be compared.
 
     Units are 10 dB for the bands, 2 dB for changes from frame to frame, and 20 dB for the envelope and the coarse
@@ -49,14 +49,14 @@ class LogMelStatistics:
         seconds: length that every sound is padded or cut to.
         bands: mel bands up to half the sample rate.
         segments: parts of the envelope.
-        cells: bands and times of the coarse spectrogram.
-        range_db: dB below the loudest cell that count as silence.
+        grid: bands and times of the coarse spectrogram.
+        range_db: dB below the loudest bin that count as silence.
     """
 
     seconds: float
     bands: int = 32
     segments: int = 16
-    cells: tuple[int, int] = (8, 6)
+    grid: tuple[int, int] = (8, 6)
     range_db: float = 70.0
 
     @property
@@ -65,7 +65,7 @@ class LogMelStatistics:
         return "log-mel statistics"
 
     def embed(self, waves: Waves, sample_rate: int) -> Points:
-        """Shape: n waves (any,) at `sample_rate` Hz → (n, 4 · bands + segments + cells); 192 numbers by default.
+        """Shape: n waves (any,) at `sample_rate` Hz → (n, 4 · bands + segments + grid bins); 192 numbers by default.
 
         Raises `DataError` if there are no waves.
         """
@@ -74,7 +74,7 @@ class LogMelStatistics:
         levels = LogMel(sample_rate, self.seconds, self.bands, self.range_db).levels(waves)
         steps = np.diff(levels, axis=2, append=levels[:, :, -1:])
         rise, fall = (np.sqrt(np.square(np.maximum(change, 0)).mean(axis=2)) for change in (steps, -steps))
-        frames, (low, times) = levels.shape[2], self.cells
+        frames, (low, times) = levels.shape[2], self.grid
         envelope = levels.max(axis=1) @ _parts(frames, self.segments)
         cells = _parts(self.bands, low).T @ levels @ _parts(frames, times)
         features = [levels.mean(axis=2) / 10, levels.std(axis=2) / 10, rise / 2, fall / 2, envelope / 20]
@@ -108,7 +108,7 @@ class OnnxEmbedding:
             sample_rate: of the network's input in Hz, if the file's metadata has no `sample_rate`.
 
         Raises:
-            ModelError: the file cannot be loaded, its input is no wave, or its sample rate is unknown.
+            ModelError: the file cannot be loaded, its input is not a wave, or its sample rate is unknown.
         """
         self.file = Path(file)
         options = onnxruntime.SessionOptions()
@@ -143,7 +143,7 @@ class OnnxEmbedding:
 
         Raises:
             DataError: there are no waves.
-            ModelError: the network fails on a wave, or its output is no embedding.
+            ModelError: the network fails on a wave, or its output is not an embedding.
         """
         if not len(waves):
             raise DataError("there are no sounds to embed: pass at least one wave")

@@ -1,6 +1,6 @@
 """Log-mel spectrograms of waves, for metrics and the classifier.
 
-Independent of `soundgan.spectral.representation` on purpose, so that artifacts of the synthesis are visible to them.
+Independent of `soundgan.spectral.representation` on purpose: metrics and classifier are to measure its artifacts.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def pad_or_cut(wave: Floats, samples: int) -> Floats:
 
 @dataclass(frozen=True)
 class LogMel:
-    """Log-mel spectrogram in dB relative to the loudest cell of the sound.
+    """Log-mel spectrogram in dB relative to the loudest bin of the sound.
 
     Attributes:
         sample_rate: of the waves, in Hz.
         seconds: length that every sound is padded or cut to.
         bands: mel bands between 0 Hz and half the sample rate.
-        range_db: dB below the loudest cell that count as silence.
+        range_db: dB below the loudest bin that count as silence.
     """
 
     sample_rate: int

@@ -26,7 +26,7 @@ class Predictions(NamedTuple):
         labels: labels of the classifier.
         probabilities: (n, labels), rows sum to 1.
         confusion: (labels, labels), counts; rows: requested, columns: predicted labels.
-        n_requested: sounds with a requested label, which the classifier need not know.
+        n_requested: number of sounds with a requested label, which may be unknown to the classifier.
     """
 
     labels: list[str]

@@ -74,7 +74,7 @@ class MetricInfo(NamedTuple):
     minimum: float = 0.0
 
     @property
-    def arrow(self) -> str:
+    def direction_symbol(self) -> str:
         """Sign of the better direction."""
         return {"higher": "↑", "lower": "↓", "near": "≈"}[self.better]
 
@@ -97,7 +97,7 @@ class MetricInfo(NamedTuple):
             return f"{estimate.low * 100:.1f} – {estimate.high * 100:.1f}"
         return f"{self.format(estimate.low)} – {self.format(estimate.high)}"
 
-    def reaches(self, estimate: Estimate | None, baseline: Estimate | None) -> bool:
+    def matches_baseline(self, estimate: Estimate | None, baseline: Estimate | None) -> bool:
         """Return True if the value is inside the interval of the real baseline, or better."""
         if estimate is None or baseline is None:
             return False
@@ -165,7 +165,7 @@ METRICS: dict[Metric, MetricInfo] = {
     ),
     Metric.NDB: MetricInfo(
         "Different bins (NDB/K)", "lower",
-        "Share of clusters of real sounds that are generated significantly too often or too seldom. "
+        "Share of clusters of real sounds that are significantly over- or under-represented. "
         "Good is the share of held-out real sounds, about 5 %.",
         is_share=True,
     ),

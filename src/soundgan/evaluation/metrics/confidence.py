@@ -18,7 +18,7 @@ def confidence_interval(
     rounds: int = 200,
     level: float = 0.95,
 ) -> tuple[Any, Any]:
-    """Interval around `statistic(*samples)` that holds it for other samples of the same sizes with probability `level`.
+    """Confidence interval of a statistic at `level`, for samples of the same sizes.
 
     Half-sampling (McCarthy 1969; Politis & Romano 1994): each round evaluates the statistic on a random half of every
     sample, without replacement. This is not a bootstrap, whose repeated sounds would be their own nearest neighbors and

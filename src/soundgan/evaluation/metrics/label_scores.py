@@ -55,11 +55,11 @@ def am_score(probabilities: ArrayLike, training: ArrayLike) -> float:
         training: (labels,), counts or shares of the labels of the training sounds.
 
     Raises:
-        DataError: the shapes do not match, or `training` is no distribution.
+        DataError: the shapes do not match, or `training` is not a distribution.
     """
     p, counts = _checked(probabilities), np.asarray(training, dtype=np.float64)
     if counts.shape != p.shape[1:] or counts.min() < 0 or counts.sum() <= 0:
-        raise DataError(f"training labels {counts.tolist()} are no shares of {p.shape[1]} labels; pass their counts")
+        raise DataError(f"training labels {counts.tolist()} are not counts of {p.shape[1]} labels; pass their counts")
     predicted = np.maximum(p.mean(axis=0), MIN_PROBABILITY)
     return float(rel_entr(counts / counts.sum(), predicted / predicted.sum()).sum() + entr(p).sum(axis=1).mean())
 
@@ -79,8 +79,8 @@ class BinStatistics(NamedTuple):
 def ndb_jsd(training: Points, generated: Points, *, bins: int | None = None, seed: int = 0) -> BinStatistics:
     """Number of statistically different bins (NDB, Richardson & Weiss 2018): detects dropped and overfilled modes.
 
-    The bins are the cells of k-means on the training points; in each, a two-proportion z-test at the 5 % level compares
-    the shares of training and generated points.
+    The bins are the clusters of k-means on the training points; in each, a two-proportion z-test at the 5 % level
+    compares the shares of training and generated points.
 
     Args:
         training: (n, d).
@@ -107,15 +107,15 @@ def ndb_jsd(training: Points, generated: Points, *, bins: int | None = None, see
 
 
 def _k_means(points: Points, k: int, rng: np.random.Generator, rounds: int = 30) -> Points:
-    """Lloyd's algorithm from k-means++ centers (Arthur & Vassilvitskii 2007); an empty cell keeps its center."""
+    """Lloyd's algorithm from k-means++ centers (Arthur & Vassilvitskii 2007); an empty cluster keeps its center."""
     centers = points[[rng.integers(len(points))]]
     while len(centers) < k:
         distances = cdist(points, centers, "sqeuclidean").min(axis=1)
         weights = distances / distances.sum() if distances.any() else None  # all points are centers already
         centers = np.concatenate([centers, points[[rng.choice(len(points), p=weights)]]])
     for _ in range(rounds):
-        cell = _nearest(points, centers)
-        moved = np.stack([points[cell == i].mean(axis=0) if (cell == i).any() else centers[i] for i in range(k)])
+        cluster = _nearest(points, centers)
+        moved = np.stack([points[cluster == i].mean(axis=0) if (cluster == i).any() else centers[i] for i in range(k)])
         if np.array_equal(moved, centers):
             break
         centers = moved

@@ -11,11 +11,11 @@ from soundgan.errors import DataError
 from soundgan.evaluation.features.logmel import Floats, LogMel, Waves
 
 MAX_SHIFT = 8  # frames of 10 ms between a sound and its copy
-RANGE_DB = 50.0  # below the loudest cell; softer differences are ignored
+RANGE_DB = 50.0  # below the loudest bin; softer differences are ignored
 
 
 @dataclass(frozen=True)
-class Nearest:
+class NearestTraining:
     """The most similar training sound of each sound.
 
     Attributes:
@@ -27,7 +27,7 @@ class Nearest:
     distance: NDArray[np.float64]
 
 
-def nearest(generated: Waves, training: Waves, sample_rate: int) -> Nearest:
+def nearest_training_sounds(generated: Waves, training: Waves, sample_rate: int) -> NearestTraining:
     """Find the most similar training sound of each sound, independent of loudness and of shifts of up to 80 ms.
 
     The distance of two log-mel spectrograms a and b, in dB above silence, is |a - b| / √(|a|² + |b|²), at the shift
@@ -53,7 +53,7 @@ def nearest(generated: Waves, training: Waves, sample_rate: int) -> Nearest:
         rows = _rows(frontend, [np.pad(wave, (delay, 0)) for wave in generated])
         np.minimum(squared, _squared_distances(rows, real, frontend.bands), out=squared)
     index = squared.argmin(axis=1)
-    return Nearest(index, np.sqrt(squared[np.arange(len(generated)), index].astype(np.float64)))
+    return NearestTraining(index, np.sqrt(squared[np.arange(len(generated)), index].astype(np.float64)))
 
 
 def memorized_fraction(generated: NDArray[np.float64], held_out: NDArray[np.float64], quantile: float = 0.05) -> float:
@@ -63,7 +63,7 @@ def memorized_fraction(generated: NDArray[np.float64], held_out: NDArray[np.floa
     its training sounds has more, up to 1.
 
     Args:
-        generated: (n,), distances of generated sounds to their nearest training sounds; see `nearest`.
+        generated: (n,), distances of generated sounds to their nearest training sounds; see `nearest_training_sounds`.
         held_out: (m,), distances of held-out real sounds to the same training sounds.
         quantile: between 0 and 1.
 
@@ -83,15 +83,15 @@ def _rows(frontend: LogMel, waves: Waves) -> Floats:
 
 
 def _squared_distances(a: Floats, b: Floats, bands: int) -> Floats:
-    """Squared distances at the best shift by whole frames. Shape: (n, cells), (m, cells) → (n, m).
+    """Squared distances at the best shift by whole frames. Shape: (n, frames · bands), (m, frames · bands) → (n, m).
 
     Silence is 0, also outside of the spectrogram: a shift does not change the norms, and the best one has the largest
     product.
     """
     energy = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)
-    cells, product = a.shape[1], a @ b.T
-    for shift in range(bands, min(MAX_SHIFT * bands, cells - 1) + 1, bands):
-        np.maximum(product, a[:, shift:] @ b[:, : cells - shift].T, out=product)
-        np.maximum(product, a[:, : cells - shift] @ b[:, shift:].T, out=product)
+    length, product = a.shape[1], a @ b.T
+    for shift in range(bands, min(MAX_SHIFT * bands, length - 1) + 1, bands):
+        np.maximum(product, a[:, shift:] @ b[:, : length - shift].T, out=product)
+        np.maximum(product, a[:, : length - shift] @ b[:, shift:].T, out=product)
     squared = np.maximum(0, 1 - 2 * product / np.maximum(energy, 1e-9))
     return np.where(energy == 0, 0, squared)  # silence is a copy of silence

@@ -14,7 +14,7 @@ Points = NDArray[np.float64]
 
 
 class PRDC(NamedTuple):
-    """Overlap of two sets; real sounds beside as many others have about 1 - 2⁻ᵏ coverage and a density of 1.
+    """Overlap of two sets; two samples of one distribution have a coverage of about 1 - 2⁻ᵏ, a density of 1.
 
     The radius of a point is the distance to its k-th nearest neighbor in its own set.
 

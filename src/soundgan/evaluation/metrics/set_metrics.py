@@ -1,4 +1,4 @@
-"""The metrics of two sets of points: what validation during training and `soundgan evaluate` both compute."""
+"""Metrics of two sets of points, shared by validation during training and `soundgan evaluate`."""
 
 from __future__ import annotations
 
