@@ -217,44 +217,36 @@ def test_picture_has_a_pixel_per_cell(model: SoundGAN) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("method", "arguments", "message"),
     [
-        ({"label": "snare"}, r"label = 'snare': .*tiny; it has kick, noise, tone"),
-        ({"label": ""}, r"label = '': .*it has kick, noise, tone"),
-        ({"label": "a\nb"}, r"label = 'a\\nb': "),
-        ({"label": 3}, r"label = 3: .*it has kick, noise, tone"),
-        ({"n": 0}, r"n = 0: must be an integer from 1 to "),
-        ({"n": -3}, r"n = -3: must be an integer from 1 to "),
-        ({"n": 2.5}, r"n = 2\.5: must be an integer from 1 to "),
-        ({"seed": -1}, r"seed = -1: must be an integer from 0 to 4294967295"),
-        ({"seed": 2**32}, r"seed = 4294967296: must be an integer from 0 to 4294967295"),
-        ({"seed": 7.5}, r"seed = 7\.5: must be an integer from 0 to 4294967295"),
-        ({"seed": "7"}, r"seed = '7': must be an integer"),
-        ({"truncation": -0.1}, r"truncation = -0\.1: must be from 0 to 2"),
-        ({"truncation": 2.5}, r"truncation = 2\.5: must be from 0 to 2"),
-        ({"truncation": "x"}, r"truncation = 'x': must be from 0 to 2"),
-        ({"truncation": float("nan")}, r"truncation = nan: must be from 0 to 2"),
+        ("generate", {"label": "snare"}, r"label = 'snare': .*tiny; it has kick, noise, tone"),
+        ("generate", {"label": ""}, r"label = '': .*it has kick, noise, tone"),
+        ("generate", {"label": "a\nb"}, r"label = 'a\\nb': "),
+        ("generate", {"label": 3}, r"label = 3: .*it has kick, noise, tone"),
+        ("generate", {"n": 0}, r"n = 0: must be an integer from 1 to "),
+        ("generate", {"n": -3}, r"n = -3: must be an integer from 1 to "),
+        ("generate", {"n": 2.5}, r"n = 2\.5: must be an integer from 1 to "),
+        ("generate", {"seed": -1}, r"seed = -1: must be an integer from 0 to 4294967295"),
+        ("generate", {"seed": 2**32}, r"seed = 4294967296: must be an integer from 0 to 4294967295"),
+        ("generate", {"seed": 7.5}, r"seed = 7\.5: must be an integer from 0 to 4294967295"),
+        ("generate", {"seed": "7"}, r"seed = '7': must be an integer"),
+        ("generate", {"truncation": -0.1}, r"truncation = -0\.1: must be from 0 to 2"),
+        ("generate", {"truncation": 2.5}, r"truncation = 2\.5: must be from 0 to 2"),
+        ("generate", {"truncation": "x"}, r"truncation = 'x': must be from 0 to 2"),
+        ("generate", {"truncation": float("nan")}, r"truncation = nan: must be from 0 to 2"),
+        ("spectrogram", {"seed": -1}, r"seed = -1: must be an integer from 0 to 4294967295"),
+        ("spectrogram", {"seed": 2**32}, r"seed = 4294967296: must be"),
+        ("spectrogram", {"label_index": 3}, r"label_index = 3: must be an integer from 0 to 2"),
+        ("spectrogram", {"label_index": -1}, r"label_index = -1: must be"),  # the graph would count from the end
+        ("spectrogram", {"label_index": 1.0}, r"label_index = 1\.0: must be"),
+        ("spectrogram", {"truncation": 3.0}, r"truncation = 3\.0: must be from 0 to 2"),
     ],
 )
-def test_generate_refuses_invalid_arguments(model: SoundGAN, arguments: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused_with_their_range(
+    model: SoundGAN, method: str, arguments: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ModelError, match=message):
-        model.generate(**{"seed": 1, **arguments})
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"seed": -1}, r"seed = -1: must be an integer from 0 to 4294967295"),
-        ({"seed": 2**32}, r"seed = 4294967296: must be"),
-        ({"label_index": 3}, r"label_index = 3: must be an integer from 0 to 2"),
-        ({"label_index": -1}, r"label_index = -1: must be"),  # the graph would count from the end
-        ({"label_index": 1.0}, r"label_index = 1\.0: must be"),
-        ({"truncation": 3.0}, r"truncation = 3\.0: must be from 0 to 2"),
-    ],
-)
-def test_spectrogram_refuses_invalid_arguments(model: SoundGAN, arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ModelError, match=message):
-        model.spectrogram(**{"seed": 1, **arguments})
+        getattr(model, method)(**{"seed": 1, **arguments})
 
 
 def test_unlabeled_model_accepts_only_label_index_0(flat_model: SoundGAN) -> None:

@@ -29,7 +29,7 @@ def pitch(wave: NDArray[np.float32], rate: int) -> float:
 
 
 def middle(wave: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The wave without its ends, where filters and coders ring."""
+    """Return a wave without its ends, where filters and coders ring."""
     return wave[wave.size // 8 : -wave.size // 8]
 
 

@@ -1,4 +1,4 @@
-"""Spectrograms of known cells."""
+"""Constant spectrograms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def flat_spectrograms(values: list[float]) -> Tensor:
-    """Spectrograms of one level each, of 2 × 1 cells."""
+    """Return a spectrogram of constant level, of 2 × 1 cells, per value."""
     return torch.tensor(values, dtype=torch.float64)[:, None, None, None].repeat(1, 1, 8, 4)
 
 
