@@ -70,10 +70,11 @@ def tiny_dataset(sounds_folder: Path, tiny_settings: TinySettings, tmp_path_fact
 @pytest.fixture(scope="session")
 def model_folder(tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete training with labels: residual network, 64 samples seen. Tests that damage it use a copy."""
-    from soundgan.training.run import run
+    from soundgan.training.pipeline import train_model_folder
 
     settings = tiny_settings(saveroot=str(tmp_path_factory.mktemp("runs") / "tiny"), license="CC0-1.0")
-    return run(settings).folder
+    train_model_folder(settings)
+    return Path(settings.run.saveroot)
 
 
 @pytest.fixture(scope="session")
@@ -81,13 +82,14 @@ def flat_model_folder(
     sounds_folder: Path, tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A complete training without labels: DCGAN, three channels."""
-    from soundgan.training.run import run
+    from soundgan.training.pipeline import train_model_folder
 
     settings = tiny_settings(
         dataroot=str(sounds_folder / "tone"), saveroot=str(tmp_path_factory.mktemp("runs") / "flat"),
         network="dcgan", nc=3, ngf=8, lr_G=0.05, max_samples=16,
     )  # fmt: skip
-    return run(settings).folder
+    train_model_folder(settings)
+    return Path(settings.run.saveroot)
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ class TrainingOptions:
     device: torch.device = CPU
     report: Callable[[Progress], None] = lambda progress: None
 
-    def exhausted(self, progress: Progress) -> bool:
+    def is_finished(self, progress: Progress) -> bool:
         return progress.seconds >= 60 * self.minutes or (self.steps is not None and progress.steps >= self.steps)
 
 
@@ -134,7 +134,7 @@ def train_wgan_gp(
         ]
         real, rng, progress = real.to(device), torch.Generator().manual_seed(seed), Progress()
         started = time.monotonic()
-        while not options.exhausted(progress):
+        while not options.is_finished(progress):
             noise = config.noise * config.noise_decay**progress.steps
             for _ in range(config.critic_steps):
                 batch = real[torch.randint(len(real), (config.batch_size,), generator=rng).to(device)]
@@ -153,7 +153,7 @@ def train_wgan_gp(
                 progress.samples_seen += config.batch_size
                 progress.seconds = time.monotonic() - started
                 options.report(progress)
-                if options.exhausted(progress):  # the next step of the generator can be a minute away
+                if options.is_finished(progress):  # the next step of the generator can be a minute away
                     return generator, progress
             critic.requires_grad_(False)
             loss = -critic(_noisy(generator(latents(config.batch_size, config, rng).to(device)), noise)).mean()

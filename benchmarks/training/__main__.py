@@ -38,7 +38,7 @@ from soundgan.evaluation.score import score
 from soundgan.model import SoundGAN
 from soundgan.settings import RunSettings, Settings, check_settings
 from soundgan.training.monitor.monitor import ProgressReport
-from soundgan.training.run import run
+from soundgan.training.pipeline import train_model_folder
 from soundgan.training.runtime.device import select_device
 from soundgan.training.state.progress import Progress
 
@@ -79,12 +79,12 @@ def our_settings(options: argparse.Namespace, rate: int, folder: Path) -> Settin
 def train_ours(options: argparse.Namespace, real: RealSplit, folder: Path) -> Generated:
     """Train our networks or resume, and generate the labels of the test sounds."""
     settings = our_settings(options, real.held_out.sample_rate, folder)
-    result = run(settings, on_message=log, on_progress=Reporter(OURS))
-    model = SoundGAN.load(result.folder)
+    progress = train_model_folder(settings, on_message=log, on_progress=Reporter(OURS)).progress
+    model = SoundGAN.load(folder)
     training = model.config.training
     summary = {"batch_size": settings.optim.batch_size, "generator_parameters": training["generator_parameters"]}
     facts = {
-        "samples_seen": result.samples_seen, "seconds": result.seconds, "steps": training["steps"],
+        "samples_seen": progress.samples_seen, "seconds": progress.seconds, "steps": training["steps"],
         "settings": {**summary, **model.config.settings},
     }  # fmt: skip
     labels = sorted(real.held_out.labels) or [None] * len(real.held_out)

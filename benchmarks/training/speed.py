@@ -31,7 +31,7 @@ from soundgan.training.runtime.cuda_graph import WARMUP_CALLS
 from soundgan.training.runtime.device import select_device, select_precision, torch_threads_and_determinism
 from soundgan.training.runtime.rng import PairedSampler, StepRNG
 from soundgan.training.state.progress import Progress
-from soundgan.training.state.state import GeneratorInputs, init_latent_bank, init_state
+from soundgan.training.state.train_state import GeneratorInputs, init_latent_bank, init_state
 from soundgan.training.step import GANUpdate, TrainStep
 
 # Batch, channels, rows and columns of 3 × 3 convolutions: as the networks have them, and larger ones.

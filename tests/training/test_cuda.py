@@ -18,12 +18,12 @@ from soundgan.training import loop
 from soundgan.training.loop import train
 from soundgan.training.losses import augment
 from soundgan.training.monitor import monitor, schedule
-from soundgan.training.run import run
+from soundgan.training.pipeline import train_model_folder
 from soundgan.training.runtime import cuda_graph
 from soundgan.training.runtime.cuda_graph import WARMUP_CALLS, CudaGraphCallable
 from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
 from soundgan.training.runtime.rng import StepRNG
-from soundgan.training.state import state as train_state
+from soundgan.training.state import train_state
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU of NVIDIA here")
 
@@ -39,7 +39,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
     monkeypatch.setattr(monitor, "save_snapshot", lambda *args: None)
-    monkeypatch.setattr(train_state, "NOISE_TAPE_SAMPLES", 16)
+    monkeypatch.setattr(train_state, "NOISE_BUFFER_SAMPLES", 16)
     monkeypatch.setattr(train_state, "CONSTANT_LR_STEPS", 2)
     monkeypatch.setattr(schedule, "FIRST_VALIDATION", 8)
     monkeypatch.setattr(augment, "ADA_RAMP_SAMPLES", 80)
@@ -127,8 +127,8 @@ def test_first_step_on_a_gpu_matches_the_cpu(
 
 
 def test_model_trained_on_a_gpu_generates(tiny_settings: TinySettings, tmp_path: Path) -> None:
-    result = run(tiny_settings(**ON_GPU, precision="auto", saveroot=str(tmp_path / "model")))
-    model = SoundGAN.load(result.folder)
+    train_model_folder(tiny_settings(**ON_GPU, precision="auto", saveroot=str(tmp_path / "model")))
+    model = SoundGAN.load(tmp_path / "model")
     assert "cuda, bfloat16" in model.config.training["machine"]
     assert model.config.onnx_difference < 1e-4
     sound = model.generate(seed=3)[0]

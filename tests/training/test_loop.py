@@ -29,16 +29,16 @@ from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import check_settings
 from soundgan.training import loop, step
-from soundgan.training.loop import Outcome, train
+from soundgan.training.loop import TrainingResult, train
 from soundgan.training.losses.adversarial import select_logits
 from soundgan.training.monitor import monitor
 from soundgan.training.monitor.report import REPORT
 from soundgan.training.monitor.snapshot import REAL, real_spectrograms, save_snapshot
-from soundgan.training.run import run
+from soundgan.training.pipeline import train_model_folder
 from soundgan.training.runtime.rng import PairedSampler, StepRNG
 from soundgan.training.state.checkpoint import load_checkpoint, save_checkpoint
 from soundgan.training.state.progress import Progress
-from soundgan.training.state.state import GeneratorInputs, TrainState, init_state
+from soundgan.training.state.train_state import GeneratorInputs, TrainState, init_state
 
 
 @pytest.fixture(autouse=True)
@@ -338,14 +338,14 @@ def test_mode_collapse_raises_after_enough_samples(
     settings = tiny_settings(max_samples=samples_seen + 8, lr_G=1e-9)
     train(tiny_dataset, settings.with_values(max_samples=4), tmp_path)
     with safe_open(tmp_path / NAME, framework="pt") as file:
-        run_config = json.loads(file.metadata()["run_config"])
+        training_config = json.loads(file.metadata()["training_config"])
     train_state = init_state(tiny_dataset, settings, torch.device("cpu"))
     load_checkpoint(tmp_path / NAME, train_state)
     with torch.no_grad():
         for network in (train_state.generator, train_state.generator_ema):
             for name in deaf:
                 network.get_submodule(name).weight.zero_()  # type: ignore[union-attr, operator]
-    save_checkpoint(tmp_path / NAME, train_state, Progress(samples_seen, samples_seen // 4, 1.0), run_config)
+    save_checkpoint(tmp_path / NAME, train_state, Progress(samples_seen, samples_seen // 4, 1.0), training_config)
     good = (tmp_path / NAME).read_bytes()
     if told:
         with pytest.raises(TrainingError, match=r"mode collapse.*20008 samples.*penalty.*lr_G"):
@@ -362,11 +362,11 @@ def test_older_checkpoint_resumes_with_defaults_of_new_settings(
     settings = tiny_settings(max_samples=4)
     train(tiny_dataset, settings, tmp_path)
     with safe_open(tmp_path / NAME, framework="pt") as file:
-        run_config = json.loads(file.metadata()["run_config"])
+        training_config = json.loads(file.metadata()["training_config"])
     train_state = init_state(tiny_dataset, settings, torch.device("cpu"))
     progress = load_checkpoint(tmp_path / NAME, train_state)
-    del run_config["settings"]["spectrogram"]["window"], run_config["settings"]["losses"]
-    save_checkpoint(tmp_path / NAME, train_state, progress, run_config)
+    del training_config["settings"]["spectrogram"]["window"], training_config["settings"]["losses"]
+    save_checkpoint(tmp_path / NAME, train_state, progress, training_config)
     further = settings.with_values(max_samples=8)
     with pytest.raises(TrainingError, match="was trained with window = hann, now it is gaussian"):
         train(tiny_dataset, further.with_values(window="gaussian"), tmp_path)
@@ -379,7 +379,7 @@ def test_saveroot_inside_the_data_is_rejected(inside: str, sounds_folder: Path, 
     link.symlink_to(sounds_folder)
     for saveroot in (sounds_folder / inside, link / inside):
         with pytest.raises(TrainingError, match="is inside the data folder"):
-            run(check_settings({"dataroot": str(sounds_folder), "saveroot": str(saveroot)}))
+            train_model_folder(check_settings({"dataroot": str(sounds_folder), "saveroot": str(saveroot)}))
     assert sorted(path.name for path in sounds_folder.iterdir()) == ["kick", "noise", "tone"]
 
 
@@ -442,7 +442,7 @@ def test_training_frees_its_memory_at_the_end(
 def test_training_in_another_thread_keeps_signal_handlers(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path
 ) -> None:
-    outcomes: list[Outcome] = []
+    outcomes: list[TrainingResult] = []
     thread = threading.Thread(
         target=lambda: outcomes.append(train(tiny_dataset, tiny_settings(max_samples=8), tmp_path))
     )

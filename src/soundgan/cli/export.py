@@ -13,5 +13,5 @@ def export(run: Annotated[Path, typer.Argument(help="Folder of the training: its
     from soundgan.cli.extras import require_extra
 
     with require_extra("train", "export"):
-        from soundgan.training.run import export_checkpoint
+        from soundgan.training.pipeline import export_checkpoint
     typer.echo(f"Model: {export_checkpoint(run, lambda message: typer.echo(message, err=True))}")

@@ -21,7 +21,7 @@ def import_model(
 
     settings = load_settings(config)
     with require_extra("train", "import"):
-        from soundgan.training.run import import_legacy
+        from soundgan.training.pipeline import import_legacy
     folder = import_legacy(file, settings, out or Path(settings.run.saveroot))
     typer.echo(f"Model: {folder}")
     typer.echo(f"Try:   soundgan generate {folder} -n 8 -o sounds")

@@ -58,8 +58,8 @@ def train(
     run_training(with_options(base, options))
 
 
-def _metrics(check: ValidationResult) -> str:
-    return f"Fréchet distance {check.frechet:.1f}, coverage {check.coverage:.0%}, recall {check.recall:.0%}"
+def _metrics(result: ValidationResult) -> str:
+    return f"Fréchet distance {result.frechet:.1f}, coverage {result.coverage:.0%}, recall {result.recall:.0%}"
 
 
 def _duration(seconds: float) -> str:
@@ -88,11 +88,11 @@ def run_training(settings: Settings) -> Path:
 
     with require_extra("train", "train"):
         from soundgan.training.monitor.monitor import ProgressReport
-        from soundgan.training.monitor.report import REPORT
-        from soundgan.training.run import run
+        from soundgan.training.monitor.report import REPORT, last_remarks
+        from soundgan.training.pipeline import train_model_folder
         from soundgan.training.runtime.distributed import rank
 
-    console = Console(stderr=True)
+    folder, console = Path(settings.run.saveroot), Console(stderr=True)
     last_line = 0.0
 
     with Progress(
@@ -115,7 +115,7 @@ def run_training(settings: Settings) -> Path:
             nonlocal last_line
             status = f"{step.samples_seen:,} samples seen, {step.sounds_per_second:.0f}/s"
             status += f", {_duration(step.seconds_left)} left" if isfinite(step.seconds_left) else ""
-            status += f", distance {step.check.frechet:.1f}" if step.check else ""
+            status += f", distance {step.validation.frechet:.1f}" if step.validation else ""
             bar.update(training, completed=step.done, status=status)
             # Without a terminal, a line for every 5 %.
             last_line = min(last_line, step.done + 0.05)  # early stopping lowers the fraction when validation improves
@@ -123,7 +123,7 @@ def run_training(settings: Settings) -> Path:
                 typer.echo(f"{step.done:4.0%}  {status}", err=True)
                 last_line = step.done + 0.05
 
-        result = run(
+        result = train_model_folder(
             settings,
             on_read=lambda done, total: bar.update(reading, completed=done, total=total),
             on_data=on_data,
@@ -132,15 +132,16 @@ def run_training(settings: Settings) -> Path:
         )
         bar.update(training, completed=None if result.interrupted else 1.0)
     if rank() > 0:
-        return result.folder  # rank 0 reports
+        return folder  # rank 0 reports
     if result.interrupted:
         typer.echo("Stopped; the checkpoint is saved. Run the same command to resume.", err=True)
-    typer.echo(f"Model:   {result.folder} ({result.samples_seen:,} samples seen in {result.seconds / 60:.1f} minutes)")
+    progress = result.progress
+    typer.echo(f"Model:   {folder} ({progress.samples_seen:,} samples seen in {progress.seconds / 60:.1f} minutes)")
     if result.best is not None:
         typer.echo(f"Best:    at {result.best.samples_seen:,} samples seen (validation: {_metrics(result.best)})")
-    for remark in result.remarks:
+    for remark in last_remarks(folder / TRAINING):
         typer.echo(f"Note:    {remark}")
-    typer.echo(f"Report:  {result.folder / TRAINING / REPORT}")
-    typer.echo(f"Samples: {result.folder / 'samples' / 'spectrograms.png'}")
-    typer.echo(f"Next:    soundgan generate {result.folder} -n 8 -o sounds")
-    return result.folder
+    typer.echo(f"Report:  {folder / TRAINING / REPORT}")
+    typer.echo(f"Samples: {folder / 'samples' / 'spectrograms.png'}")
+    typer.echo(f"Next:    soundgan generate {folder} -n 8 -o sounds")
+    return folder

@@ -23,20 +23,20 @@ from soundgan.training.networks.base import Generator
 from soundgan.training.runtime.device import torch_threads_and_determinism
 from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
 from soundgan.training.runtime.signals import stop_signal
+from soundgan.training.setup import setup_training
 from soundgan.training.state.progress import Progress
-from soundgan.training.state.run import setup_run
 from soundgan.training.step import GANUpdate, TrainStep
 
 LOG_EVERY = 25  # steps
 
 
-class Outcome(NamedTuple):
-    """The end of a training.
+class TrainingResult(NamedTuple):
+    """Result of a training.
 
     Attributes:
         generator: the best one validated, or the last if there was no validation.
         interrupted: it was stopped by a signal.
-        machine: what it trained on, in words.
+        machine: description of the device and precision.
         best: validation of `generator`; None if the training was too short for one.
     """
 
@@ -54,28 +54,28 @@ def train(
     on_progress: Callable[[ProgressReport], None] = lambda progress: None,
     on_message: Callable[[str], None] = lambda message: None,
     distributed: Distributed = SINGLE_PROCESS,
-) -> Outcome:
+) -> TrainingResult:
     """Train until the first limit of `settings.run` is reached; a checkpoint in `folder` is resumed.
 
     Args:
         folder: of checkpoint, log, snapshots and report; created if missing.
         on_progress: called after the first step, and then every second or so.
-        on_message: called with messages in words, such as what it trains on.
+        on_message: called with status messages.
         distributed: the processes that train together, each with its shard of every batch.
 
     Raises:
         TrainingError: the checkpoint belongs to other data or settings; the networks diverged or collapsed (the last
             good checkpoint stays); the batch cannot be split, or another process failed.
     """
-    run = setup_run(dataset, settings, folder, distributed)
-    train_state, progress, optim, losses = run.train_state, run.progress, settings.optim, settings.losses
-    update = GANUpdate(dataset, settings, train_state, run.generator_inputs, progress, run.compute)
+    setup = setup_training(dataset, settings, folder, distributed)
+    train_state, progress, optim, losses = setup.train_state, setup.progress, settings.optim, settings.losses
+    update = GANUpdate(dataset, settings, train_state, setup.generator_inputs, progress, setup.compute)
     step = TrainStep(update)
-    monitor = Monitor(run, update.inputs.spectrograms, update.inputs.labels, on_progress, on_message)
+    monitor = Monitor(setup, update.inputs.spectrograms, update.inputs.labels, on_progress, on_message)
     started = time.monotonic() - progress.seconds
 
     with stop_signal() as stop, torch_threads_and_determinism(settings.run), monitor:
-        while not distributed.any_rank(bool(monitor.exhausted()) or stop.is_set()):
+        while not distributed.any_rank(bool(monitor.is_finished()) or stop.is_set()):
             # Step
             before = progress.samples_seen
             stats = step(before)
@@ -109,7 +109,7 @@ def train(
         update.adaptive.sync_to(progress)
         monitor.finish(interrupted=stop.is_set())
         interrupted = distributed.any_rank(stop.is_set())
-    return Outcome(train_state.generator_ema, progress, interrupted, run.machine, monitor.load_best())
+    return TrainingResult(train_state.generator_ema, progress, interrupted, setup.machine, monitor.load_best())
 
 
 def ema_decay(settings: OptimSettings, samples_seen: int) -> float:

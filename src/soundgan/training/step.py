@@ -19,7 +19,7 @@ from soundgan.training.runtime.compute import Compute
 from soundgan.training.runtime.cuda_graph import CudaGraphCallable
 from soundgan.training.runtime.rng import PairedSampler, StepRNG
 from soundgan.training.state.progress import Progress
-from soundgan.training.state.state import GeneratorInputs, TrainState
+from soundgan.training.state.train_state import GeneratorInputs, TrainState
 
 DIVERSITY_HALF_LIFE = 256  # samples, of the moving average of the diversity
 MIN_NOISE_STD = 1e-4  # below which instance noise is none
@@ -29,7 +29,7 @@ StepStats = dict[str, Tensor]  # scalars for the log; overwritten by the next st
 
 @dataclass
 class StepInputs:
-    """All that a step reads and does not compute: tensors that keep their place in memory, for captured CUDA graphs.
+    """Static inputs of a step: tensors that keep their addresses, for captured CUDA graphs.
 
     Attributes:
         spectrograms, labels: of all recordings; on the device if that is a GPU.
@@ -89,8 +89,8 @@ class AdaptiveState:
 class GANUpdate:
     """Computes the losses of a batch and updates both networks.
 
-    `prepare` writes all that differs from step to step to where it was before; `__call__` reads nothing else, never
-    waits for the device, and can be captured as a CUDA graph.
+    `prepare` fills static inputs in place; `__call__` reads only these and never waits for the device, so it can be
+    captured as a CUDA graph.
 
     Args:
         progress: from which adaptive values and random numbers go on.
@@ -172,7 +172,7 @@ class GANUpdate:
         return stats | d_loss.terms | detached(terms)
 
     def _augment(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the discriminator sees: augmented together, as one call is faster, and with instance noise."""
+        """Return the discriminator's input: augmented together, as one call is faster, and with instance noise."""
         spectrograms, rng = torch.cat([real, fake]), self.rng
         if self._losses.augment_p != 0:
             random = _draw_for_both(lambda: rng.uniform(len(real), NUM_RANDOM))

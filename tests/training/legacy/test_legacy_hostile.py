@@ -20,7 +20,7 @@ from torch import nn
 from torch._utils import _rebuild_tensor_v2
 
 from soundgan.errors import ModelError
-from soundgan.training.legacy.legacy import read_state
+from soundgan.training.legacy.import_generator import read_state
 
 
 class Reference:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from soundgan.errors import ModelError
-from soundgan.training.legacy.legacy import read_state
+from soundgan.training.legacy.import_generator import read_state
 
 
 @pytest.fixture

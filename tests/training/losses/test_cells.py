@@ -17,7 +17,7 @@ def test_real_distances_compare_different_recordings_of_a_label() -> None:
         [flat_spectrograms([-0.5, 0.5]), flat_spectrograms((0.2 * torch.randn(200)).tolist()), flat_spectrograms([0.9])]
     )
     labels = torch.tensor([0, 0, *[2] * 200, 1])
-    usual, nearest = real_distances(cells(spectrograms), labels, 3, num_others=1000)
+    usual, nearest = real_distances(cells(spectrograms), labels, 3, max_neighbors=1000)
     assert usual[0].item() == nearest[0].item() == pytest.approx(1)
     # Two normal numbers differ by 2 / √π standard deviations in the mean.
     assert usual[2].item() == pytest.approx(0.2 * 2 / math.pi**0.5, rel=0.15)
@@ -32,10 +32,10 @@ def test_real_distances_compare_different_recordings_of_a_label() -> None:
 def test_real_distances_are_positive_without_labels_pairs_or_differences() -> None:
     spectrograms = flat_spectrograms([0.0, 0.4])
     for labels, count in ((zeros(2), 0), (torch.tensor([0, 1]), 2)):
-        for distance in real_distances(cells(spectrograms), labels, count, num_others=16):
+        for distance in real_distances(cells(spectrograms), labels, count, max_neighbors=16):
             assert distance.tolist() == pytest.approx([0.4] * max(count, 1))
-    assert (real_distances(cells(flat_spectrograms([0.3, 0.3])), zeros(2), 1, num_others=16).mean_pairwise > 0).all()
-    alone = real_distances(cells(flat_spectrograms([0.3])), zeros(1), 1, num_others=16)
+    assert (real_distances(cells(flat_spectrograms([0.3, 0.3])), zeros(2), 1, max_neighbors=16).mean_pairwise > 0).all()
+    alone = real_distances(cells(flat_spectrograms([0.3])), zeros(1), 1, max_neighbors=16)
     assert alone.mean_pairwise.isfinite().all() and alone.nearest.isfinite().all()
 
 

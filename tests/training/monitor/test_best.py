@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from soundgan.errors import TrainingError
-from soundgan.training.monitor.best import BEST, Best, load_best, read_result
+from soundgan.training.monitor.best import BEST, BestCheckpoint, load_best, read_validation
 from soundgan.training.monitor.validation import ValidationResult
 
 
@@ -37,7 +37,7 @@ def kept(folder: Path) -> float:
 
 
 def test_lowest_distance_is_kept(tmp_path: Path) -> None:
-    best = Best(tmp_path, reset=True)
+    best = BestCheckpoint(tmp_path, reset=True)
     assert best.result is None
     taken = [
         best.update(result(frechet, samples_seen), network(frechet))
@@ -45,13 +45,13 @@ def test_lowest_distance_is_kept(tmp_path: Path) -> None:
     ]
     assert taken == [True, True, False, False, True, False]
     assert kept(tmp_path) == 3
-    assert best.result == read_result(tmp_path / BEST) == result(3, 4)
+    assert best.result == read_validation(tmp_path / BEST) == result(3, 4)
     assert [path.name for path in tmp_path.iterdir()] == [BEST]
 
 
 def test_recall_and_coverage_count_as_well(tmp_path: Path) -> None:
     """As in a training on drums: the distance was lowest early, and rose by a tenth while recall still increased."""
-    best = Best(tmp_path, reset=True)
+    best = BestCheckpoint(tmp_path, reset=True)
     assert best.update(result(3.97, recall=0.66, coverage=0.90), network(1))
     assert best.update(result(4.39, recall=0.87, coverage=0.93), network(2))
     assert not best.update(result(4.30, recall=0.66, coverage=0.90), network(3))
@@ -59,22 +59,22 @@ def test_recall_and_coverage_count_as_well(tmp_path: Path) -> None:
 
 
 def test_distance_decides_without_recall_and_coverage(tmp_path: Path) -> None:
-    best = Best(tmp_path, reset=True)
+    best = BestCheckpoint(tmp_path, reset=True)
     taken = [best.update(result(frechet, recall=0, coverage=0), network(frechet)) for frechet in (9, 8, 8.5)]
     assert taken == [True, True, False]
 
 
 def test_best_is_loaded_after_a_restart(tmp_path: Path) -> None:
-    Best(tmp_path, reset=True).update(result(3), network(3))
-    again = Best(tmp_path, reset=False)
+    BestCheckpoint(tmp_path, reset=True).update(result(3), network(3))
+    again = BestCheckpoint(tmp_path, reset=False)
     assert again.result == result(3)
     assert not again.update(result(4), network(4)) and kept(tmp_path) == 3
     assert again.update(result(2), network(2)) and kept(tmp_path) == 2
 
 
 def test_reset_deletes_the_best_of_an_older_training(tmp_path: Path) -> None:
-    Best(tmp_path, reset=True).update(result(3), network(3))
-    best = Best(tmp_path, reset=True)
+    BestCheckpoint(tmp_path, reset=True).update(result(3), network(3))
+    best = BestCheckpoint(tmp_path, reset=True)
     assert best.result is None and not (tmp_path / BEST).exists()
     assert best.update(result(8), network(8)) and kept(tmp_path) == 8
 
@@ -89,15 +89,15 @@ def foreign(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [half, foreign, lambda path: path.write_bytes(b"")])
 def test_damaged_file_is_named_with_the_way_out(damage, tmp_path: Path) -> None:
-    Best(tmp_path, reset=True).update(result(3), network(3))
+    BestCheckpoint(tmp_path, reset=True).update(result(3), network(3))
     damage(tmp_path / BEST)
-    for use in (lambda: Best(tmp_path, reset=False), lambda: load_best(tmp_path / BEST, network(0))):
+    for use in (lambda: BestCheckpoint(tmp_path, reset=False), lambda: load_best(tmp_path / BEST, network(0))):
         with pytest.raises(TrainingError, match="delete it") as caught:
             use()
         assert str(tmp_path / BEST) in str(caught.value)
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
-    Best(tmp_path, reset=True).update(result(3), network(3))
+    BestCheckpoint(tmp_path, reset=True).update(result(3), network(3))
     with pytest.raises(TrainingError, match=r"best\.safetensors: does not fit"):
         load_best(tmp_path / BEST, nn.Linear(4, 2))

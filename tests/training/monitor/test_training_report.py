@@ -15,9 +15,9 @@ from pages import Balance, parsed
 from soundgan.data.dataset import Dataset
 from soundgan.training.loop import train
 from soundgan.training.losses.augment import MAX_P
-from soundgan.training.monitor.early_stopping import PATIENCE
 from soundgan.training.monitor.report import MAX_EARLIER_SNAPSHOTS, REPORT, remarks, write_report
 from soundgan.training.monitor.schedule import FIRST_VALIDATION, GROWTH
+from soundgan.training.monitor.stopping import PATIENCE
 from soundgan.training.monitor.validation import ValidationResult
 
 EVIL = '<b>"a & b" 100%'

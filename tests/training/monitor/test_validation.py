@@ -12,7 +12,6 @@ from sets import LABELS, RATE, SECONDS, Floats, fresh, noisy, one_class
 from torch import Tensor, nn
 
 from soundgan.data.dataset import Dataset
-from soundgan.settings import Settings
 from soundgan.spectral.pitch import track
 from soundgan.spectral.presets import preset
 from soundgan.spectral.representation import analyze
@@ -20,7 +19,7 @@ from soundgan.training.monitor import validation
 from soundgan.training.monitor.validation import ValidationResult, Validator
 from soundgan.training.networks.build import build_generator
 from soundgan.training.runtime.rng import StepRNG
-from soundgan.training.state.state import GeneratorInputs
+from soundgan.training.state.train_state import GeneratorInputs
 
 N = 160
 REPRESENTATION = preset(RATE, SECONDS)
@@ -66,7 +65,7 @@ def dataset(training: list[Floats]) -> Dataset:
 
 def check_of(waves: list[Floats], dataset: Dataset) -> ValidationResult:
     generator_inputs: Any = FixedSounds(waves)
-    return Validator(dataset, Settings(), generator_inputs).check(UNUSED, 5000)
+    return Validator(dataset, 0, generator_inputs).validate(UNUSED, 5000)
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +113,8 @@ def test_repeated_recordings_count_as_overfitting(training: list[Floats], datase
 def test_labels_are_requested_as_often_as_they_occur(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "MAX_SOUNDS", 50)
     generator_inputs: Any = FixedSounds(fresh(8, seed=1)[0])
-    validator = Validator(dataset, Settings(), generator_inputs)
-    validator.check(UNUSED, 0)
+    validator = Validator(dataset, 0, generator_inputs)
+    validator.validate(UNUSED, 0)
     assert len(generator_inputs.labels) == 50
     counts = np.bincount(generator_inputs.labels)
     assert len(counts) == len(LABELS) and counts.min() > 5
@@ -132,13 +131,13 @@ def test_same_generator_gives_the_same_result(tiny_dataset: Dataset, tiny_settin
     torch.manual_seed(0)
     generators = [build_generator(settings.model, tiny_dataset.representation, 3).eval() for _ in range(2)]
     generator_inputs = GeneratorInputs(settings.model.nz, tiny_dataset.representation)
-    validator = Validator(tiny_dataset, settings, generator_inputs)
-    first = validator.check(generators[0], 100)
-    other = validator.check(generators[1], 100)
+    validator = Validator(tiny_dataset, settings.run.seed, generator_inputs)
+    first = validator.validate(generators[0], 100)
+    other = validator.validate(generators[1], 100)
     assert first != other
     # Neither random numbers in between, nor PyTorch's seed, nor another validator changes the result.
     generator_inputs.generate(generators[0], torch.zeros(3, dtype=torch.int64), StepRNG(1, 20_000, torch.device("cpu")))
     torch.manual_seed(7)
-    assert validator.check(generators[0], 100) == first
-    anew = Validator(tiny_dataset, settings, GeneratorInputs(settings.model.nz, tiny_dataset.representation))
-    assert anew.check(generators[0], 100) == first
+    assert validator.validate(generators[0], 100) == first
+    anew = Validator(tiny_dataset, settings.run.seed, GeneratorInputs(settings.model.nz, tiny_dataset.representation))
+    assert anew.validate(generators[0], 100) == first

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from soundgan.training.networks.patches import PATCH, Patches, ramp, remove_checkerboard
+from soundgan.training.networks.patches import PATCH_STRIDE, Patches, ramp, remove_checkerboard
 
 SIZE, ROWS, COLUMNS = 5, 6, 7
-INSIDE = slice(PATCH, -PATCH)  # what all patches around reach
+INSIDE = slice(PATCH_STRIDE, -PATCH_STRIDE)  # what all patches around reach
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def inner(patches: Patches, features: Tensor) -> Tensor:
 def test_patches_upsample_by_four(patches: Patches) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         painted = patches(torch.randn(3, SIZE, ROWS, COLUMNS))
-    assert painted.shape == (3, 1, PATCH * ROWS, PATCH * COLUMNS)
+    assert painted.shape == (3, 1, PATCH_STRIDE * ROWS, PATCH_STRIDE * COLUMNS)
     assert painted.dtype == torch.float32
 
 
@@ -50,7 +50,7 @@ def test_constant_features_give_constant_spectrograms(patches: Patches) -> None:
 
 @torch.no_grad()
 def test_remove_checkerboard_is_a_projection() -> None:
-    patches = remove_checkerboard(torch.randn(SIZE, 2, 2 * PATCH, 2 * PATCH))
+    patches = remove_checkerboard(torch.randn(SIZE, 2, 2 * PATCH_STRIDE, 2 * PATCH_STRIDE))
     torch.testing.assert_close(remove_checkerboard(patches), patches)
     smooth = (ramp()[:, None] * ramp()).expand(1, 1, -1, -1)
     torch.testing.assert_close(remove_checkerboard(smooth), smooth)
@@ -69,7 +69,9 @@ def test_patches_equal_a_transposed_convolution(nc: int) -> None:
     patches, x = Patches(SIZE, nc), torch.randn(2, SIZE, ROWS, COLUMNS)
     for weight in patches.parameters():
         torch.nn.init.normal_(weight)
-    expected = F.conv_transpose2d(x, patches.patches(), patches.bias.flatten(), stride=PATCH, padding=PATCH // 2)
+    expected = F.conv_transpose2d(
+        x, patches.patches(), patches.bias.flatten(), stride=PATCH_STRIDE, padding=PATCH_STRIDE // 2
+    )
     torch.testing.assert_close(patches(x), expected, rtol=1e-4, atol=1e-4)
 
 

@@ -263,13 +263,13 @@ def test_gather_of_a_single_process_returns_its_argument() -> None:
 
 @pytest.mark.parametrize("shape", [(64,), (1, 16, 32)])
 def test_random_numbers_do_not_depend_on_the_number_of_processes(shape: tuple[int, ...]) -> None:
-    cpu, tape = torch.device("cpu"), torch.from_numpy(NoiseTexture(preset(8000, 0.25)).levels)
+    cpu, texture = torch.device("cpu"), torch.from_numpy(NoiseTexture(preset(8000, 0.25)).levels)
     whole, shares = StepRNG(3, 40, cpu), [StepRNG(3, 40, cpu, Distributed(k, 4)) for k in range(4)]
     for _ in range(2):
         assert torch.equal(torch.cat([share.normal(2, *shape) for share in shares]), whole.normal(8, *shape))
         assert torch.equal(torch.cat([share.uniform(2, *shape) for share in shares]), whole.uniform(8, *shape))
         assert torch.equal(
-            torch.cat([share.random_crops(tape, 16, 2) for share in shares]), whole.random_crops(tape, 16, 8)
+            torch.cat([share.random_crops(texture, 16, 2) for share in shares]), whole.random_crops(texture, 16, 8)
         )
 
 

@@ -1,6 +1,6 @@
-"""Augmentation of the spectrograms that the discriminator sees: time shift, frequency shift, gain, mask.
+"""Adaptive augmentation (ADA) of the discriminator's input, against overfitting: time and frequency shift, gain, mask.
 
-Real and generated spectrograms are augmented alike, so that the discriminator cannot memorize a few hundred recordings.
+Real and generated spectrograms are augmented alike: otherwise the discriminator overfits a few hundred recordings.
 The generator does not learn the augmentations as long as their probability is below 1 (Karras et al. 2020, ADA; Zhao
 et al. 2020, DiffAugment). The probability adapts to the accuracy of the discriminator.
 """

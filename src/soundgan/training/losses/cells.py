@@ -1,4 +1,4 @@
-"""Cells: spectrograms at a quarter of their resolution, and distances between them.
+"""Average pooling over 4 × 4 cells, and distances between pooled spectrograms.
 
 Losses that compare a generated spectrogram with another one compare means over 4 × 4 cells: finer differences are left
 to the discriminator, and noise texture should not be matched at all.
@@ -39,15 +39,15 @@ class RealDistances(NamedTuple):
     nearest: Tensor
 
 
-def real_distances(real: Tensor, labels: Tensor, count: int, num_others: int) -> RealDistances:
-    """Measure the distances of `count` labels, or of unlabeled data (0); nearest among `num_others` at most.
+def real_distances(real: Tensor, labels: Tensor, num_labels: int, max_neighbors: int) -> RealDistances:
+    """Measure the distances of each label, or of unlabeled data (0); nearest among `max_neighbors` at most.
 
     A label with a single recording has none: it gets the mean over the other labels, or that over all recordings.
 
     Shape:
         real (n, cells), labels (n,).
     """
-    distances = torch.full((2, max(count, 1)), math.nan, device=real.device)
+    distances = torch.full((2, max(num_labels, 1)), math.nan, device=real.device)
     generator = torch.Generator().manual_seed(0)
 
     def measure(rows: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def real_distances(real: Tensor, labels: Tensor, count: int, num_others: int) ->
         points = real[chosen]
         pairwise = torch.cdist(points, points, p=1) / points.shape[1]
         diagonal = torch.eye(len(chosen), dtype=torch.bool, device=rows.device)
-        nearest = pairwise.masked_fill(diagonal, math.inf)[:, : num_others + 1].amin(1)
+        nearest = pairwise.masked_fill(diagonal, math.inf)[:, : max_neighbors + 1].amin(1)
         return torch.stack([pairwise[~diagonal].mean(), nearest.mean()])
 
     for label in range(distances.shape[1]):

@@ -22,7 +22,7 @@ MAX_BANK_ELEMENTS = 4_000_000  # numbers in the cells of the bank, and of those 
 def imle_loss(generated: Tensor, target: Tensor, labels: Tensor, distances: RealDistances) -> Tensor:
     """IMLE hinge: distance from each recording to its nearest generated spectrogram, in excess of that to a real one.
 
-    It is zero where the spectrogram is as near as recordings of the label are to one another: nearer would be copying.
+    It is zero where the spectrogram is as near as recordings of the label are to one another, to prevent overfitting.
 
     Shape:
         generated, target: cells of the nearest spectrograms and of their recordings (n, cells); labels (n,) → ().
@@ -34,8 +34,8 @@ def imle_loss(generated: Tensor, target: Tensor, labels: Tensor, distances: Real
 class LatentBank(nn.Module):
     """The latest latents of each label with the cells of their spectrograms, to search the nearest to a recording.
 
-    It is a ring buffer: a latent that stayed for good would come to stand for a recording, and be its copy. It is a
-    module for its buffers, which belong to the checkpoint.
+    It is a ring buffer: a latent that is never replaced would be optimized into a copy of one recording. It is a module
+    for its buffers, which belong to the checkpoint.
 
     Args:
         labels: number of labels, 1 for none.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-VOICED_THRESHOLD = 0.6  # periodicity from which on the pitch of a recording counts
+VOICED_THRESHOLD = 0.6  # minimum periodicity of a voiced frame
 MIN_MEAN_WEIGHT = 0.05  # mean excess over the threshold below which weights are no longer scaled up to a mean of 1
 
 

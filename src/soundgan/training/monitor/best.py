@@ -1,4 +1,4 @@
-"""The generator_ema of the best validation: this one becomes the model in the end, not the last one."""
+"""The generator_ema with the best validation, which is exported as the model, rather than the last one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from soundgan.training.state.checkpoint import load_weights, open_checkpoint, re
 BEST = "best.safetensors"
 
 
-class Best:
+class BestCheckpoint:
     """Keeps the weights with the lowest `ValidationResult.score` in a file of `folder`.
 
     Attributes:
@@ -28,7 +28,7 @@ class Best:
         self.path = folder / BEST
         if reset:
             self.path.unlink(missing_ok=True)
-        self.result = read_result(self.path) if self.path.exists() else None
+        self.result = read_validation(self.path) if self.path.exists() else None
 
     def update(self, result: ValidationResult, generator: nn.Module) -> bool:
         """Keep the weights of `generator` if they are the best so far; return True if they are."""
@@ -36,19 +36,19 @@ class Best:
             return False
         weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
         with atomic_write(self.path) as temporary:
-            temporary.write_bytes(save(weights, {"check": json.dumps(result._asdict())}))
+            temporary.write_bytes(save(weights, {"validation": json.dumps(result._asdict())}))
         self.result = result
         return True
 
 
-def read_result(path: Path) -> ValidationResult:
+def read_validation(path: Path) -> ValidationResult:
     """Validation result of the kept weights. Raises `TrainingError` if the file is damaged."""
-    with open_checkpoint(path, "check") as file:
-        return read_metadata(path, file, "check", ValidationResult)
+    with open_checkpoint(path, "validation") as file:
+        return read_metadata(path, file, "validation", ValidationResult)
 
 
 def load_best(path: Path, generator: nn.Module) -> ValidationResult:
     """Load the kept weights into a generator. Raises `TrainingError` if the file is damaged or of another shape."""
-    with open_checkpoint(path, "check") as file:
+    with open_checkpoint(path, "validation") as file:
         load_weights(path, generator, {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-    return read_result(path)
+    return read_validation(path)

@@ -11,13 +11,13 @@ from soundgan.errors import TrainingError
 from soundgan.training.losses.cells import cells
 from soundgan.training.runtime.rng import StepRNG
 from soundgan.training.state.progress import Progress
-from soundgan.training.state.state import GeneratorInputs, TrainState
+from soundgan.training.state.train_state import GeneratorInputs, TrainState
 
 MIN_SAMPLES = 20_000  # samples seen before a lack of diversity counts as mode collapse
-MIN_SPREAD = 0.1  # relative to the real spectrograms; healthy trainings exceed 0.4 after 5,000 samples
+MIN_RELATIVE_STD = 0.1  # relative to the real spectrograms; healthy trainings exceed 0.4 after 5,000 samples
 GENERATED = 64  # spectrograms whose spread is measured
 MAX_REAL = 256
-_KEPT = "the last good checkpoint and the best generator are kept; `soundgan export` writes a model from them"
+_HINT = "the last good checkpoint and the best generator are kept; `soundgan export` writes a model from them"
 
 
 def check_finite(values: dict[str, float], progress: Progress) -> None:
@@ -25,7 +25,7 @@ def check_finite(values: dict[str, float], progress: Progress) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
             raise TrainingError(
-                f"training diverged: {name} is {value} after {progress.samples_seen} samples; {_KEPT}. In a settings "
+                f"training diverged: {name} is {value} after {progress.samples_seen} samples; {_HINT}. In a settings "
                 "file (--config), halve lr_G and lr_D, or double gradient_penalty, and run the same command again"
             )
 
@@ -65,9 +65,9 @@ class HealthCheck:
         labels, rng = self._label.to(device).expand(GENERATED), StepRNG(self._seed, 0, device)
         generated = self._generator_inputs.generate(generator, labels, rng, shared_noise=True)
         spread = cells(generated).std(0).mean().item()
-        if progress.samples_seen >= MIN_SAMPLES and spread < MIN_SPREAD * self._real_spread:
+        if progress.samples_seen >= MIN_SAMPLES and spread < MIN_RELATIVE_STD * self._real_spread:
             raise TrainingError(
                 f"mode collapse: the generated spectrograms of a label are alike after {progress.samples_seen} samples "
-                f"(spread {spread:.4f}, real ones {self._real_spread:.4f}); {_KEPT}. Train again in another folder "
+                f"(spread {spread:.4f}, real ones {self._real_spread:.4f}); {_HINT}. Train again in another folder "
                 "(--out), with gradient_penalty doubled or lr_G and lr_D halved in a settings file (--config)"
             )

@@ -12,16 +12,16 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from torch import Tensor
 
-from soundgan.training.monitor.best import Best, load_best
-from soundgan.training.monitor.early_stopping import StoppingCriterion
+from soundgan.training.monitor.best import BestCheckpoint, load_best
 from soundgan.training.monitor.health import HealthCheck
 from soundgan.training.monitor.log import Log
 from soundgan.training.monitor.report import REPORT, report_failures, write_report
 from soundgan.training.monitor.snapshot import save_snapshot
+from soundgan.training.monitor.stopping import StoppingCriterion
 from soundgan.training.monitor.validation import ValidationResult, Validator
 from soundgan.training.runtime.rng import samples_per_epoch
+from soundgan.training.setup import TrainingSetup
 from soundgan.training.state.checkpoint import CHECKPOINT, save_checkpoint
-from soundgan.training.state.run import Run
 
 REPORT_INTERVAL = 1.0  # s between two progress reports
 
@@ -34,14 +34,14 @@ class ProgressReport(NamedTuple):
 
     Attributes:
         done: fraction of the training, from 0 to 1.
-        check: result of the latest validation; None before the first.
+        validation: the latest; None before the first.
     """
 
     samples_seen: int
     done: float
     sounds_per_second: float
     seconds_left: float
-    check: ValidationResult | None
+    validation: ValidationResult | None
 
 
 def rank_zero_only(
@@ -57,43 +57,43 @@ def rank_zero_only(
 
 
 class Monitor:
-    """What rank 0 does beside the steps; on other ranks all methods do nothing and return None.
+    """Validation, logging, checkpoints and reports of rank 0; on other ranks all methods do nothing and return None.
 
     Inside its `with` block, a `TrainingError` is written to the report.
 
     Args:
         spectrograms, labels: of all recordings, for the health check.
         on_progress: called after the first step, and then every second or so.
-        on_message: called with messages in words.
+        on_message: called with status messages.
     """
 
     def __init__(
         self,
-        run: Run,
+        setup: TrainingSetup,
         spectrograms: Tensor,
         labels: Tensor,
         on_progress: Callable[[ProgressReport], None],
         on_message: Callable[[str], None],
     ) -> None:
-        self.is_rank_zero = run.compute.distributed.is_rank_zero
-        self._run, self._progress, self._resources = run, run.progress, ExitStack()
+        self.is_rank_zero = setup.compute.distributed.is_rank_zero
+        self._setup, self._progress, self._resources = setup, setup.progress, ExitStack()
         self._on_progress, self._on_message = on_progress, on_message
         if self.is_rank_zero:
             self._open(spectrograms, labels)
 
     def _open(self, spectrograms: Tensor, labels: Tensor) -> None:
-        run, settings, progress = self._run, self._run.settings, self._progress
+        setup, settings, progress = self._setup, self._setup.settings, self._progress
         self._start = progress.samples_seen, progress.seconds
-        self._stopping = StoppingCriterion(settings.run, samples_per_epoch(run.dataset.labels))
-        self._on_message(f"Training on {run.machine}; report: {run.folder / REPORT}")
+        self._stopping = StoppingCriterion(settings.run, samples_per_epoch(setup.dataset.labels))
+        self._on_message(f"Training on {setup.machine}; report: {setup.folder / REPORT}")
         if progress.samples_seen:
-            complete = ": the training is complete" if self._stopping.exhausted(progress) else ""
+            complete = ": the training is complete" if self._stopping.is_finished(progress) else ""
             duration = f"{progress.seconds / 60:.1f} minutes"
             self._on_message(f"Resuming after {progress.samples_seen:,} samples seen in {duration}{complete}")
-        self._health = HealthCheck(spectrograms, labels, run.generator_inputs, settings.run.seed)
-        self._log = Log(run.folder, progress.samples_seen)
-        self._validator = Validator(run.dataset, settings, run.generator_inputs)
-        self._best = Best(run.folder, reset=progress.samples_seen == 0)
+        self._health = HealthCheck(spectrograms, labels, setup.generator_inputs, settings.run.seed)
+        self._log = Log(setup.folder, progress.samples_seen)
+        self._validator = Validator(setup.dataset, settings.run.seed, setup.generator_inputs)
+        self._best = BestCheckpoint(setup.folder, reset=progress.samples_seen == 0)
         self._result, self._warned = self._best.result, False
         if self._best.result:
             self._stopping.update_best(self._best.result.samples_seen)
@@ -102,7 +102,9 @@ class Monitor:
     def __enter__(self) -> Monitor:
         if self.is_rank_zero:
             self._resources.enter_context(self._log)
-            self._resources.enter_context(report_failures(self._run.folder, self._run.dataset, self._run.settings))
+            self._resources.enter_context(
+                report_failures(self._setup.folder, self._setup.dataset, self._setup.settings)
+            )
         return self
 
     def __exit__(
@@ -111,16 +113,16 @@ class Monitor:
         self._resources.__exit__(kind, error, trace)
 
     @rank_zero_only
-    def exhausted(self) -> bool:
-        """Return True if the training has reached its end."""
-        return self._stopping.exhausted(self._progress)
+    def is_finished(self) -> bool:
+        """Return True if a limit of the training is reached."""
+        return self._stopping.is_finished(self._progress)
 
     @rank_zero_only
     def validate(self) -> bool:
         """Validate `generator_ema`, and keep it if it is the best so far; return True if it is."""
-        train_state, progress = self._run.train_state, self._progress
+        train_state, progress = self._setup.train_state, self._progress
         self._health.check(train_state, progress)
-        result = self._result = self._validator.check(train_state.generator_ema, progress.samples_seen)
+        result = self._result = self._validator.validate(train_state.generator_ema, progress.samples_seen)
         improved = self._best.update(result, train_state.generator_ema)
         if self._best.result:
             self._stopping.update_best(self._best.result.samples_seen)
@@ -142,7 +144,7 @@ class Monitor:
     def report_progress(self) -> None:
         """Report the progress if the last report is a second old, or if it is the last."""
         progress, stopping = self._progress, self._stopping
-        if progress.seconds - self._last_report < REPORT_INTERVAL and not stopping.exhausted(progress):
+        if progress.seconds - self._last_report < REPORT_INTERVAL and not stopping.is_finished(progress):
             return
         speed = self._speed()
         done, seconds_left = stopping.fraction(progress), stopping.seconds_left(progress, speed)
@@ -152,17 +154,21 @@ class Monitor:
     @rank_zero_only
     def save_due(self) -> bool:
         """Return True if the last checkpoint is `snapshot_minutes` old."""
-        return self._progress.seconds - self._last_save > 60 * self._run.settings.run.snapshot_minutes
+        return self._progress.seconds - self._last_save > 60 * self._setup.settings.run.snapshot_minutes
 
     @rank_zero_only
     def save(self) -> None:
         """Write checkpoint, snapshot and report, unless the networks have diverged or collapsed."""
-        run, progress, started = self._run, self._progress, time.monotonic()
-        self._health.check(run.train_state, progress)
-        save_checkpoint(run.folder / CHECKPOINT, run.train_state, progress, run.config)
-        snapshots, generator, seed = run.folder / "snapshots", run.train_state.generator_ema, run.settings.run.seed
-        save_snapshot(snapshots, generator, run.dataset, run.generator_inputs, progress.samples_seen, seed)
-        write_report(run.folder, run.dataset, run.settings)
+        setup, progress, started = self._setup, self._progress, time.monotonic()
+        self._health.check(setup.train_state, progress)
+        save_checkpoint(setup.folder / CHECKPOINT, setup.train_state, progress, setup.config)
+        snapshots, generator, seed = (
+            setup.folder / "snapshots",
+            setup.train_state.generator_ema,
+            setup.settings.run.seed,
+        )
+        save_snapshot(snapshots, generator, setup.dataset, setup.generator_inputs, progress.samples_seen, seed)
+        write_report(setup.folder, setup.dataset, setup.settings)
         self._last_save = progress.seconds + time.monotonic() - started
 
     @rank_zero_only
@@ -175,14 +181,14 @@ class Monitor:
             return
         # An interrupted training is not validated, so that resumed it keeps what an uninterrupted one keeps.
         validated = self._result is not None and self._result.samples_seen >= progress.samples_seen
-        if self._stopping.exhausted(progress) and not validated:
+        if self._stopping.is_finished(progress) and not validated:
             self.validate()
         self.save()
 
     @rank_zero_only
     def load_best(self) -> ValidationResult | None:
         """Set `generator_ema` to its best weights and return their validation; None before the first validation."""
-        return load_best(self._best.path, self._run.train_state.generator_ema) if self._best.result else None
+        return load_best(self._best.path, self._setup.train_state.generator_ema) if self._best.result else None
 
     def _speed(self) -> float:
         """Samples per second since the start or the resumption."""

@@ -15,9 +15,9 @@ from soundgan.errors import TrainingError
 from soundgan.files import write_text
 from soundgan.settings import Settings
 from soundgan.training.losses.augment import MAX_P, TARGET_D_ACCURACY
-from soundgan.training.monitor.early_stopping import MIN_SAMPLES, PATIENCE
 from soundgan.training.monitor.log import read_log
 from soundgan.training.monitor.schedule import FIRST_VALIDATION
+from soundgan.training.monitor.stopping import MIN_SAMPLES, PATIENCE
 from soundgan.training.monitor.validation import ValidationResult
 from soundgan.viz.html import render
 from soundgan.viz.line_figure import Points, inline_svg, line_figure

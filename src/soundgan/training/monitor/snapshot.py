@@ -12,7 +12,7 @@ from soundgan.data.dataset import Dataset
 from soundgan.spectral.representation import Spectrogram, synthesize
 from soundgan.training.networks.base import Generator
 from soundgan.training.runtime.rng import StepRNG
-from soundgan.training.state.state import GeneratorInputs
+from soundgan.training.state.train_state import GeneratorInputs
 from soundgan.viz.spectrogram_figure import SpectrogramAxes, save_figure, spectrogram_figure
 
 GENERATED, REAL, MAX_ROWS = 8, 4, 10

@@ -16,11 +16,10 @@ from scipy.spatial.distance import cdist
 from soundgan.data.dataset import Dataset
 from soundgan.evaluation.features.embedding import LogMelStatistics
 from soundgan.evaluation.metrics.set_metrics import set_metrics
-from soundgan.settings import Settings
 from soundgan.spectral.representation import Spectrogram, synthesize
 from soundgan.training.networks.base import Generator
 from soundgan.training.runtime.rng import StepRNG
-from soundgan.training.state.state import GeneratorInputs
+from soundgan.training.state.train_state import GeneratorInputs
 
 MAX_SOUNDS = 384  # compared in a validation
 NEAR_QUANTILE = 0.05  # of the distances from recordings to the nearest other one: below it, sounds are near-duplicates
@@ -64,13 +63,13 @@ class ValidationResult(NamedTuple):
 class Validator:
     """Compares the sounds of a generator with the recordings that it is trained on."""
 
-    def __init__(self, dataset: Dataset, settings: Settings, generator_inputs: GeneratorInputs) -> None:
-        rng = np.random.default_rng(settings.run.seed)
+    def __init__(self, dataset: Dataset, seed: int, generator_inputs: GeneratorInputs) -> None:
+        rng = np.random.default_rng(seed)
         chosen = np.sort(rng.permutation(len(dataset))[:MAX_SOUNDS])
         self._representation = dataset.representation
         self._embedding = LogMelStatistics(seconds=dataset.representation.duration)
         self._labels = torch.from_numpy(np.array(dataset.labels)[chosen])
-        self._seed, self._generator_inputs = settings.run.seed, generator_inputs
+        self._seed, self._generator_inputs = seed, generator_inputs
         parts = np.split(chosen, range(CHUNK_SIZE, len(chosen), CHUNK_SIZE))
         self._real = np.concatenate([self._points(np.asarray(dataset.spectrograms)[part]) for part in parts])
         distances = cdist(self._real, self._real)
@@ -78,7 +77,7 @@ class Validator:
         self._near = float(np.quantile(distances.min(axis=1), NEAR_QUANTILE))
 
     @torch.no_grad()
-    def check(self, generator: Generator, samples_seen: int) -> ValidationResult:
+    def validate(self, generator: Generator, samples_seen: int) -> ValidationResult:
         """Validate a generator; the result depends on its weights alone."""
         device = next(generator.parameters()).device
         rng = StepRNG(self._seed, 0, device)

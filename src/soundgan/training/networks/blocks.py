@@ -58,7 +58,7 @@ class _ClampWithInwardGradient(torch.autograd.Function):
 
 
 def clamp_with_inward_gradient(x: Tensor) -> Tensor:
-    """Clamp to [-1, 1]; a gradient that would bring a value back passes, as a plain clamp never leaves silence."""
+    """Clamp to [-1, 1] with gradients that move a saturated value inward; those of a plain clamp are zero there."""
     return _ClampWithInwardGradient.apply(x) if x.requires_grad else x.clamp(-1, 1)  # type: ignore[no-any-return]
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PATCH = 4  # side of the part of a spectrogram that one position stands for
+PATCH_STRIDE = 4  # bands and frames of a spectrogram per position; patches are twice as large
 
 
 class Patches(nn.Module):
@@ -26,9 +26,9 @@ class Patches(nn.Module):
 
     def __init__(self, size: int, nc: int) -> None:
         super().__init__()
-        self.kernel = nn.Parameter(torch.zeros(size, nc, 2 * PATCH, 2 * PATCH))
+        self.kernel = nn.Parameter(torch.zeros(size, nc, 2 * PATCH_STRIDE, 2 * PATCH_STRIDE))
         self.bias = nn.Parameter(torch.zeros(nc, 1, 1))
-        ones = torch.eye(4 * PATCH**2).view(-1, 2 * PATCH, 2 * PATCH)
+        ones = torch.eye(4 * PATCH_STRIDE**2).view(-1, 2 * PATCH_STRIDE, 2 * PATCH_STRIDE)
         projection = remove_checkerboard(ones * ramp()[:, None] * ramp())
         # Both are linear: one matrix product applies them.
         self.register_buffer("window_projection", projection.flatten(1), persistent=False)
@@ -36,8 +36,8 @@ class Patches(nn.Module):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Set random cosines, the finer the weaker, so that first spectrograms are smooth and mostly within [-1, 1]."""
-        order = torch.arange(2 * PATCH)
-        cosines = torch.cos(math.pi / (2 * PATCH) * order[:, None] * (order + 0.5))
+        order = torch.arange(2 * PATCH_STRIDE)
+        cosines = torch.cos(math.pi / (2 * PATCH_STRIDE) * order[:, None] * (order + 0.5))
         strengths = torch.randn(self.kernel.shape) / (1 + order[:, None] + order)
         patches = torch.einsum("cnij,ix,jy->cnxy", strengths, cosines, cosines)
         self.kernel.copy_(patches)
@@ -56,19 +56,19 @@ class Patches(nn.Module):
         """
         size, nc, *_ = self.kernel.shape
         # Of each square: channel, band, frame. Then the position, of which the later one adds its earlier half.
-        weight = self.patches().view(size, nc, 2, PATCH, 2, PATCH).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
-        weight = weight.reshape(nc * PATCH**2, size, 2, 2)
+        weight = self.patches().view(size, nc, 2, PATCH_STRIDE, 2, PATCH_STRIDE).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
+        weight = weight.reshape(nc * PATCH_STRIDE**2, size, 2, 2)
         squares = F.conv2d(x, weight, padding=1).permute(0, 2, 3, 1)
         n, rows, columns, _ = squares.shape
-        overlapping = squares.view(n, rows, columns, nc, PATCH, PATCH).permute(0, 3, 1, 4, 2, 5)
-        overlapping = overlapping.reshape(n, nc, PATCH * rows, PATCH * columns)
-        inside = slice(PATCH // 2, -PATCH // 2)
+        overlapping = squares.view(n, rows, columns, nc, PATCH_STRIDE, PATCH_STRIDE).permute(0, 3, 1, 4, 2, 5)
+        overlapping = overlapping.reshape(n, nc, PATCH_STRIDE * rows, PATCH_STRIDE * columns)
+        inside = slice(PATCH_STRIDE // 2, -PATCH_STRIDE // 2)
         return overlapping[:, :, inside, inside].float() + self.bias
 
 
 def ramp() -> Tensor:
     """Return the triangular window of a patch along an axis, (8,); overlapping windows sum to 1."""
-    rising = (torch.arange(2 * PATCH) + 0.5) / PATCH
+    rising = (torch.arange(2 * PATCH_STRIDE) + 0.5) / PATCH_STRIDE
     return torch.minimum(rising, 2 - rising)
 
 
@@ -82,10 +82,10 @@ def remove_checkerboard(patches: Tensor) -> Tensor:
 
     def periodic(x: Tensor) -> Tensor:
         """Return the deviation from the mean along the last axis (of 8) of the sum of overlapping patches."""
-        added = x.unflatten(-1, (2, PATCH)).sum(-2)
+        added = x.unflatten(-1, (2, PATCH_STRIDE)).sum(-2)
         return (added - added.mean(-1, keepdim=True)).repeat(*[1] * (x.dim() - 1), 2)
 
     window = ramp().to(patches)
     patches = patches - periodic(patches) * window
-    over_bands = patches.sum(-1) / PATCH  # constant over frames by now
+    over_bands = patches.sum(-1) / PATCH_STRIDE  # constant over frames by now
     return patches - (periodic(over_bands) * window)[..., None] * window

@@ -24,7 +24,7 @@ from soundgan.training.networks.blocks import (
     unit_variance,
 )
 from soundgan.training.networks.harmonics import Harmonics
-from soundgan.training.networks.patches import PATCH, Patches
+from soundgan.training.networks.patches import PATCH_STRIDE, Patches
 from soundgan.training.networks.upsample import BilinearUpsample
 
 MAX_NOISE_GAIN = 1.5  # times the log-spectral deviation of white noise
@@ -42,7 +42,7 @@ class ResidualGenerator(Generator):
 
     uses_noise = True
     has_pitch = True
-    strongest: Tensor
+    max_gains: Tensor
 
     def __init__(self, representation: Representation, size: int, nz: int, nc: int, labels: int) -> None:
         super().__init__()
@@ -55,17 +55,17 @@ class ResidualGenerator(Generator):
         self.stages = nn.ModuleList(StyledBlock(width) for width in widths)
         self.channel_convs = nn.ModuleList(nn.Conv2d(wide, narrow, 1) for wide, narrow in pairwise(widths))
         self.upsamples = nn.ModuleList(BilinearUpsample(rows // side, columns // side, factor=2) for side in (16, 8))
-        self.to_full_size = BilinearUpsample(rows // PATCH, columns // PATCH, factor=PATCH)
+        self.to_full_size = BilinearUpsample(rows // PATCH_STRIDE, columns // PATCH_STRIDE, factor=PATCH_STRIDE)
         self.to_patches = Patches(size, nc)
-        self.to_strengths = nn.Conv2d(size, 2 * nc, 1)  # gains of noise in each channel, then those of harmonics
-        strongest = torch.tensor([MAX_NOISE_GAIN, MAX_HARMONIC_GAIN]).repeat_interleave(nc)
-        self.register_buffer("strongest", strongest[:, None, None], persistent=False)
+        self.to_gains = nn.Conv2d(size, 2 * nc, 1)  # gains of noise in each channel, then those of harmonics
+        max_gains = torch.tensor([MAX_NOISE_GAIN, MAX_HARMONIC_GAIN]).repeat_interleave(nc)
+        self.register_buffer("max_gains", max_gains[:, None, None], persistent=False)
         self.harmonics = Harmonics(representation, W_DIM)
         reset_parameters(self)
         with torch.no_grad():
             self.to_patches.reset_parameters()
-            self.to_strengths.weight *= 0.2
-            self.to_strengths.bias.copy_(torch.tensor([-2.0, -1.0]).repeat_interleave(nc))  # type: ignore[union-attr]
+            self.to_gains.weight *= 0.2
+            self.to_gains.bias.copy_(torch.tensor([-2.0, -1.0]).repeat_interleave(nc))  # type: ignore[union-attr]
             self.harmonics.reset_parameters()
 
     def mapping(self, z: Tensor, labels: Tensor) -> Tensor:
@@ -96,9 +96,9 @@ class ResidualGenerator(Generator):
 
     def _gains(self, x: Tensor) -> Tensor:
         """Return gains of noise and then of harmonics. Shape: (n, size, rows / 4, …) → (n, 2 · nc, rows, …)."""
-        gains = self.to_strengths(x).float()
+        gains = self.to_gains(x).float()
         with torch.autocast(x.device.type, enabled=False):
-            return self.to_full_size((self.strongest * torch.sigmoid(gains)).contiguous())
+            return self.to_full_size((self.max_gains * torch.sigmoid(gains)).contiguous())
 
 
 class ResidualDiscriminator(nn.Module):
@@ -110,7 +110,7 @@ class ResidualDiscriminator(nn.Module):
     def __init__(self, rows: int, columns: int, size: int, nc: int, labels: int) -> None:
         super().__init__()
         widths = (size, 2 * size, 3 * size)
-        self.from_patch = nn.Conv2d(nc * PATCH**2, size, 3, padding=1)
+        self.from_patch = nn.Conv2d(nc * PATCH_STRIDE**2, size, 3, padding=1)
         self.stages = nn.ModuleList(Block(width) for width in widths)
         self.channel_convs = nn.ModuleList(nn.Conv2d(narrow, wide, 1) for narrow, wide in pairwise(widths))
         self.dense = nn.Linear(widths[-1] * (rows // 16) * (columns // 16), W_DIM)
@@ -122,7 +122,9 @@ class ResidualDiscriminator(nn.Module):
         """Return logits. Shape: (n, nc, rows, columns) → (n, labels), or (n, 1) without labels."""
         n, nc, rows, columns = spectrograms.shape
         # F.pixel_unshuffle, but channels last.
-        squares = spectrograms.reshape(n, nc, rows // PATCH, PATCH, columns // PATCH, PATCH).permute(0, 2, 4, 1, 3, 5)
+        squares = spectrograms.reshape(
+            n, nc, rows // PATCH_STRIDE, PATCH_STRIDE, columns // PATCH_STRIDE, PATCH_STRIDE
+        ).permute(0, 2, 4, 1, 3, 5)
         x = self.from_patch(squares.flatten(3).permute(0, 3, 1, 2))
         for index, stage in enumerate(self.stages):
             if index:

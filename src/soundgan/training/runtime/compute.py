@@ -1,4 +1,4 @@
-"""What a training computes on: device, precision, and the processes that share it."""
+"""Device, precision and processes of a training."""
 
 from __future__ import annotations
 

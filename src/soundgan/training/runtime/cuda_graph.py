@@ -16,9 +16,9 @@ class CudaGraphCallable(Generic[Returned]):
     """Calls a function; after a few calls its kernels are captured as a CUDA graph, which all further calls replay.
 
     Launching the hundreds of small kernels of a step takes longer than running them. The function must be the same at
-    every call, take no arguments, never wait for the device, and keep all that it reads, writes and returns in the same
-    place in memory. It may draw random numbers from `generator` only, which may be seeded before every call. No
-    reference to it is kept, so that its owner can own this object.
+    every call, take no arguments, never wait for the device, and keep all that it reads, writes and returns at the same
+    addresses. It may draw random numbers from `generator` only, which may be seeded before every call. It is passed at
+    every call, to avoid a reference cycle with its owner.
     """
 
     def __init__(self, generator: torch.Generator) -> None:

@@ -85,11 +85,11 @@ class Distributed:
         return flag if self.size == 1 else self._sum(torch.tensor(int(flag)), self.cpu_group).item() > 0
 
     def barrier(self) -> None:
-        """Wait until all processes have called this (barrier)."""
+        """Wait for all processes."""
         self.any_rank(False)
 
     def all_ranks_equal(self, text: str) -> bool:
-        """Return whether all processes pass the same text."""
+        """Return True if all processes pass the same text."""
         if self.size == 1:
             return True
         # Unless all digests are equal, one differs from their mean. They are short, so that sums do not overflow.

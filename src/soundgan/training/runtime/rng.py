@@ -42,9 +42,9 @@ class StepRNG:
         size = (rows * self._distributed.size, *shape)
         return self._shard(torch.rand(*size, generator=self.generator, device=self.generator.device))
 
-    def random_crops(self, tape: Tensor, frames: int, rows: int) -> Tensor:
-        """Crop a tape of noise texture (bands, …) for the rows of this process: (rows, 1, bands, frames)."""
-        crops = tape.unfold(1, frames, 1).movedim(1, 0)
+    def random_crops(self, texture: Tensor, frames: int, rows: int) -> Tensor:
+        """Crop a noise texture (bands, …) for the rows of this process: (rows, 1, bands, frames)."""
+        crops = texture.unfold(1, frames, 1).movedim(1, 0)
         size = (rows * self._distributed.size,)
         starts = torch.randint(len(crops), size, generator=self.generator, device=self.generator.device)
         return crops[self._shard(starts)][:, None]

@@ -18,17 +18,17 @@ from torch import Tensor, nn
 from soundgan.errors import TrainingError
 from soundgan.files import atomic_write
 from soundgan.training.state.progress import Progress
-from soundgan.training.state.state import TrainState
+from soundgan.training.state.train_state import TrainState
 
 CHECKPOINT = "checkpoint.safetensors"
 Stored = TypeVar("Stored")
 
 
-def save_checkpoint(path: Path, train_state: TrainState, progress: Progress, run_config: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, train_state: TrainState, progress: Progress, training_config: dict[str, Any]) -> None:
     """Write a checkpoint atomically.
 
     Args:
-        run_config: what the run depends on (JSON values), for `read_run_config`.
+        training_config: configuration that a resumed training must match (JSON values).
     """
     tensors: dict[str, Tensor] = {}
     for name, module in train_state.modules().items():
@@ -36,18 +36,18 @@ def save_checkpoint(path: Path, train_state: TrainState, progress: Progress, run
     for name, optimizer in train_state.optimizers().items():
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}/{index}/{key}": value.detach().cpu().contiguous() for key, value in state.items()}
-    metadata = {"progress": json.dumps(asdict(progress)), "run_config": json.dumps(run_config)}
+    metadata = {"progress": json.dumps(asdict(progress)), "training_config": json.dumps(training_config)}
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, metadata))
 
 
-def read_run_config(path: Path) -> dict[str, Any]:
-    """Return the `run_config` of a checkpoint."""
-    with open_checkpoint(path, "progress", "run_config") as file:
-        run_config = json.loads(file.metadata()["run_config"])
-    if not {"settings", "data", "representation", "labels"} <= run_config.keys():
+def read_training_config(path: Path) -> dict[str, Any]:
+    """Return the `training_config` of a checkpoint."""
+    with open_checkpoint(path, "progress", "training_config") as file:
+        training_config = json.loads(file.metadata()["training_config"])
+    if not {"settings", "data", "representation", "labels"} <= training_config.keys():
         raise TrainingError(f"{path}: was written by an older SoundGAN; delete it to start anew")
-    return run_config
+    return training_config
 
 
 def load_checkpoint(path: Path, train_state: TrainState) -> Progress:
@@ -56,7 +56,7 @@ def load_checkpoint(path: Path, train_state: TrainState) -> Progress:
     Raises:
         TrainingError: the file is damaged or belongs to networks of another shape.
     """
-    with open_checkpoint(path, "progress", "run_config") as file:
+    with open_checkpoint(path, "progress", "training_config") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
         progress = read_metadata(path, file, "progress", Progress)
     try:
@@ -79,7 +79,7 @@ def load_checkpoint(path: Path, train_state: TrainState) -> Progress:
 
 def load_ema(path: Path, generator: nn.Module) -> Progress:
     """Load the EMA weights of a checkpoint into a generator, and return the progress."""
-    with open_checkpoint(path, "progress", "run_config") as file:
+    with open_checkpoint(path, "progress", "training_config") as file:
         keys = [key for key in file.keys() if key.startswith("generator_ema/")]  # noqa: SIM118 - not a mapping
         load_weights(path, generator, {key.partition("/")[2]: file.get_tensor(key) for key in keys})
         return read_metadata(path, file, "progress", Progress)
@@ -104,8 +104,8 @@ def read_metadata(path: Path, file: Any, key: str, kind: type[Stored]) -> Stored
 def _misfit(path: Path, error: Exception) -> TrainingError:
     reason = " ".join(str(error).split())
     return TrainingError(
-        f"{path}: does not fit these networks ({reason}); it is damaged, or of another version of SoundGAN, which can "
-        "resume it; delete it to start anew"
+        f"{path}: does not fit these networks ({reason}): it is damaged, or written by another version of SoundGAN; "
+        "resume it with that version, or delete it to start anew"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from soundgan.errors import TrainingError
 from soundgan.settings import check_settings
-from soundgan.training.state.checkpoint import read_run_config
+from soundgan.training.state.checkpoint import read_training_config
 
 # Settings that a resumed run may change. The last line is for recovering from divergence.
 CHANGEABLE = {
@@ -21,12 +21,12 @@ UNUSED_BY_NETWORK = {"residual": {"ngf", "ndf"}, "dcgan": {"size"}}
 
 
 def load_compatible(checkpoint: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """Return the `run_config` of a checkpoint, if a run with `config` may resume it.
+    """Return the `training_config` of a checkpoint, if a run with `config` may resume it.
 
     Raises:
         TrainingError: its data or settings differ, which the message names, or it is damaged.
     """
-    previous = read_run_config(checkpoint)
+    previous = read_training_config(checkpoint)
     way_out = f"choose {ANOTHER_FOLDER_HINT}, or delete {checkpoint.parent.parent} to start anew"
     before, after = (check_settings(values["settings"], str(checkpoint)).flat() for values in (previous, config))
     for key in sorted(after.keys() - CHANGEABLE - UNUSED_BY_NETWORK[after["network"]]):

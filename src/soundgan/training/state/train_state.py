@@ -19,7 +19,7 @@ from soundgan.training.networks.base import Generator
 from soundgan.training.networks.build import build_discriminator, build_generator
 from soundgan.training.runtime.rng import StepRNG
 
-NOISE_TAPE_SAMPLES = 8192  # samples seen with one tape of noise texture, so that no network memorizes it
+NOISE_BUFFER_SAMPLES = 8192  # samples seen with the same noise texture, so that no network memorizes it
 CONSTANT_LR_STEPS = 1_000  # steps before the learning rates decay
 
 
@@ -105,9 +105,9 @@ class GeneratorInputs:
 
     def __init__(self, nz: int, representation: Representation) -> None:
         self._nz, self._frames = nz, representation.frames
-        # Two tapes alternate: that of the step, and that of validation, which draws as at 0 samples seen.
+        # Two textures alternate: that of the step, and that of validation, which draws as at 0 samples seen.
         self._noise_texture = lru_cache(2)(partial(NoiseTexture, representation))
-        self._tape, self._tape_number = torch.empty(0), -1
+        self._noise_buffer, self._noise_buffer_index = torch.empty(0), -1
 
     def latents(self, count: int, rng: StepRNG) -> Tensor:
         """Draw latents z (count, nz)."""
@@ -127,18 +127,18 @@ class GeneratorInputs:
         if not generator.uses_noise:
             return generator.synthesis(w)
         self.refresh_noise(rng)
-        noise = rng.random_crops(self._tape, self._frames, 1 if shared_noise else len(w))
+        noise = rng.random_crops(self._noise_buffer, self._frames, 1 if shared_noise else len(w))
         return generator.synthesis(w, noise.expand(len(w), -1, -1, -1))
 
     def refresh_noise(self, rng: StepRNG) -> None:
-        """Copy the tape of noise texture for `rng.samples_seen` to the device if it is another than the present one.
+        """Copy the noise texture for `rng.samples_seen` to the buffer on the device, unless it is there already.
 
-        It always has the same place in memory, for captured CUDA graphs. `synthesize_from_w` calls this, too, but is
+        The buffer keeps its address, for captured CUDA graphs. `synthesize_from_w` calls this, too, but is
         itself captured: so `TrainStep` calls it first, outside of the graph.
         """
-        if self._tape_number != (number := rng.samples_seen // NOISE_TAPE_SAMPLES):
-            tape = torch.from_numpy(self._noise_texture(seed=number).levels)
-            if self._tape_number < 0:
-                self._tape = torch.empty_like(tape, device=rng.device)
-            self._tape.copy_(tape)
-            self._tape_number = number
+        if self._noise_buffer_index != (number := rng.samples_seen // NOISE_BUFFER_SAMPLES):
+            texture = torch.from_numpy(self._noise_texture(seed=number).levels)
+            if self._noise_buffer_index < 0:
+                self._noise_buffer = torch.empty_like(texture, device=rng.device)
+            self._noise_buffer.copy_(texture)
+            self._noise_buffer_index = number

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from soundgan.errors import ModelError
-from soundgan.training.legacy.legacy import legacy_generator, read_state
+from soundgan.training.legacy.import_generator import legacy_generator, read_state
 from soundgan.training.networks.dcgan import DCGANDiscriminator
 
 NZ, NGF, NC = 5, 2, 3
@@ -127,7 +127,7 @@ def test_module_with_buffers_reads_as_its_state_dict(tmp_path: Path) -> None:
 def test_reading_needs_no_pytorch(tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(3)}, tmp_path / "state.pt")
     program = (
-        "import sys; from soundgan.training.legacy.legacy import read_state;"
+        "import sys; from soundgan.training.legacy.import_generator import read_state;"
         f"assert read_state({str(tmp_path / 'state.pt')!r})['weight'].sum() == 3; assert 'torch' not in sys.modules"
     )
     subprocess.run(

@@ -8,7 +8,13 @@ from fixture_types import TinySettings
 
 from soundgan.data.dataset import Dataset
 from soundgan.training.runtime.rng import StepRNG
-from soundgan.training.state.state import CONSTANT_LR_STEPS, NOISE_TAPE_SAMPLES, GeneratorInputs, TrainState, init_state
+from soundgan.training.state.train_state import (
+    CONSTANT_LR_STEPS,
+    NOISE_BUFFER_SAMPLES,
+    GeneratorInputs,
+    TrainState,
+    init_state,
+)
 
 CPU = torch.device("cpu")
 
@@ -48,13 +54,13 @@ def test_ema_moves_by_one_minus_the_decay(train_state: TrainState) -> None:
         torch.testing.assert_close(now, old + 0.25)
 
 
-def test_noise_tape_is_refreshed_in_place(tiny_dataset: Dataset, tiny_settings: TinySettings) -> None:
+def test_noise_buffer_is_refreshed_in_place(tiny_dataset: Dataset, tiny_settings: TinySettings) -> None:
     generator_inputs = GeneratorInputs(tiny_settings().model.nz, tiny_dataset.representation)
     generator_inputs.refresh_noise(StepRNG(3, 0, CPU))
-    before, place = generator_inputs._tape.clone(), generator_inputs._tape.data_ptr()
-    generator_inputs.refresh_noise(StepRNG(3, NOISE_TAPE_SAMPLES, CPU))
-    assert not torch.equal(generator_inputs._tape, before)
-    assert generator_inputs._tape.data_ptr() == place  # where a recorded step of a GPU looks
+    before, place = generator_inputs._noise_buffer.clone(), generator_inputs._noise_buffer.data_ptr()
+    generator_inputs.refresh_noise(StepRNG(3, NOISE_BUFFER_SAMPLES, CPU))
+    assert not torch.equal(generator_inputs._noise_buffer, before)
+    assert generator_inputs._noise_buffer.data_ptr() == place  # where a recorded step of a GPU looks
 
 
 @torch.no_grad()
@@ -71,6 +77,6 @@ def test_spectrograms_are_a_function_of_seed_and_samples_seen(
 
     assert torch.equal(generated(8), generated(8))
     assert not torch.equal(generated(8), generated(16))
-    assert not torch.equal(generated(0), generated(NOISE_TAPE_SAMPLES))
+    assert not torch.equal(generated(0), generated(NOISE_BUFFER_SAMPLES))
     assert torch.equal(generated(0), generated(0))  # though other tapes were asked for in between
     assert not torch.equal(generated(8), generated(8, shared_noise=True))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundgan.settings import check_settings
-from soundgan.training.monitor.early_stopping import DEFAULT_MINUTES, MIN_SAMPLES, StoppingCriterion
 from soundgan.training.monitor.schedule import is_validation_due
+from soundgan.training.monitor.stopping import DEFAULT_MINUTES, MIN_SAMPLES, StoppingCriterion
 from soundgan.training.runtime.rng import PairedSampler, samples_per_epoch
 from soundgan.training.state.progress import Progress
 
@@ -40,7 +40,7 @@ def test_fraction_is_that_of_the_limit_reached_first(
     changes: dict[str, object], progress: Progress, fraction: float
 ) -> None:
     assert criterion(**changes).fraction(progress) == pytest.approx(fraction)
-    assert criterion(**changes).exhausted(progress) == (fraction == 1)
+    assert criterion(**changes).is_finished(progress) == (fraction == 1)
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=60))
@@ -69,7 +69,7 @@ def test_early_stopping_waits_for_a_first_validation() -> None:
 def test_early_stopping_waits_for_min_samples_however_early_the_best() -> None:
     auto = criterion(minutes="auto")
     auto.update_best(2000)
-    assert not auto.exhausted(Progress(MIN_SAMPLES - 1)) and auto.exhausted(Progress(MIN_SAMPLES))
+    assert not auto.is_finished(Progress(MIN_SAMPLES - 1)) and auto.is_finished(Progress(MIN_SAMPLES))
 
 
 @given(batch=st.integers(2, 128), best=st.integers(10_000, 500_000))
@@ -79,7 +79,7 @@ def test_early_stopping_ends_after_two_validations_without_improvement(batch: in
         progress.samples_seen += batch
     progress.samples_seen += batch
     auto.update_best(progress.samples_seen)
-    while not auto.exhausted(progress):
+    while not auto.is_finished(progress):
         validations += is_validation_due(progress.samples_seen, progress.samples_seen + batch)
         progress.samples_seen += batch
     assert validations == 2

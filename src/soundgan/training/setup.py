@@ -18,17 +18,17 @@ from soundgan.training.runtime.distributed import Distributed
 from soundgan.training.state.checkpoint import CHECKPOINT, load_checkpoint
 from soundgan.training.state.progress import Progress
 from soundgan.training.state.resume import load_compatible
-from soundgan.training.state.state import GeneratorInputs, TrainState, init_state
+from soundgan.training.state.train_state import GeneratorInputs, TrainState, init_state
 
 
 @dataclass
-class Run:
-    """A training that is set up.
+class TrainingSetup:
+    """Data, settings, networks and progress of a training.
 
     Attributes:
         folder: of checkpoint, log, snapshots and report.
-        config: what the checkpoint must match to be resumed, and what it was trained on (JSON values).
-        machine: what it trains on, in words.
+        config: configuration that a resumed training must match, and the machine (JSON values).
+        machine: description of the device and precision.
     """
 
     dataset: Dataset
@@ -45,7 +45,7 @@ class Run:
         return self.config["machine"]
 
 
-def setup_run(dataset: Dataset, settings: Settings, folder: Path, distributed: Distributed) -> Run:
+def setup_training(dataset: Dataset, settings: Settings, folder: Path, distributed: Distributed) -> TrainingSetup:
     """Set up a training in `folder`, which is created if missing; resume its checkpoint if it has one.
 
     Raises:
@@ -84,7 +84,7 @@ def setup_run(dataset: Dataset, settings: Settings, folder: Path, distributed: D
     config["precision"] = str(precision).removeprefix("torch.")
     config["machine"] = compute.describe(settings.run.threads or torch.get_num_threads())
     generator_inputs = GeneratorInputs(settings.model.nz, dataset.representation)
-    return Run(dataset, settings, folder, compute, train_state, generator_inputs, progress, config)
+    return TrainingSetup(dataset, settings, folder, compute, train_state, generator_inputs, progress, config)
 
 
 def _remove_stale_files(folder: Path, checkpoint: Path) -> None:

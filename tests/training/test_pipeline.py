@@ -1,4 +1,4 @@
-"""Whole runs as a user starts them: one at a time, on folders as they come, with the disk as it is."""
+"""Training of model folders: exclusive access, unusable folders, disk errors, and import of classic generators."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from soundgan.data.dataset import prepare
 from soundgan.errors import DataError, ModelError, TrainingError, one_line
 from soundgan.model import SoundGAN
 from soundgan.settings import Settings, check_settings
-from soundgan.training.monitor.report import REPORT
+from soundgan.training.monitor.report import REPORT, last_remarks
 from soundgan.training.networks.dcgan import DCGANGenerator
-from soundgan.training.run import TRAINING, import_legacy, run
+from soundgan.training.pipeline import TRAINING, import_legacy, train_model_folder
 
 
 def test_second_training_in_the_same_folder_is_rejected(tiny_settings: TinySettings, tmp_path: Path) -> None:
     settings = tiny_settings(saveroot=str(tmp_path / "model"))
     (tmp_path / "model" / TRAINING).mkdir(parents=True)
     with FileLock(tmp_path / "model" / TRAINING / "lock"), pytest.raises(TrainingError, match="another process"):
-        run(settings)
+        train_model_folder(settings)
     assert not (tmp_path / "model" / "config.json").exists()
 
 
 def test_saveroot_without_a_name_is_rejected(tiny_settings: TinySettings) -> None:
     with pytest.raises(TrainingError, match=r"^/: the model is named by its last part"):
-        run(tiny_settings(saveroot="/"))
+        train_model_folder(tiny_settings(saveroot="/"))
 
 
 def test_model_without_its_training_is_not_overwritten(tiny_settings: TinySettings, tmp_path: Path) -> None:
     settings = tiny_settings(saveroot=str(tmp_path / "model"))
-    run(settings)
+    train_model_folder(settings)
     shutil.rmtree(tmp_path / "model" / TRAINING)
     before = {path: path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file()}
     with pytest.raises(TrainingError, match=r"model: holds config.json, and no training/.*another folder"):
-        run(settings)
+        train_model_folder(settings)
     assert before == {path: path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file()}
 
 
@@ -49,37 +49,38 @@ def test_model_without_its_training_is_not_overwritten(tiny_settings: TinySettin
 def test_existing_files_in_saveroot_are_not_overwritten(name: str, tiny_settings: TinySettings, tmp_path: Path) -> None:
     (tmp_path / name).write_text("mine")
     with pytest.raises(TrainingError, match=rf"holds {name}, .* would be overwritten"):
-        run(tiny_settings(saveroot=str(tmp_path)))
+        train_model_folder(tiny_settings(saveroot=str(tmp_path)))
     assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == "mine"
 
 
 def test_finished_run_is_exported_again_only_after_a_change(tiny_settings: TinySettings, tmp_path: Path) -> None:
-    settings, told = tiny_settings(saveroot=str(tmp_path / "model")), list[str]()
-    run(settings)
+    settings, messages = tiny_settings(saveroot=str(tmp_path / "model")), list[str]()
+    train_model_folder(settings)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "model").glob("*.*")}
-    run(settings, on_message=told.append)
+    train_model_folder(settings, on_message=messages.append)
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "model").glob("*.*")}
-    assert told[-1].endswith("the training is complete")
-    run(settings.with_values(license="CC0-1.0"), on_message=told.append)
-    assert told[-1] == "Writing the model" and "CC0-1.0" in (tmp_path / "model" / "README.md").read_text()
+    assert messages[-1].endswith("the training is complete")
+    train_model_folder(settings.with_values(license="CC0-1.0"), on_message=messages.append)
+    assert messages[-1] == "Writing the model" and "CC0-1.0" in (tmp_path / "model" / "README.md").read_text()
 
 
-def test_run_returns_the_remarks_of_its_report(tiny_settings: TinySettings, tmp_path: Path) -> None:
-    result = run(tiny_settings(saveroot=str(tmp_path / "model")))
+def test_report_contains_the_remarks(tiny_settings: TinySettings, tmp_path: Path) -> None:
+    train_model_folder(tiny_settings(saveroot=str(tmp_path / "model")))
     report = (tmp_path / "model" / TRAINING / REPORT).read_text(encoding="utf-8")
-    assert result.remarks and all(escape(remark) in report for remark in result.remarks)
+    remarks = last_remarks(tmp_path / "model" / TRAINING)
+    assert remarks and all(escape(remark) in report for remark in remarks)
 
 
 def test_missing_dataroot_creates_nothing(tiny_settings: TinySettings, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
-        run(tiny_settings(dataroot=str(tmp_path / "nowhere"), saveroot=str(tmp_path / "model")))
+        train_model_folder(tiny_settings(dataroot=str(tmp_path / "nowhere"), saveroot=str(tmp_path / "model")))
     assert not list(tmp_path.iterdir())
 
 
 def test_saveroot_that_is_a_file_is_rejected(tiny_settings: TinySettings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(TrainingError, match=r"file.*Not a directory.*another folder"):
-        run(tiny_settings(saveroot=str(tmp_path / "file")))
+        train_model_folder(tiny_settings(saveroot=str(tmp_path / "file")))
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -87,7 +88,7 @@ def test_model_card_includes_notes(tiny_settings: TinySettings, tmp_path: Path) 
     settings = tiny_settings(saveroot=str(tmp_path / "model"), license="CC0-1.0", attribution="the garden")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "NOTES.md").write_text("Heard: all of them ring.\n")
-    run(settings)
+    train_model_folder(settings)
     card = (tmp_path / "model" / "README.md").read_text()
     assert card.endswith("\nHeard: all of them ring.\n") and "CC0-1.0" in card and "the garden" in card
     assert "float32" in card and "64 samples seen" in card
@@ -121,6 +122,6 @@ def test_import_of_a_classic_generator_never_overwrites_a_model(tmp_path: Path) 
 
 
 def test_disk_errors_are_one_line() -> None:
-    told = one_line(OSError(28, "No space left on device", "/x/model.wav"))
-    assert told.startswith("/x/model.wav: No space left on device; ") and "\n" not in told
+    message = one_line(OSError(28, "No space left on device", "/x/model.wav"))
+    assert message.startswith("/x/model.wav: No space left on device; ") and "\n" not in message
     assert one_line(ModelError("two\nlines")) == "two lines"

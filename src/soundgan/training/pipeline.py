@@ -1,4 +1,4 @@
-"""A whole training run: folder of sounds → spectrograms → networks → model folder.
+"""Training of a model folder: folder of sounds → spectrograms → networks → model folder.
 
 The model folder, `saveroot`, is what users share; `training/` in it holds cache, checkpoint, log and snapshots.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -21,47 +21,27 @@ from soundgan.settings import Settings, check_settings
 from soundgan.spectral.representation import Representation
 from soundgan.training.export.model_card import CARD, write_card
 from soundgan.training.export.onnx import export
-from soundgan.training.legacy.legacy import legacy_generator
-from soundgan.training.loop import Outcome, train
+from soundgan.training.legacy.import_generator import legacy_generator
+from soundgan.training.loop import TrainingResult, train
 from soundgan.training.monitor.best import BEST, load_best
 from soundgan.training.monitor.monitor import ProgressReport
-from soundgan.training.monitor.report import last_remarks
-from soundgan.training.monitor.validation import ValidationResult
 from soundgan.training.networks.build import build_generator
 from soundgan.training.runtime.distributed import init_distributed
-from soundgan.training.state.checkpoint import CHECKPOINT, load_ema, read_run_config
+from soundgan.training.state.checkpoint import CHECKPOINT, load_ema, read_training_config
 from soundgan.training.state.progress import Progress
 from soundgan.training.state.resume import ANOTHER_FOLDER_HINT
 
 WRITING = "Writing the model"
 
 
-class Result(NamedTuple):
-    """Result of a run.
-
-    Attributes:
-        folder: the model folder.
-        interrupted: the training was stopped by a signal.
-        best: validation of the exported generator; None if the training was too short for one.
-        remarks: those of its report, in sentences.
-    """
-
-    folder: Path
-    samples_seen: int
-    seconds: float
-    interrupted: bool
-    best: ValidationResult | None
-    remarks: list[str]
-
-
-def run(
+def train_model_folder(
     settings: Settings,
     *,
     on_read: Callable[[int, int], None] | None = None,
     on_data: Callable[[str], None] = lambda report: None,
     on_message: Callable[[str], None] = lambda message: None,
     on_progress: Callable[[ProgressReport], None] = lambda progress: None,
-) -> Result:
+) -> TrainingResult:
     """Train on `settings.data.dataroot` and write the model folder `settings.run.saveroot`, or resume its training.
 
     Of several processes, see `soundgan.training.runtime.distributed`, rank 0 alone writes and reports.
@@ -69,7 +49,7 @@ def run(
     Args:
         on_read: called with (done, total) while sounds are read.
         on_data: called with the report on the data, before the training starts.
-        on_message: called with messages in words, such as what it trains on.
+        on_message: called with status messages.
         on_progress: called after the first step, and then every second or so.
 
     Raises:
@@ -84,19 +64,17 @@ def run(
                 dataset = prepare(data, settings.data, settings.spectrogram, folder / TRAINING / "cache", on_read)
             if rank_zero:
                 on_data(dataset.report)
-            outcome = train(dataset, settings, folder / TRAINING, on_progress, on_message, distributed)
+            result = train(dataset, settings, folder / TRAINING, on_progress, on_message, distributed)
             if rank_zero:
-                config = _model_config(folder, settings, dataset.representation, dataset.label_names, outcome)
+                config = _model_config(folder, settings, dataset.representation, dataset.label_names, result)
                 if not _already_exported(folder, config):
                     on_message(WRITING)
-                    write_card(folder, export(outcome.generator, config, folder), dataset)
-            remarks = last_remarks(folder / TRAINING) if rank_zero else []
-    progress = outcome.progress
-    return Result(folder, progress.samples_seen, progress.seconds, outcome.interrupted, outcome.best, remarks)
+                    write_card(folder, export(result.generator, config, folder), dataset)
+    return result
 
 
 def export_checkpoint(folder: Path, on_message: Callable[[str], None] = lambda message: None) -> Path:
-    """Write the model folder of a run from its checkpoint, while it trains or after it failed.
+    """Write the model folder of a training from its checkpoint, during the training or after it failed.
 
     Args:
         on_message: called before the part that takes long.
@@ -110,22 +88,24 @@ def export_checkpoint(folder: Path, on_message: Callable[[str], None] = lambda m
             problem = f"its training has no {TRAINING}/{CHECKPOINT} yet: the first is written at the first validation"
             raise TrainingError(f"{folder}: {problem}, or after `snapshot_minutes`")
         raise TrainingError(f"{folder}: holds no {TRAINING}/{CHECKPOINT}; name the model folder of a training")
-    run_config = read_run_config(checkpoint)
-    settings = check_settings(run_config["settings"], source=str(checkpoint))
-    representation = Representation.model_validate(run_config["representation"])
-    generator = build_generator(settings.model, representation, len(run_config["labels"]))
+    training_config = read_training_config(checkpoint)
+    settings = check_settings(training_config["settings"], source=str(checkpoint))
+    representation = Representation.model_validate(training_config["representation"])
+    generator = build_generator(settings.model, representation, len(training_config["labels"]))
     progress, best = load_ema(checkpoint, generator), None
     if (kept := folder / TRAINING / BEST).exists():
         best = load_best(kept, generator)
-    outcome = Outcome(generator, progress, interrupted=False, machine=run_config.get("machine", ""), best=best)
+    result = TrainingResult(
+        generator, progress, interrupted=False, machine=training_config.get("machine", ""), best=best
+    )
     on_message(WRITING)
-    config = _model_config(folder, settings, representation, run_config["labels"], outcome)
+    config = _model_config(folder, settings, representation, training_config["labels"], result)
     write_card(folder, export(generator, config, folder))
     return folder
 
 
 def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
-    """Write a model folder from a generator of the original SoundGAN; see `soundgan.training.legacy.legacy`.
+    """Write a model folder from a generator of the original SoundGAN; see `soundgan.training.legacy.import_generator`.
 
     Its spectrograms are synthesized as in the original: 22,050 Hz, n_fft 1024, hop 512, mel bands over 80 dB.
 
@@ -148,8 +128,8 @@ def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
         ceiling_db=0,
     )
     settings = settings.with_values(network="dcgan")
-    outcome = Outcome(generator, Progress(), interrupted=False, machine="", best=None)
-    config = _model_config(folder, settings, representation, [], outcome)
+    result = TrainingResult(generator, Progress(), interrupted=False, machine="", best=None)
+    config = _model_config(folder, settings, representation, [], result)
     with _exclusive_lock(folder / TRAINING) if (folder / TRAINING).exists() else nullcontext():
         write_card(folder, export(generator, config, folder))
     return folder
@@ -203,18 +183,18 @@ def _already_exported(folder: Path, config: ModelConfig) -> bool:
 
 
 def _model_config(
-    folder: Path, settings: Settings, representation: Representation, labels: list[str], outcome: Outcome
+    folder: Path, settings: Settings, representation: Representation, labels: list[str], result: TrainingResult
 ) -> ModelConfig:
-    progress = outcome.progress
+    progress = result.progress
     training: dict[str, Any] = {
         "samples_seen": progress.samples_seen,
         "steps": progress.steps,
         "minutes": round(progress.seconds / 60, 1),
-        "machine": outcome.machine,
-        "generator_parameters": sum(parameter.numel() for parameter in outcome.generator.parameters()),
+        "machine": result.machine,
+        "generator_parameters": sum(parameter.numel() for parameter in result.generator.parameters()),
     }
-    if outcome.best is not None:
-        training["kept"] = {name: round(value, 4) for name, value in outcome.best._asdict().items()}
+    if result.best is not None:
+        training["kept"] = {name: round(value, 4) for name, value in result.best._asdict().items()}
     # Paths of the machine that trained are private.
     private = {"data": {"dataroot", "license", "attribution"}, "run": {"saveroot"}}
     return ModelConfig(

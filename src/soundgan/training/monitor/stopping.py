@@ -23,7 +23,7 @@ class StoppingCriterion:
         samples_per_epoch: samples in a pass over the data, for `num_epochs`.
 
     Attributes:
-        early_stopping: True if training stops by itself, when the best validation is long past.
+        early_stopping: True if training stops after PATIENCE validations without improvement.
     """
 
     def __init__(self, settings: RunSettings, samples_per_epoch: int) -> None:
@@ -45,7 +45,7 @@ class StoppingCriterion:
         samples = min(self._max_samples, self._early_stop)
         return min(1.0, max(progress.samples_seen / samples, progress.seconds / self._max_seconds))
 
-    def exhausted(self, progress: Progress) -> bool:
+    def is_finished(self, progress: Progress) -> bool:
         return self.fraction(progress) >= 1
 
     def seconds_left(self, progress: Progress, samples_per_second: float) -> float:
