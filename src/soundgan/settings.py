@@ -223,7 +223,7 @@ def load_settings(path: str | Path) -> Settings:
         text = Path(path).read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SettingsError(f"{path}: cannot be read: {reason}; --config names another settings file") from error
+        raise SettingsError(f"{path}: cannot be read: {reason}; name another settings file") from error
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
