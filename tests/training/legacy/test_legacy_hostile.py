@@ -269,3 +269,9 @@ def test_many_tensors_on_one_storage_take_the_memory_of_one(tmp_path: Path) -> N
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_string_with_an_invalid_escape_is_refused_without_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "escape.pt").write_bytes(b"\x80\x02S'\\o'\n.")
+    with pytest.raises(ModelError, match=r"escape\.pt"):
+        read_state(tmp_path / "escape.pt")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+import warnings
 import zipfile
 import zlib
 from io import BytesIO
@@ -45,12 +46,14 @@ def read_state(path: str | Path) -> dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as file:
             start = file.read(4)
-        if start == b"PK\x03\x04":
-            root, storages = _read_zip(path)
-        elif start[:1] == b"\x80":
-            root, storages = _read_old(path)
-        else:
-            raise ModelError("not a file that torch.save wrote")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of pickletools, for escapes in a damaged string
+            if start == b"PK\x03\x04":
+                root, storages = _read_zip(path)
+            elif start[:1] == b"\x80":
+                root, storages = _read_old(path)
+            else:
+                raise ModelError("not a file that torch.save wrote")
         state = {name: _view(name, tensor, storages) for name, tensor in _collect(root).items()}
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
