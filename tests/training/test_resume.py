@@ -206,16 +206,16 @@ def test_signal_saves_before_stopping(
     with monkeypatch.context() as patch:
         patch.setattr(monitor, "save_snapshot", save_snapshot)
         at_sounds(patch, 28, lambda: signal.raise_signal(number))
-        told: list[str] = []
-        outcome = train(tiny_dataset, tiny_settings(**NOISY), tmp_path, on_message=told.append)
-    assert outcome.interrupted and len(told) == 2 and told[1].startswith("Stopping: the training is saved")
+        messages: list[str] = []
+        outcome = train(tiny_dataset, tiny_settings(**NOISY), tmp_path, on_message=messages.append)
+    assert outcome.interrupted and len(messages) == 2 and messages[1].startswith("Stopping: the training is saved")
     assert outcome.progress.samples_seen == progress_of(tmp_path).samples_seen == 32
     assert (tmp_path / "snapshots" / "000000032.png").is_file()
     assert signal.getsignal(number) == before
     for samples_seen, end in ((32, "minutes"), (64, "minutes: the training is complete")):
-        told.clear()
-        assert not train(tiny_dataset, tiny_settings(**NOISY), tmp_path, on_message=told.append).interrupted
-        (line,) = told[1:]
+        messages.clear()
+        assert not train(tiny_dataset, tiny_settings(**NOISY), tmp_path, on_message=messages.append).interrupted
+        (line,) = messages[1:]
         assert line.startswith(f"Resuming after {samples_seen} samples seen in ") and line.endswith(end)
     assert_same_bits(tmp_path, uninterrupted)
     assert_same_best(tmp_path, uninterrupted)
@@ -306,7 +306,7 @@ def test_divergence_raises_and_the_last_checkpoint_resumes(
 def test_resume_with_other_settings_is_rejected(
     key: str, value: object, tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
 ) -> None:
-    good, told = (started / NAME).read_bytes(), (started / REPORT).read_bytes()
+    good, messages = (started / NAME).read_bytes(), (started / REPORT).read_bytes()
     before = tiny_settings().flat()[key]
     with pytest.raises(TrainingError) as caught:
         train(tiny_dataset, tiny_settings(max_samples=16, **{key: value}), started)
@@ -315,7 +315,7 @@ def test_resume_with_other_settings_is_rejected(
     assert str(started / NAME) in str(caught.value)
     assert "saveroot" in str(caught.value)
     assert (started / NAME).read_bytes() == good
-    assert (started / REPORT).read_bytes() == told
+    assert (started / REPORT).read_bytes() == messages
 
 
 def test_resume_on_other_sounds_is_rejected(tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path) -> None:

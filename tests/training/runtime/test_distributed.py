@@ -56,7 +56,7 @@ torch.set_default_dtype(torch.float64)
 torch.Tensor.float = torch.Tensor.double
 loop.LOG_EVERY, monitor.save_snapshot, augment.ADA_RAMP_SAMPLES = 1, lambda *args: None, 20
 settings, place = Settings.model_validate_json(sys.argv[1]), Path(sys.argv[2])
-batch, told, written, reports = chance.PairedSampler.__call__, {}, [], []
+batch, results, written, reports = chance.PairedSampler.__call__, {}, [], []
 
 def watch(event, details):
     if event == "open" and (details[2] or 0) & (os.O_WRONLY | os.O_RDWR):
@@ -92,22 +92,22 @@ def together():
         train("two")
         train("two then one", max_samples=12)
         train("one then two")
-        told["indivisible"] = error_of(lambda: train("indivisible", batch_size=6))
-        told["unlike"] = error_of(lambda: train("unlike", license=str(world.rank)))
+        results["indivisible"] = error_of(lambda: train("indivisible", batch_size=6))
+        results["unlike"] = error_of(lambda: train("unlike", license=str(world.rank)))
         if world.rank == 1:
             at(8, lambda: signal.raise_signal(signal.SIGINT))
         outcome = train("stopped")
-        told["stopped"] = [outcome.progress.samples_seen, outcome.interrupted]
+        results["stopped"] = [outcome.progress.samples_seen, outcome.interrupted]
         if world.rank == 1:
             at(8, fail)
         train("failed")
 
 try:
-    told["lost"] = error_of(together)
+    results["lost"] = error_of(together)
 except ZeroDivisionError:
-    told["failed"] = True
-told |= {"written": [path for path in written if path.startswith(str(place))], "reports": len(reports)}
-Path(sys.argv[3], os.environ["RANK"]).write_text(json.dumps(told))
+    results["failed"] = True
+results |= {"written": [path for path in written if path.startswith(str(place))], "reports": len(reports)}
+Path(sys.argv[3], os.environ["RANK"]).write_text(json.dumps(results))
 """
 
 
@@ -156,14 +156,14 @@ def doubles() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def place(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Trainings of one process, of two, and of both in turns; `told` has what the two said, by rank."""
+    """Trainings of one process, of two, and of both in turns; `results` has what the two said, by rank."""
     place = tmp_path_factory.mktemp("world")
     settings = tiny_settings(**NOISY)
     with doubles():
         train(tiny_dataset, settings, place / "one")
         train(tiny_dataset, settings.with_values(max_samples=12), place / "one then two")
-        (place.parent / f"{place.name} told").mkdir()
-        both = start(["-c", WORKER, settings.model_dump_json(), place, place.parent / f"{place.name} told"])
+        (place.parent / f"{place.name} results").mkdir()
+        both = start(["-c", WORKER, settings.model_dump_json(), place, place.parent / f"{place.name} results"])
         ended = finish(both)
         assert [status for status, *_ in ended] == [0, 0], ended
         train(tiny_dataset, settings, place / "two then one")
@@ -171,8 +171,8 @@ def place(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path_factory: 
 
 
 @pytest.fixture(scope="module")
-def told(place: Path) -> list[dict[str, Any]]:
-    return [json.loads((place.parent / f"{place.name} told" / str(k)).read_text()) for k in range(2)]
+def results(place: Path) -> list[dict[str, Any]]:
+    return [json.loads((place.parent / f"{place.name} results" / str(k)).read_text()) for k in range(2)]
 
 
 @pytest.mark.parametrize("name", ["two", "two then one", "one then two"])
@@ -180,7 +180,7 @@ def test_two_processes_compute_the_weights_of_one(name: str, place: Path) -> Non
     mine, theirs = tensors(place / name), tensors(place / "one")
     assert mine.keys() == theirs.keys()
     for key in theirs:
-        torch.testing.assert_close(mine[key], theirs[key], rtol=1e-5, atol=1e-8, msg=lambda told, key=key: key + told)
+        torch.testing.assert_close(mine[key], theirs[key], rtol=1e-5, atol=1e-8, msg=lambda text, key=key: key + text)
     assert progress_of(place / name).samples_seen == progress_of(place / "one").samples_seen == 24
 
 
@@ -192,30 +192,30 @@ def test_log_of_two_processes_is_that_of_one(place: Path) -> None:
     assert max(line["augment_p"] for line in one) > 0.3  # changes of spectrograms take part in what is compared
 
 
-def test_rank_zero_alone_writes_and_reports(told: list[dict[str, Any]]) -> None:
-    assert told[0]["written"] and told[0]["reports"]
-    assert not told[1]["written"] and not told[1]["reports"]
+def test_rank_zero_alone_writes_and_reports(results: list[dict[str, Any]]) -> None:
+    assert results[0]["written"] and results[0]["reports"]
+    assert not results[1]["written"] and not results[1]["reports"]
 
 
-def test_indivisible_batch_is_rejected(told: list[dict[str, Any]]) -> None:
-    for each in told:
+def test_indivisible_batch_is_rejected(results: list[dict[str, Any]]) -> None:
+    for each in results:
         assert each["indivisible"].startswith("batch_size = 6 cannot be split into pairs among 2 processes: ")
 
 
-def test_processes_with_different_settings_are_rejected(told: list[dict[str, Any]]) -> None:
-    for each in told:
+def test_processes_with_different_settings_are_rejected(results: list[dict[str, Any]]) -> None:
+    for each in results:
         assert "the processes differ in their checkpoint, data or settings" in each["unlike"]
 
 
-def test_signal_to_one_process_stops_all_at_the_same_step(place: Path, told: list[dict[str, Any]]) -> None:
-    for each in told:
+def test_signal_to_one_process_stops_all_at_the_same_step(place: Path, results: list[dict[str, Any]]) -> None:
+    for each in results:
         assert each["stopped"] == [12, True]
     assert progress_of(place / "stopped").samples_seen == 12
 
 
-def test_failure_of_one_process_stops_the_other(place: Path, told: list[dict[str, Any]]) -> None:
-    assert told[1]["failed"]
-    assert told[0]["lost"].startswith("process 0 of 2 stops because another one failed, see its message; ")
+def test_failure_of_one_process_stops_the_other(place: Path, results: list[dict[str, Any]]) -> None:
+    assert results[1]["failed"]
+    assert results[0]["lost"].startswith("process 0 of 2 stops because another one failed, see its message; ")
     assert not list((place / "failed").glob("*.safetensors"))
 
 
