@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +26,7 @@ SpectrogramSize = Annotated[tuple[SpectrogramSide, SpectrogramSide], Field(stric
 
 # Classic settings that are accepted and ignored, with the reason.
 IGNORED = {"workers": "the data is read once, on all cores, and cached"}
+MAX_QUOTED = 200  # characters of a value in a message
 
 
 class Section(BaseModel):
@@ -225,7 +228,7 @@ def load_settings(path: str | Path) -> Settings:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SettingsError(f"{path}: cannot be read: {reason}; name another settings file") from error
     try:
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=partial(_checked_object, source=str(path)))
     except json.JSONDecodeError as error:
         raise SettingsError(f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except (ValueError, RecursionError) as error:
@@ -253,7 +256,7 @@ def check_settings(
     except ValidationError as error:
         problems: dict[str, list[Any]] = {}
         for problem in sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"):
-            problems.setdefault(str(problem["loc"][:2][-1]), []).append(problem)
+            problems.setdefault(str((source, *problem["loc"][:2])[-1]), []).append(problem)
         message = "; ".join(_describe(key, group, names or {}) for key, group in problems.items())
         raise SettingsError(f"{source}: {message}") from None
 
@@ -263,6 +266,25 @@ def with_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
     given = {name: value for name, value in options.items() if value is not None}
     flags = {name: f"--{name.replace('_', '-')}" for name in given} | {"dataroot": "FOLDER", "saveroot": "--out"}
     return check_settings({**settings.flat(), **given}, source="command line", names=flags)
+
+
+def _checked_object(pairs: list[tuple[str, Any]], source: str) -> dict[str, Any]:
+    """Return a JSON object; refuse repeated keys, which `dict` would hide, and text that no file can hold."""
+    checked: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in checked:
+            raise SettingsError(f"{source}: {_quoted(key)} is given twice; delete one")
+        checked[key] = value
+        for text in (key, *(value if isinstance(value, list) else [value])):
+            if isinstance(text, str) and re.search("[\0\ud800-\udfff]", text):
+                raise SettingsError(f"{source}: {_quoted(text)} holds a zero character or half of a surrogate pair")
+    return checked
+
+
+def _quoted(value: object) -> str:
+    """Return a value as JSON, cut to a length for a message."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]} …"
 
 
 def _nested(values: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -287,13 +309,15 @@ def _describe(key: str, problems: Sequence[Any], names: Mapping[str, str]) -> st
     if first["type"] == "extra_forbidden":
         if key in SECTION_OF:  # in another section than its own
             section = first["loc"][0]
-            return f"{json.dumps(key)} is not a setting of {section}; did you mean {SECTION_OF[key]}.{key}?"
+            return f"{_quoted(key)} is not a setting of {section}; did you mean {SECTION_OF[key]}.{key}?"
         near = difflib.get_close_matches(key, [*SECTION_OF, *SECTIONS], n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else "see `soundgan config --schema` for all settings"
-        return f"{json.dumps(key)} is not a setting; {hint}"
+        return f"{_quoted(key)} is not a setting; {hint}"
+    if key in SECTIONS:
+        return f"{key} = {_quoted(first['input'])}: must be a JSON object of settings"
     field = SECTIONS[SECTION_OF[key]].model_fields.get(key) if key in SECTION_OF else None
     meaning = f" ({field.description.rstrip('.')})" if field and field.description else ""
-    value = json.dumps(first["input"], default=str)
-    same = (problem["msg"] for problem in problems if json.dumps(problem["input"], default=str) == value)
+    value = _quoted(first["input"])
+    same = (problem["msg"] for problem in problems if _quoted(problem["input"]) == value)
     allowed = " or ".join(dict.fromkeys(same)).lower().replace("tuple", "list").replace(" or input should be", " or")
     return f"{names.get(key, key)} = {value}: {allowed}{meaning}"
