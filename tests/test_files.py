@@ -55,6 +55,10 @@ def test_disk_error_names_the_file_that_failed(tmp_path: Path) -> None:
     assert caught.value.filename == str(tmp_path / "other")
 
 
+def test_text_with_a_name_that_is_not_utf8_is_escaped(tmp_path: Path) -> None:
+    assert write_text(tmp_path / "a.txt", os.fsdecode(b"\xff.wav")).read_text(encoding="utf-8") == r"\udcff.wav"
+
+
 def test_content_is_synced_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     sync, rename = os.fsync, os.replace

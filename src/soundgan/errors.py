@@ -32,7 +32,8 @@ class ServerError(SoundGANError):
 
 
 def one_line(error: SoundGANError | OSError) -> str:
-    """Return the message of an error on one line; that of an `OSError` names its file."""
+    """Return the message of an error as printable text of one line; that of an `OSError` names its file."""
+    message = " ".join(str(error).split("\n"))
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'a file'}: {error.strerror}; check the path, its permissions and the free space"
-    return " ".join(str(error).split("\n"))
+        message = f"{error.filename or 'a file'}: {error.strerror}; check the path, its permissions and the free space"
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in message)

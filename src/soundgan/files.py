@@ -41,9 +41,9 @@ def fsync(path: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write UTF-8 text; see `atomic_write`."""
+    """Write UTF-8 text, bytes of names that are not UTF-8 as escapes such as \\udcff; see `atomic_write`."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return Path(path)
 
 

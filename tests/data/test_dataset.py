@@ -49,6 +49,10 @@ def test_excluded_files_are_left_out_by_name_and_belong_to_the_key(labeled: Path
     assert len(whole) == 10 and len(part) == 8 and whole.digest != part.digest
 
 
+def test_excluded_pattern_may_have_bytes_that_are_not_utf8(labeled: Path) -> None:
+    assert len(prepare_folder(labeled, exclude=(os.fsdecode(b"\xff*"),))) == 9
+
+
 def test_too_few_sounds_are_refused_with_counts_and_reasons(flat: Path, tmp_path: Path) -> None:
     write_sound(flat / "0.wav", np.zeros(RATE))
     write_sound(flat / "1.wav", tone(250)[:100])

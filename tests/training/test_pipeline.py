@@ -125,3 +125,4 @@ def test_disk_errors_are_one_line() -> None:
     message = one_line(OSError(28, "No space left on device", "/x/model.wav"))
     assert message.startswith("/x/model.wav: No space left on device; ") and "\n" not in message
     assert one_line(ModelError("two\nlines")) == "two lines"
+    assert one_line(ModelError("\x1b[31m \udcff")) == r"\x1b[31m \udcff"

@@ -114,7 +114,7 @@ def _key(scanned: ScanResult, data: DataSettings, spectrogram: SpectrogramSettin
     # These change no spectrogram, but the report.
     for item in scanned.skipped:
         digest.update(os.fsencode(item.path.relative_to(scanned.folder)) + f"\0{item}\0".encode())
-    digest.update("\0".join((str(scanned.hidden), *scanned.unmatched_patterns)).encode())
+    digest.update(os.fsencode("\0".join((str(scanned.hidden), *scanned.unmatched_patterns))))
     return digest.hexdigest()
 
 
