@@ -23,8 +23,8 @@ from soundgan.training.losses.adversarial import (
     generator_loss,
     select_logits,
 )
-from soundgan.training.losses.auxiliary import AuxiliaryLosses
-from soundgan.training.losses.terms import PairedBatch, Terms, detached, weighted_sum
+from soundgan.training.losses.auxiliary import ANCHORS, PARTNERS, AuxiliaryLosses
+from soundgan.training.losses.terms import Terms, detached, weighted_sum
 from soundgan.training.networks.build import build_discriminator, build_generator
 from soundgan.training.runtime.compute import Compute
 from soundgan.training.runtime.cuda_graph import WARMUP_CALLS
@@ -126,13 +126,12 @@ class Plain:
         size, rng = self.settings.optim.batch_size, StepRNG(self.settings.run.seed, self.steps, self.device)
         rows = self.pairs(self.steps * size, size).to(self.device)
         real, labels = self.spectrograms[rows].expand(-1, self.settings.model.nc, -1, -1), self.labels[rows]
-        anchors, z = PairedBatch(rows).anchor, PairedBatch(self.generator_inputs.latents(size, rng))
-        z.anchor.copy_(self.auxiliary.nearest_latents(anchors, z.anchor))
-        w = PairedBatch(self.generator.mapping(z.rows, labels))
-        fake = self.generator_inputs.synthesize_from_w(self.generator, w.rows, rng)
-        pairs = PairedBatch(fake)
-        self.auxiliary.update_bank(z.partner, pairs.partner.detach(), PairedBatch(labels).partner)
-        terms, _ = self.auxiliary.terms(self.generator, pairs, w, anchors, self.diversity_ema)
+        anchors, z = rows[ANCHORS], self.generator_inputs.latents(size, rng)
+        z[ANCHORS] = self.auxiliary.nearest_latents(anchors, z[ANCHORS])
+        w = self.generator.mapping(z, labels)
+        fake = self.generator_inputs.synthesize_from_w(self.generator, w, rng)
+        self.auxiliary.update_bank(z[PARTNERS], fake[PARTNERS].detach(), labels[PARTNERS])
+        terms, _ = self.auxiliary.terms(self.generator, fake, w, anchors, self.diversity_ema)
 
         self.discriminator_optimizer.zero_grad()
         d_loss = self._discriminator_loss(real, fake, labels, rng)

@@ -13,8 +13,8 @@ from soundgan.data.dataset import Dataset
 from soundgan.settings import LossSettings, Settings
 from soundgan.training.losses.adversarial import balanced_class_weights, discriminator_loss, generator_loss
 from soundgan.training.losses.augment import NUM_RANDOM, augment, update_augment_p
-from soundgan.training.losses.auxiliary import AuxiliaryLosses
-from soundgan.training.losses.terms import PairedBatch, detached, weighted_sum
+from soundgan.training.losses.auxiliary import ANCHORS, PARTNERS, AuxiliaryLosses
+from soundgan.training.losses.terms import detached, weighted_sum
 from soundgan.training.runtime.compute import Compute
 from soundgan.training.runtime.cuda_graph import CudaGraphCallable
 from soundgan.training.runtime.rng import PairedSampler, StepRNG
@@ -137,14 +137,14 @@ class GANUpdate:
 
         # Fake batch: anchors from the latents nearest to the recordings, partners from new latents
         with compute.autocast():
-            anchors = PairedBatch(indices).anchor
-            z = PairedBatch(self._generator_inputs.latents(len(labels), rng))
-            z.anchor.copy_(self._auxiliary.nearest_latents(anchors, z.anchor))
-            w = PairedBatch(state.generator.mapping(z.rows, labels))
-            fake = PairedBatch(self._generator_inputs.synthesize_from_w(state.generator, w.rows, rng))
+            anchors = indices[ANCHORS]
+            z = self._generator_inputs.latents(len(labels), rng)
+            z[ANCHORS] = self._auxiliary.nearest_latents(anchors, z[ANCHORS])
+            w = state.generator.mapping(z, labels)
+            fake = self._generator_inputs.synthesize_from_w(state.generator, w, rng)
             terms, diversity = self._auxiliary.terms(state.generator, fake, w, anchors, self.adaptive.diversity)
-            self._auxiliary.update_bank(z.partner, fake.partner.detach(), PairedBatch(labels).partner)
-            real, augmented = self._augment(real, fake.rows)
+            self._auxiliary.update_bank(z[PARTNERS], fake[PARTNERS].detach(), labels[PARTNERS])
+            real, augmented = self._augment(real, fake)
 
         # Discriminator
         state.discriminator_optimizer.zero_grad()

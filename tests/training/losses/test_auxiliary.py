@@ -1,4 +1,4 @@
-"""What a Generator is result by recordings: from whom, and how much of what."""
+"""Losses beside the adversarial one: closed forms, gradients, and their targets among the recordings."""
 
 from __future__ import annotations
 
@@ -8,20 +8,34 @@ import numpy as np
 import pytest
 import torch
 from fixture_types import TinySettings
+from hypothesis import given
+from hypothesis import strategies as st
+from spectrograms import flat_spectrograms, zeros
 from torch import Tensor
 
 from soundgan.data.dataset import Dataset
 from soundgan.spectral.pitch import MIN_PITCH
-from soundgan.training.losses.auxiliary import AuxiliaryLosses
-from soundgan.training.losses.cells import CELL, cells
+from soundgan.training.losses.auxiliary import (
+    VOICED_THRESHOLD,
+    AuxiliaryLosses,
+    diversity,
+    mode_seeking_loss,
+    pitch_loss,
+    pitch_weights,
+    texture,
+    texture_loss,
+    typical_difference,
+)
+from soundgan.training.losses.cells import CELL, RealDistances, cells
 from soundgan.training.losses.imle import LatentBank
-from soundgan.training.losses.pitch import pitch_weights
-from soundgan.training.losses.terms import PairedBatch, detached, weighted_sum
+from soundgan.training.losses.terms import detached, weighted_sum
 from soundgan.training.networks.base import Generator
 
 CPU = torch.device("cpu")
 NZ = 8
 OCTAVES = 1.5  # above the lowest pitch
+LEVELS = st.floats(-1, 1)
+UNIT = RealDistances(torch.ones(3), torch.zeros(3))
 
 
 class Mute(Generator):
@@ -71,9 +85,9 @@ class Compared(NamedTuple):
 
 def compare(auxiliary: AuxiliaryLosses, generator: Generator, fake: Tensor, indices: Tensor, ema: float) -> Compared:
     """The losses of pairs, from any mapped latents."""
-    w = PairedBatch(torch.randn(len(fake), NZ))
-    terms, diversity = auxiliary.terms(generator, PairedBatch(fake), w, indices, torch.tensor(ema))
-    return Compared({name: value.item() for name, value in detached(terms).items()}, weighted_sum(terms), diversity)
+    terms, batch_diversity = auxiliary.terms(generator, fake, torch.randn(len(fake), NZ), indices, torch.tensor(ema))
+    values = {name: value.item() for name, value in detached(terms).items()}
+    return Compared(values, weighted_sum(terms), batch_diversity)
 
 
 def auxiliary_losses(
@@ -171,3 +185,104 @@ def test_all_channels_are_result(
     result = compare(auxiliary, Mute(), wrong, index, 1.0)
     assert result.terms["imle_loss"] > 0
     assert cells(wrong).shape[1] == three.spectrograms.shape[2]
+
+
+@given(st.lists(st.tuples(LEVELS, LEVELS, st.integers(0, 2)), min_size=1, max_size=5))
+def test_diversity_is_the_mean_pair_distance_over_that_of_real_pairs(pairs: list[tuple[float, float, int]]) -> None:
+    made = flat_spectrograms([value for one, other, _ in pairs for value in (one, other)])
+    labels = torch.tensor([label for *_, label in pairs for _ in range(2)])
+    usual = torch.tensor([0.1, 0.5, 2.0], dtype=torch.float64)
+    expected = sum(abs(one - other) / usual[label].item() for one, other, label in pairs) / len(pairs)
+    found = diversity(cells(made[::2]), cells(made[1::2]), labels[::2], RealDistances(usual, usual))
+    assert found.item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_diversity_gradient_moves_pairs_apart() -> None:
+    made = flat_spectrograms([0.1, 0.3, 0.2, -0.2]).requires_grad_()
+    diversity(cells(made[::2]), cells(made[1::2]), torch.tensor([0, 1]), UNIT).backward()
+    assert made.grad is not None
+    assert made.grad.mean((1, 2, 3)).sign().tolist() == [-1, 1, 1, -1]
+
+
+def test_noise_texture_adds_little_diversity() -> None:
+    torch.manual_seed(0)
+    noise = torch.randn(40, 1, 32, 32)
+    wide = torch.nn.functional.interpolate(torch.randn(40, 1, 8, 8), scale_factor=4)
+    assert diversity(cells(noise[:20]), cells(noise[20:]), zeros(20), UNIT) < 0.3 * diversity(
+        cells(wide[:20]), cells(wide[20:]), zeros(20), UNIT
+    )
+
+
+def test_mode_seeking_stops_at_the_diversity_of_real_sounds() -> None:
+    generated = torch.tensor(0.5)
+    assert mode_seeking_loss(generated, torch.tensor(0.4)).item() == pytest.approx(-0.6 * 0.5)
+    assert mode_seeking_loss(generated, torch.tensor(1.3)) == 0
+
+
+def over(spectrogram: Tensor) -> tuple[float, float]:
+    """Mean texture over bands and over frames, without the cells at the end."""
+    bands, frames = texture(spectrogram)[0, :, 0, :-1, :-1].mean((1, 2)).tolist()
+    return bands, frames
+
+
+def test_texture_separates_harmonics_onsets_and_noise() -> None:
+    torch.manual_seed(0)
+    harmonic_comb = torch.cos(torch.arange(32) * 2.0)[None, None, :, None].expand(1, 1, 32, 16)
+    noise = torch.randn(1, 1, 32, 16)
+    assert over(harmonic_comb)[0] > 0.5 and over(harmonic_comb)[1] == 0
+    assert over(harmonic_comb.mT)[0] == 0 and over(harmonic_comb.mT)[1] > 0.5
+    # Two standard normal numbers differ by 2 / √π in the mean.
+    assert over(noise) == pytest.approx((1.128, 1.128), rel=0.15)
+    assert over(torch.full((1, 1, 32, 16), 0.7)) == (0, 0)
+
+
+@given(shift=st.floats(-1, 1), scale=st.floats(0.1, 2))
+def test_texture_is_invariant_to_level_and_proportional_to_range(shift: float, scale: float) -> None:
+    torch.manual_seed(0)
+    spectrogram = torch.randn(2, 3, 16, 16)
+    inner = texture(scale * spectrogram + shift)
+    assert inner.shape == (2, 2, 3, 4, 4)
+    torch.testing.assert_close(inner, scale * texture(spectrogram), atol=1e-5, rtol=1e-4)
+
+
+def test_texture_loss_between_recordings_is_one() -> None:
+    torch.manual_seed(0)
+    recorded = texture(torch.rand(300, 1, 1, 1) * torch.randn(300, 1, 16, 16))
+    typical = typical_difference(recorded)
+    assert typical.shape == (2,)
+    assert texture_loss(recorded[:150], recorded[150:], typical).item() == pytest.approx(1, rel=0.1)
+    assert texture_loss(recorded[:150], recorded[:150], typical).item() == 0
+
+
+def test_typical_difference_compares_different_recordings() -> None:
+    two = texture(torch.stack([torch.zeros(1, 16, 16), torch.randn(1, 16, 16)]))
+    torch.testing.assert_close(typical_difference(two), (two[0] - two[1]).abs().mean((1, 2, 3)))
+    assert typical_difference(two[:1]).tolist() == [1, 1]
+
+
+def test_texture_gradient_lowers_noise_against_a_smooth_target() -> None:
+    torch.manual_seed(0)
+    strength = torch.tensor(0.5, requires_grad=True)
+    noise, smooth = torch.randn(4, 1, 16, 16), torch.zeros(4, 1, 16, 16)
+    error = texture_loss(texture(strength * noise), texture(smooth), torch.ones(2))
+    error.backward()
+    assert strength.grad is not None and strength.grad > 0
+
+
+def test_pitch_weights_count_voiced_frames_only() -> None:
+    periodicity = torch.tensor([[0.0, VOICED_THRESHOLD, 0.8, 1.0]])
+    weights = pitch_weights(periodicity)
+    assert weights.mean().item() == pytest.approx(1)
+    assert weights[0, :2].tolist() == [0, 0]
+    assert weights[0, 3].item() == pytest.approx(2 * weights[0, 2].item())
+    recorded = torch.tensor([[7.0, 7.0, 7.0, 7.0]])
+    sung = recorded + torch.tensor([[3.0, 3.0, 0.3, -0.6]])
+    assert pitch_loss(sung, recorded, weights).item() == pytest.approx((0.3 + 2 * 0.6) / 3)
+    assert (pitch_weights(torch.zeros(2, 3)) == 0).all()
+
+
+def test_pitch_weights_stay_small_where_pitch_is_rare() -> None:
+    periodicity = torch.zeros(100, 16)
+    periodicity[0] = 0.9
+    assert pitch_weights(periodicity).max() < 10
+    assert pitch_weights(periodicity).mean() < 0.1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from soundgan.spectral.pitch import MAX_PITCH, MIN_PITCH
 from soundgan.spectral.presets import preset
 from soundgan.spectral.representation import analyze
-from soundgan.training.losses.pitch import pitch_loss
+from soundgan.training.losses.auxiliary import pitch_loss
 from soundgan.training.networks.harmonics import Harmonics
 from soundgan.training.networks.residual import ResidualGenerator
 

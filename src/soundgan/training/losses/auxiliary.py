@@ -1,4 +1,8 @@
-"""Losses of the generator beside the adversarial one, with the recordings as targets."""
+"""Losses of the generator beside the adversarial one, with the recordings as targets: IMLE, texture, pitch, diversity.
+
+Batches consist of two samples of each label, the anchors and their partners. An anchor is generated from the latent of
+the `LatentBank` nearest to a recording, and compared with that recording; a partner is generated from a new latent.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,22 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from soundgan.data.dataset import Dataset
 from soundgan.settings import LossSettings
 from soundgan.spectral.pitch import MIN_PITCH
-from soundgan.training.losses.cells import cells, real_distances
+from soundgan.training.losses.cells import CELL, RealDistances, cell_distance, cells, real_distances
 from soundgan.training.losses.imle import LatentBank, imle_loss
-from soundgan.training.losses.mode_seeking import diversity, mode_seeking_loss
-from soundgan.training.losses.pitch import pitch_loss, pitch_weights
-from soundgan.training.losses.terms import PairedBatch, Terms
-from soundgan.training.losses.texture import texture, texture_loss, typical_difference
+from soundgan.training.losses.terms import Terms
 from soundgan.training.networks.base import Generator
 from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
 
+ANCHORS, PARTNERS = slice(0, None, 2), slice(1, None, 2)  # rows of a batch
 CHUNK_SIZE = 1024  # recordings measured at a time
+NUM_PAIRS = 512  # of recordings that the typical difference of textures is measured on
+VOICED_THRESHOLD = 0.6  # minimum periodicity of a voiced frame
+MIN_MEAN_WEIGHT = 0.05  # mean excess over the threshold below which weights are no longer scaled up to a mean of 1
 
 
 class AuxiliaryLosses:
@@ -68,21 +74,23 @@ class AuxiliaryLosses:
             self._bank.add(*map(self._distributed.gather, (z, cells(spectrograms), labels)))
 
     def terms(
-        self, generator: Generator, fake: PairedBatch, w: PairedBatch, indices: Tensor, diversity_ema: Tensor
+        self, generator: Generator, fake: Tensor, w: Tensor, indices: Tensor, diversity_ema: Tensor
     ) -> tuple[Terms, Tensor]:
         """Return the terms of the loss, and the diversity of the batch.
 
         Args:
-            fake, w: generated spectrograms (n, nc, bands, frames) and their mapped latents, for each recording.
-            indices: of the recordings (n,).
+            fake, w: generated spectrograms (2n, nc, bands, frames) and their mapped latents (2n, w_dim), in pairs.
+            indices: of the recordings of the anchors (n,).
             diversity_ema: running mean of the diversity.
         """
         indices, settings = indices.to(self._device), self._settings
-        labels, anchor, partner = self._labels[indices], cells(fake.anchor), cells(fake.partner)
-        batch_diversity = diversity(anchor, partner, labels, self._distances)
-        imle = imle_loss(anchor, self._target_cells(indices), labels, self._distances)
-        difference = texture_loss(texture(fake.anchor), self._textures[indices], self._typical_texture)
-        pitch = self._pitch_loss(generator, w, indices)
+        labels, anchors, partners = self._labels[indices], cells(fake[ANCHORS]), cells(fake[PARTNERS])
+        batch_diversity = diversity(anchors, partners, labels, self._distances)
+        imle = imle_loss(anchors, self._target_cells(indices), labels, self._distances)
+        difference = texture_loss(texture(fake[ANCHORS]), self._textures[indices], self._typical_texture)
+        pitch = torch.zeros((), device=self._device)
+        if generator.has_pitch:
+            pitch = pitch_loss(generator.pitch(w[ANCHORS]), self._pitch[indices], self._pitch_weights[indices])
         terms: Terms = {
             "imle_loss": (settings.imle, imle),
             "texture_loss": (settings.texture, difference),
@@ -91,14 +99,73 @@ class AuxiliaryLosses:
         }
         return terms, batch_diversity.detach()
 
-    def _pitch_loss(self, generator: Generator, w: PairedBatch, indices: Tensor) -> Tensor:
-        if not generator.has_pitch:
-            return torch.zeros((), device=self._device)
-        return pitch_loss(generator.pitch(w.anchor), self._pitch[indices], self._pitch_weights[indices])
-
     def _target_cells(self, indices: Tensor) -> Tensor:
         """Return cells of recordings, repeated for all channels: (n, nc · cells)."""
         return self._cells[indices].repeat(1, self._channels)
+
+
+def diversity(a: Tensor, b: Tensor, labels: Tensor, distances: RealDistances) -> Tensor:
+    """Return the mean distance of generated pairs, in units of that of real pairs: 1 is as diverse as real sounds.
+
+    Shape:
+        a, b: cells of two spectrograms of each label (n, cells); labels (n,) → ().
+    """
+    return (cell_distance(a, b) / distances.mean_pairwise[labels]).mean()
+
+
+def mode_seeking_loss(diversity: Tensor, diversity_ema: Tensor) -> Tensor:
+    """Return minus the diversity, weighted by how far its running mean lies below 1. Shape: () each.
+
+    Against mode collapse Mao et al. 2019 maximize the distance of two spectrograms over that of their latents, without
+    bound; here it is maximized only until generated spectrograms of a label differ as much as real ones.
+    """
+    return -(1 - diversity_ema).clamp_min(0) * diversity
+
+
+def texture(spectrograms: Tensor) -> Tensor:
+    """Return mean absolute differences of neighbors, over bands and over frames, in every 4 × 4 cell.
+
+    Harmonics vary over bands, onsets over frames, noise over both, and a clear low voice hardly at all. So texture
+    trains the gains of noise and harmonics, and says nothing of levels: it can be matched to a recording that is alike
+    in its cells only, without copying it.
+
+    Shape: (n, nc, bands, frames) → (n, 2, nc, bands / 4, frames / 4).
+    """
+    over_bands = F.pad(spectrograms.diff(dim=2).abs(), (0, 0, 0, 1))
+    over_frames = F.pad(spectrograms.diff(dim=3).abs(), (0, 1))
+    return torch.stack([F.avg_pool2d(differences, CELL) for differences in (over_bands, over_frames)], dim=1)
+
+
+def typical_difference(textures: Tensor) -> Tensor:
+    """Return the mean absolute difference of two recordings' textures, over bands and over frames; 1 for one recording.
+
+    Shape: (n, 2, nc, …) → (2,).
+    """
+    if len(textures) < 2:
+        return torch.ones(2, device=textures.device)
+    generator = torch.Generator().manual_seed(0)
+    first = torch.randint(len(textures), (NUM_PAIRS,), generator=generator)
+    second = (first + torch.randint(1, len(textures), (NUM_PAIRS,), generator=generator)) % len(textures)
+    return (textures[first] - textures[second]).abs().mean((0, 2, 3, 4)).clamp_min(1e-3)
+
+
+def texture_loss(generated: Tensor, target: Tensor, typical: Tensor) -> Tensor:
+    """Return the mean absolute difference of textures, in units of the typical one.
+
+    Shape: (n, 2, nc, bands / 4, frames / 4) twice, (2,) → ().
+    """
+    return ((generated - target).abs().mean((0, 2, 3, 4)) / typical).mean()
+
+
+def pitch_weights(periodicity: Tensor) -> Tensor:
+    """Return the weight of each frame of recordings, with a mean of 1 or less. Shape: (n, frames) → the same."""
+    weights = F.relu(periodicity - VOICED_THRESHOLD)
+    return weights / weights.mean().clamp_min(MIN_MEAN_WEIGHT)
+
+
+def pitch_loss(pitch: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted mean absolute difference in octaves. Shape: (n, frames) each → ()."""
+    return (weights * (pitch - target).abs()).mean()
 
 
 def _measure_all(dataset: Dataset, measure: Callable[[Tensor], Tensor]) -> Tensor:

@@ -1,9 +1,8 @@
-"""Weighted terms of a loss, and pairs of samples."""
+"""Weighted terms of a loss."""
 
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
 from functools import reduce
 
 from torch import Tensor
@@ -19,21 +18,3 @@ def weighted_sum(terms: Terms) -> Tensor:
 def detached(terms: Terms) -> dict[str, Tensor]:
     """Return the unweighted values, for the log."""
     return {name: value.detach() for name, (_, value) in terms.items()}
-
-
-@dataclass(frozen=True)
-class PairedBatch:
-    """Two samples of each label: rows 2k (`anchor`) and 2k + 1 (`partner`) of a batch (2n, …).
-
-    The anchor is generated from the latent of the `LatentBank` nearest to a recording, the partner from a new latent.
-    """
-
-    rows: Tensor
-
-    @property
-    def anchor(self) -> Tensor:
-        return self.rows[::2]
-
-    @property
-    def partner(self) -> Tensor:
-        return self.rows[1::2]
