@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from toy_sounds import RATE, SECONDS, Floats, Kind, burst, tone
 
 pytest.importorskip("torch", reason="the classifier needs the extra `train`")
 
@@ -13,19 +13,8 @@ from soundgan import audio
 from soundgan.errors import DataError, ModelError
 from soundgan.evaluation.features.classifier import Classifier, default_epochs, train_classifier
 
-RATE, SECONDS, EPOCHS = 8000, 0.3, 8
-Floats = np.ndarray
+EPOCHS = 8
 Files = list[tuple[Path, str]]
-
-
-def tone(rng: np.random.Generator) -> Floats:
-    time = np.arange(round(SECONDS * RATE)) / RATE
-    return np.sin(2 * np.pi * rng.uniform(400, 2000) * time) * np.exp(-rng.uniform(2, 8) * time)
-
-
-def burst(rng: np.random.Generator) -> Floats:
-    time = np.arange(round(SECONDS * RATE)) / RATE
-    return rng.standard_normal(len(time)) * np.exp(-rng.uniform(5, 20) * time)
 
 
 def kick(rng: np.random.Generator) -> Floats:
@@ -34,7 +23,7 @@ def kick(rng: np.random.Generator) -> Floats:
     return np.sin(2 * np.pi * np.cumsum(hertz) / RATE) * np.exp(-rng.uniform(10, 20) * time)
 
 
-LABELS: dict[str, Callable[[np.random.Generator], Floats]] = {"burst": burst, "kick": kick, "tone": tone}
+LABELS: dict[str, Kind] = {"burst": burst, "kick": kick, "tone": tone}
 
 
 def fill(folder: Path, n: int, seed: int) -> Files:
