@@ -117,8 +117,9 @@ def test_every_setting_has_a_description_with_its_unit(name: str) -> None:
 
 @pytest.mark.parametrize(
     "unknown, suggestion",
-    [("batchsize", "batch_size"), ("lr_g", "lr_G"), ("epochs", "num_epochs"), ("Dataroot", "dataroot"), ("nzz", "nz")],
-)
+    [("batchsize", "batch_size"), ("lr_g", "lr_G"), ("epochs", "num_epochs"), ("Dataroot", "dataroot"), ("nzz", "nz"),
+     ("wrokers", "workers")],
+)  # fmt: skip
 def test_unknown_key_error_suggests_the_nearest(unknown: str, suggestion: str) -> None:
     assert error_message({unknown: 1}) == f'here.json: "{unknown}" is not a setting; did you mean {suggestion}?'
 
@@ -133,9 +134,10 @@ def test_doubled_letter_error_suggests_a_setting(name: str, data: st.DataObject)
         assert message.endswith(f"did you mean {name}?")
 
 
-def test_unrecognizable_key_error_refers_to_the_schema() -> None:
-    message = error_message({"xyzzyqqq": 1})
-    assert "xyzzyqqq" in message and "soundgan config --schema" in message and "did you mean" not in message
+@pytest.mark.parametrize("values", [{"xyzzyqqq": 1}, {"checkpoint": 1}, {"run": {"workers": 4}}])
+def test_error_of_a_key_far_from_all_others_refers_to_the_schema(values: dict[str, Any]) -> None:
+    message = error_message(values)
+    assert "is not a setting; see `soundgan config --schema`" in message and "did you mean" not in message
 
 
 @pytest.mark.parametrize("key", ["a\nb", "", "\x1b[31m", "clé", "\ud800"])

@@ -23,6 +23,10 @@ Side = Annotated[int, Field(ge=16, le=4096)]
 SpectrogramSide = Annotated[int, Field(ge=16, le=4096, multiple_of=16)]
 Size = Annotated[tuple[Side, Side], Field(strict=False)]
 SpectrogramSize = Annotated[tuple[SpectrogramSide, SpectrogramSide], Field(strict=False)]
+Channels = Annotated[int, Field(ge=1, le=512)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
 
 # Classic settings that are accepted and ignored, with the reason.
 IGNORED = {"workers": "the data is read once, on all cores, and cached"}
@@ -93,69 +97,59 @@ class ModelSettings(Section):
     )
     nc: int = Field(default=1, ge=1, le=4, description="Channels of a spectrogram; the first one is the sound.")
     nz: int = Field(default=64, ge=1, le=4096, description="Dimensions of the latent z.")
-    ngf: int = Field(default=32, ge=1, le=512, description="Channels of the last hidden layer of the dcgan generator.")
-    ndf: int = Field(default=32, ge=1, le=512, description="Channels of the first layer of the dcgan discriminator.")
+    ngf: Channels = Field(default=32, description="Channels of the last hidden layer of the dcgan generator.")
+    ndf: Channels = Field(default=32, description="Channels of the first layer of the dcgan discriminator.")
 
 
 class OptimSettings(Section):
     """Batches, Adam, and the EMA of the generator's weights."""
 
     batch_size: int = Field(default=16, ge=2, le=4096, multiple_of=2, description="Samples in a training step.")
-    lr_G: float = Field(
+    lr_G: Fraction = Field(
         default=1e-3,
-        gt=0,
-        le=1,
-        description="Initial learning rate of the generator (Adam); after 1,000 steps it decays as 1/√samples_seen.",
+        description="Learning rate of the generator (Adam); after 1,000 steps it decays as 1/√samples_seen.",
     )
-    lr_D: float = Field(
-        default=1e-3, gt=0, le=1, description="Initial learning rate of the discriminator (Adam), with the same decay."
-    )
+    lr_D: Fraction = Field(default=1e-3, description="Learning rate of the discriminator (Adam), with the same decay.")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="beta1 of Adam, the decay of the first moment.")
     beta2: float = Field(default=0.99, ge=0, lt=1, description="beta2 of Adam, the decay of the second moment.")
-    ema_rampup: float = Field(
-        default=0.05, gt=0, le=1, description="Half-life of the generator's EMA, as a fraction of samples_seen."
+    ema_rampup: Fraction = Field(
+        default=0.05, description="Half-life of the generator's EMA, as a fraction of samples_seen."
     )
 
 
 class LossSettings(Section):
     """Weights of the loss terms, augmentation and instance noise. A weight of 0 removes the term."""
 
-    gradient_penalty: float = Field(
-        default=0.1, ge=0, description="Weight (gamma) of the R1 and R2 gradient penalties."
+    gradient_penalty: Weight = Field(default=0.1, description="Weight (gamma) of the R1 and R2 gradient penalties.")
+    gradient_penalty_sigma: Fraction = Field(
+        default=0.05, description="Step of the finite difference that estimates the gradient penalties."
     )
-    gradient_penalty_sigma: float = Field(
-        default=0.05, gt=0, le=1, description="Step of the finite difference that estimates the gradient penalties."
+    label_loss: Weight = Field(
+        default=0.2, description="Weight of the cross-entropy of real labels (auxiliary classifier)."
     )
-    label_loss: float = Field(
-        default=0.2, ge=0, description="Weight of the cross-entropy of real labels (auxiliary classifier)."
-    )
-    mode_seeking: float = Field(
+    mode_seeking: Weight = Field(
         default=2.0,
-        ge=0,
         description="Weight of the loss against mode collapse; it penalizes generated spectrograms of a label that are "
         "more alike than real ones.",
     )
-    imle: float = Field(
+    imle: Weight = Field(
         default=3.0,
-        ge=0,
         description="Weight of the IMLE loss; it pulls the generated spectrogram nearest to each recording towards it, "
         "up to the distance of another recording.",
     )
-    texture: float = Field(
-        default=2.0, ge=0, description="Weight of the texture difference (noise, harmonics) from the nearest recording."
+    texture: Weight = Field(
+        default=2.0, description="Weight of the texture difference (noise, harmonics) from the nearest recording."
     )
-    pitch: float = Field(default=1.5, ge=0, description="Weight of the difference in pitch from the nearest recording.")
-    augment_p: float | None = Field(
+    pitch: Weight = Field(default=1.5, description="Weight of the difference in pitch from the nearest recording.")
+    augment_p: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,
-        ge=0,
-        le=1,
         description="Probability of each augmentation (shift, gain, mask); null: adaptive (ADA), against overfitting.",
     )
     initial_noise_std: float = Field(
         default=0.0, ge=0, le=2, description="Initial standard deviation of the discriminator's instance noise."
     )
-    noise_decay_rate: float = Field(
-        default=0.997, gt=0, le=1, description="Factor by which the instance noise decays with every step."
+    noise_decay_rate: Fraction = Field(
+        default=0.997, description="Factor by which the instance noise decays with every step."
     )
 
 
@@ -166,7 +160,7 @@ class RunSettings(Section):
     num_epochs: int | None = Field(
         default=None, ge=1, description="Stop after this many passes over the data; null: `minutes` or `max_samples`."
     )
-    minutes: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
+    minutes: Positive | Literal["auto"] | None = Field(
         default=None,
         description="Stop after this many minutes of wall-clock time; auto: early stopping, when validation no longer "
         "improves; null: 60, unless another limit is set.",
@@ -174,8 +168,8 @@ class RunSettings(Section):
     max_samples: int | None = Field(
         default=None, ge=1, description="Stop when this many real samples have been seen (samples_seen)."
     )
-    snapshot_minutes: float = Field(
-        default=3.0, gt=0, description="Minutes between checkpoints, each with a grid of spectrograms and a few sounds."
+    snapshot_minutes: Positive = Field(
+        default=3.0, description="Minutes between checkpoints, each with a grid of spectrograms and a few sounds."
     )
     precision: Literal["auto", "bfloat16", "float32"] = Field(
         default="auto", description="Precision of convolutions; auto: bfloat16 if a short benchmark finds it faster."
@@ -310,8 +304,9 @@ def _describe(key: str, problems: Sequence[Any], names: Mapping[str, str]) -> st
         if key in SECTION_OF:  # in another section than its own
             section = first["loc"][0]
             return f"{_quoted(key)} is not a setting of {section}; did you mean {SECTION_OF[key]}.{key}?"
-        near = difflib.get_close_matches(key, [*SECTION_OF, *SECTIONS], n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else "see `soundgan config --schema` for all settings"
+        near = difflib.get_close_matches(key, [*SECTION_OF, *SECTIONS, *IGNORED], n=1)
+        known = near and near[0] != key  # an ignored key may be in a section
+        hint = f"did you mean {near[0]}?" if known else "see `soundgan config --schema` for all settings"
         return f"{_quoted(key)} is not a setting; {hint}"
     if key in SECTIONS:
         return f"{key} = {_quoted(first['input'])}: must be a JSON object of settings"
