@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 
 class SoundGANError(Exception):
     """Base of all errors for the user; the command line prints it on one line and exits with status 2."""
@@ -29,6 +31,17 @@ class TrainingError(SoundGANError):
 
 class ServerError(SoundGANError):
     """A server cannot be started."""
+
+
+def check_integer(name: str, value: object, allowed: range, error: type[SoundGANError]) -> int:
+    """Return an integer of Python or NumPy as an int; raise `error` if it is none, or out of range."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or number not in allowed:
+        raise error(f"{name} = {value!r}: must be an integer from {allowed[0]} to {allowed[-1]}")
+    return number
 
 
 def one_line(error: SoundGANError | OSError) -> str:

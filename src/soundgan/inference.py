@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import secrets
 import sys
@@ -15,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 
 from soundgan import audio
-from soundgan.errors import AudioError
+from soundgan.errors import AudioError, check_integer
 from soundgan.model import SEEDS, SoundGAN
 from soundgan.model_folder import CONFIG, DEFAULT_MODEL, bundled
 from soundgan.settings import Settings, check_settings, load_settings
@@ -49,8 +48,9 @@ def inference(
     Raises:
         SoundGANError: settings, model or output file are wrong.
     """
-    settings = _settings(config)
-    folder, size = model_and_size(settings)
+    if not isinstance(config, Settings):
+        config = check_settings(config) if isinstance(config, Mapping) else load_settings(config)
+    folder, size = model_and_size(config)
     model = SoundGAN.load(folder, device="cpu" if device is None else device)
     sound = model.generate(seed=secrets.randbelow(SEEDS))[0]
     path = Path(output_file)
@@ -105,10 +105,7 @@ def spectrogram_to_wav(
 def save_at_size(
     sound: Sound, path: Path, representation: Representation, size: tuple[int, int] | None
 ) -> NDArray[np.float32]:
-    """Write a sound after resizing its spectrogram to (bands, frames); None: no resizing.
-
-    Returns:
-        The spectrogram of the written sound.
+    """Write a sound after resizing its spectrogram to (bands, frames), unless that is None; return the spectrogram.
 
     Raises:
         AudioError: the file cannot be written.
@@ -145,30 +142,15 @@ def _numbers(image: ArrayLike) -> NDArray[np.float64]:
 
 
 def _classic_representation(shape: tuple[int, ...], sr: int, hop_length: int, n_fft: int) -> Representation:
-    checked = {}
-    for name, value, allowed in (
-        ("sr", sr, audio.RATES),
-        ("n_fft", n_fft, N_FFTS),
-        ("hop_length", hop_length, range(1, N_FFTS[-1] // 2 + 1)),
-    ):
-        try:
-            checked[name] = operator.index(value)
-        except TypeError:
-            checked[name] = -1
-        if checked[name] not in allowed:
-            raise AudioError(f"{name} = {value!r}: must be an integer from {allowed[0]} to {allowed[-1]}")
+    sizes = {
+        "sample_rate": check_integer("sr", sr, audio.RATES, AudioError),
+        "n_fft": check_integer("n_fft", n_fft, N_FFTS, AudioError),
+        "hop_length": check_integer("hop_length", hop_length, range(1, N_FFTS[-1] // 2 + 1), AudioError),
+    }
+    image = {"bands": shape[0], "frames": shape[1], "scale": "mel", "floor_db": -80, "ceiling_db": 0}
     try:
-        return Representation(
-            sample_rate=checked["sr"], n_fft=checked["n_fft"], hop_length=checked["hop_length"], bands=shape[0],
-            frames=shape[1], scale="mel", floor_db=-80, ceiling_db=0,
-        )  # fmt: skip
+        return Representation.model_validate(sizes | image)
     except ValidationError as error:  # each value is in range, so they do not fit together
         raise AudioError(
             f"hop_length = {hop_length}: must divide n_fft = {n_fft} at least twice, and n_fft - hop_length be even"
         ) from error
-
-
-def _settings(config: Settings | Mapping[str, Any] | str | Path) -> Settings:
-    if isinstance(config, Settings):
-        return config
-    return check_settings(config) if isinstance(config, Mapping) else load_settings(config)

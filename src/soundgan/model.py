@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 import re
 import secrets
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from soundgan.cpu import cores
-from soundgan.errors import ModelError
+from soundgan.errors import ModelError, check_integer
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, read_config, resolve_model
 from soundgan.sound import Sound, finalize
 from soundgan.spectral.noise_texture import NoiseTexture
@@ -50,12 +50,9 @@ class GenerationRequest:
 class SeedInputs(NamedTuple):
     """Random inputs of a seed, in the order in which they are drawn, including those that are not used."""
 
-    z: NDArray[np.float32]
-    """(1, nz)"""
-    label: int
-    """Index of the label, for requests without one; 0 in a model without labels."""
-    noise_offset: int
-    """Start of the crop of the noise texture; 0 in a model without noise."""
+    z: NDArray[np.float32]  # (1, nz)
+    label: int  # index of the label, for requests without one; 0 in a model without labels
+    noise_offset: int  # start of the crop of the noise texture; 0 in a model without noise
 
 
 class SoundGAN:
@@ -141,11 +138,10 @@ class SoundGAN:
         Raises:
             ModelError: the model does not have the label, or an argument is out of range.
         """
-        n = _as_int_in("n", n, range(1, SEEDS + 1))
-        first = secrets.randbelow(SEEDS) if seed is None else _as_int_in("seed", seed, range(SEEDS))
-        return self.generate_batch(
-            [GenerationRequest((first + i) % SEEDS, label, truncation, quality) for i in range(n)]
-        )
+        n = check_integer("n", n, range(1, SEEDS + 1), ModelError)
+        first = secrets.randbelow(SEEDS) if seed is None else check_integer("seed", seed, range(SEEDS), ModelError)
+        seeds = [(first + i) % SEEDS for i in range(n)]
+        return self.generate_batch([GenerationRequest(seed, label, truncation, quality) for seed in seeds])
 
     def generate_batch(self, requests: Sequence[GenerationRequest]) -> list[Sound]:
         """Generate the sounds of requests; each sound is independent of the others in the batch.
@@ -161,19 +157,16 @@ class SoundGAN:
             for seed_inputs, request in zip(inputs, requests, strict=True)
         ]
         truncations = [request.truncation for request in requests]
-        if len(requests) < 2 or self._threads == 1:
-            spectrograms = list(map(self._spectrogram, inputs, indices, truncations))
-        else:
-            with ThreadPoolExecutor(self._threads) as pool:
-                spectrograms = list(pool.map(self._spectrogram, inputs, indices, truncations))
+        with ThreadPoolExecutor(self._threads) as pool:
+            run = map if len(requests) < 2 or self._threads == 1 else pool.map
+            spectrograms = list(run(self._spectrogram, inputs, indices, truncations))
         waves: dict[int, NDArray[np.float32]] = {}
         qualities: set[Quality] = {request.quality for request in requests}
         for quality in qualities:
             rows = [row for row, request in enumerate(requests) if request.quality == quality]
             batch = np.stack([spectrograms[row] for row in rows])
-            waves |= zip(
-                rows, synthesize(batch, self.representation, quality=quality, threads=self._threads), strict=True
-            )
+            batch_waves = synthesize(batch, self.representation, quality=quality, threads=self._threads)
+            waves |= zip(rows, batch_waves, strict=True)
         return [
             self._sound(waves[row], spectrograms[row], self.labels[index] if self.labels else None, request)
             for row, (request, index) in enumerate(zip(requests, indices, strict=True))
@@ -181,11 +174,12 @@ class SoundGAN:
 
     def check(self, request: GenerationRequest) -> None:
         """Raise `ModelError` if the model does not have the label, or another value of a request is out of range."""
-        _as_int_in("seed", request.seed, range(SEEDS))
+        check_integer("seed", request.seed, range(SEEDS), ModelError)
         if request.label is not None and str(request.label) not in self.labels:
             known = f"it has {', '.join(self.labels)}" if self.labels else "it has no labels"
             raise ModelError(f"label = {request.label!r}: not a label of the model {self.config.name}; {known}")
-        _check_truncation(request.truncation)
+        if not (isinstance(request.truncation, Real) and 0 <= request.truncation <= 2):
+            raise ModelError(f"truncation = {request.truncation!r}: must be from 0 to 2")
         if request.quality not in QUALITIES:
             raise ModelError(f"quality = {request.quality!r}: must be one of {', '.join(QUALITIES)}")
 
@@ -195,16 +189,14 @@ class SoundGAN:
         The generator runs with a batch size of 1: kernels for another batch size round differently.
 
         Args:
-            seed: 0 to 2³² - 1.
             label_index: index into `labels`; 0 for a model without labels.
-            truncation: as in `generate`.
+            seed, truncation: as in `GenerationRequest`.
 
         Raises:
             ModelError: an argument is out of range.
         """
-        seed = _as_int_in("seed", seed, range(SEEDS))
-        label_index = _as_int_in("label_index", label_index, range(max(len(self.labels), 1)))
-        _check_truncation(truncation)
+        self.check(GenerationRequest(seed, truncation=truncation))
+        label_index = check_integer("label_index", label_index, range(max(len(self.labels), 1)), ModelError)
         return self._spectrogram(self._draw_inputs([seed])[0], label_index, truncation)
 
     def _spectrogram(self, seed_inputs: SeedInputs, label_index: int, truncation: float) -> NDArray[np.float32]:
@@ -237,35 +229,13 @@ class SoundGAN:
         self, wave: NDArray[np.float32], spectrogram: NDArray[np.float32], label: str | None, request: GenerationRequest
     ) -> Sound:
         wave = finalize(wave, self.representation.sample_rate)
-        comment = {
-            "model": self.config.name, "label": label, "seed": request.seed, "truncation": request.truncation,
-            "quality": request.quality,
-        }  # fmt: skip
-        text = " ".join(f"{key}={value}" for key, value in comment.items() if value is not None)
-        tags = {"software": f"SoundGAN {__version__}", "comment": f"generated by SoundGAN: {text}"}
+        labeled = self.config.name if label is None else f"{self.config.name} label={label}"
+        values = f"seed={request.seed} truncation={request.truncation} quality={request.quality}"
+        comment = f"generated by SoundGAN: model={labeled} {values}"
+        tags = {"software": f"SoundGAN {__version__}", "comment": comment}
         if self.config.license:
             tags["copyright"] = f"model trained on data under {self.config.license}"
         return Sound(wave, self.representation.sample_rate, label, request.seed, spectrogram, tags)
-
-
-def _as_int_in(name: str, value: object, allowed: range) -> int:
-    """Return an integer of Python or NumPy as an int; raise `ModelError` if it is none, or out of range."""
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = None
-    if number is None or number not in allowed:
-        raise ModelError(f"{name} = {value!r}: must be an integer from {allowed[0]} to {allowed[-1]}")
-    return number
-
-
-def _check_truncation(truncation: object) -> None:
-    try:
-        possible = 0 <= truncation <= 2  # type: ignore[operator]
-    except TypeError:
-        possible = False
-    if not possible:
-        raise ModelError(f"truncation = {truncation!r}: must be from 0 to 2")
 
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:

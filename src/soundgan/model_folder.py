@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,11 +24,8 @@ DEFAULT_MODEL = "digits"  # the bundled model that is used when none is named
 
 
 def _all_different(labels: tuple[str, ...]) -> tuple[str, ...]:
-    seen = set[str]()
-    for label in labels:
-        if label in seen:
-            raise ValueError(f"{label!r} is given twice")
-        seen.add(label)
+    if twice := [label for label, count in Counter(labels).items() if count > 1]:
+        raise ValueError(f"{twice[0]!r} is given twice")
     return labels
 
 
@@ -46,25 +44,17 @@ class ModelConfig(BaseModel):
     labels: Annotated[tuple[_Name, ...], AfterValidator(_all_different)] = Field(
         default=(), description="Its labels in the order of their indices; empty for none."
     )
-    settings: dict[str, Any] = Field(default_factory=dict, description="The settings of its training.")
-    training: dict[str, Any] = Field(
-        default_factory=dict, description="samples_seen, steps, minutes, machine, parameters."
-    )
+    settings: dict[str, Any] = Field(default={}, description="The settings of its training.")
+    training: dict[str, Any] = Field(default={}, description="samples_seen, steps, minutes, machine, parameters.")
     license: str = Field(default="", description="License of its training data.")
     attribution: str = Field(default="", description="Authors of its training data.")
     onnx_difference: float = Field(
-        default=0.0,
-        ge=0,
-        description="Largest difference between ONNX and PyTorch spectrograms, in a range of 2.",
+        default=0.0, ge=0, description="Largest difference between ONNX and PyTorch spectrograms, in a range of 2."
     )
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read the `config.json` of a model folder.
-
-    Raises:
-        ModelError: it is missing, damaged, or of a later version of SoundGAN.
-    """
+    """Read the `config.json` of a model folder; raise `ModelError` if it is missing, damaged or of a later version."""
     path = folder / CONFIG
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -93,28 +83,19 @@ def write_config(folder: Path, config: ModelConfig) -> None:
 
 def bundled() -> dict[str, Path]:
     """Return the folders of the bundled models by name; an installation may have none."""
-    root = Path(__file__).parent / "pretrained"
-    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{CONFIG}"))}
+    return _folders_in(Path(__file__).parent / "pretrained")
 
 
 def models_in(folder: Path) -> dict[str, Path]:
-    """Return the model folders in a folder, which may be one itself, by name.
-
-    Raises:
-        ModelError: the folder does not exist.
-    """
+    """Return the model folders in a folder, which may be one, by name; raise `ModelError` if it does not exist."""
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such folder; name one that holds model folders")
-    folders = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG}"))}
+    folders = _folders_in(folder)
     return {folder.resolve().name: folder, **folders} if (folder / CONFIG).is_file() else folders
 
 
 def resolve_model(path_or_name: str | Path) -> Path:
-    """Return the model folder of a path or of a bundled name; an existing folder has priority.
-
-    Raises:
-        ModelError: neither exists.
-    """
+    """Return the model folder of a path, or else of a bundled name; raise `ModelError` if neither exists."""
     folder = Path(path_or_name)
     if (folder / CONFIG).is_file():
         return folder
@@ -124,6 +105,10 @@ def resolve_model(path_or_name: str | Path) -> Path:
     if folder.is_dir():
         raise _no_model(folder)
     raise ModelError(f"{path_or_name}: neither a model folder nor a bundled model ({', '.join(models) or 'none'})")
+
+
+def _folders_in(folder: Path) -> dict[str, Path]:
+    return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG}"))}
 
 
 def _no_model(folder: Path) -> ModelError:
