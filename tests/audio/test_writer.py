@@ -1,4 +1,4 @@
-"""Writing: accuracy, full scale, refusals, and failures that keep the older file."""
+"""Writing: accuracy, full scale, tags, refusals, and failures that keep the older file."""
 
 from __future__ import annotations
 
@@ -160,3 +160,23 @@ def test_long_ogg_is_encoded(tmp_path: Path) -> None:
     code = "import sys, numpy; from soundgan import audio; audio.write(sys.argv[1], numpy.zeros(3_000_000), 44_100)"
     subprocess.run([sys.executable, "-c", code, tmp_path / "long.ogg"], check=True, timeout=60)
     assert audio.probe(tmp_path / "long.ogg").frames == 3_000_000
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
+def test_tags_are_read_back(tmp_path: Path, suffix: str) -> None:
+    tags = {
+        "title": "Fünf 🥁",
+        "comment": '{"seed": 7, "label": "five"}' + "c" * 1900,
+        "software": "SoundGAN 1.0",
+        "artist": "é" * 1000,
+        "copyright": "CC BY-SA 4.0",
+    }
+    with soundfile.SoundFile(audio.write(tmp_path / f"a{suffix}", sine(), RATE, tags=tags)) as file:
+        back = file.copy_metadata()
+    assert back.pop("software").startswith(tags.pop("software")) and back == tags
+    assert audio.read(tmp_path / f"a{suffix}")[0].size == sine().size
+
+
+def test_empty_tag_is_omitted(tmp_path: Path) -> None:
+    with soundfile.SoundFile(audio.write(tmp_path / "a.wav", sine(), RATE, tags={"title": "", "artist": "A"})) as file:
+        assert file.copy_metadata() == {"artist": "A"}

@@ -1,4 +1,4 @@
-"""Reading of sound files: header, or samples mixed down to one channel and resampled."""
+"""Reading of sound files: header, tags, or samples mixed down to one channel and resampled (SoX resampler)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+import soxr
+from numpy.typing import ArrayLike, NDArray
 
 from soundgan.audio.decode import decode, open_audio
-from soundgan.audio.resampling import resample
 from soundgan.errors import AudioError
 from soundgan.files import printable
 
@@ -39,6 +39,12 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
     with open_audio(path) as source:
         frames = decode(source).size if source.frames is None else source.frames
         return AudioInfo(source.stream.samplerate, frames, source.stream.channels)
+
+
+def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the text tags of a sound file, such as title and comment; raise `AudioError` as `probe`."""
+    with open_audio(path) as source:
+        return source.stream.copy_metadata()
 
 
 def read(
@@ -82,14 +88,25 @@ def read(
 
 
 def resample_decoded(wave: NDArray[np.float32], rate: int, target_rate: int, name: str) -> NDArray[np.float32]:
-    """Resample samples decoded from the file `name`.
-
-    Raises:
-        AudioError: the result is empty or not finite.
-    """
+    """Resample samples decoded from the file `name`; raise `AudioError` if the result is empty or not finite."""
     resampled = resample(wave, rate, target_rate)
     if resampled.size == 0:
         raise AudioError(f"{name}: {wave.size} samples at {rate} Hz are too short for a sound; leave it out")
     if not np.isfinite(resampled).all():
         raise AudioError(f"{name}: its samples are too large for a sound; export it again or leave it out")
     return resampled
+
+
+def resample(wave: ArrayLike, source_rate: int, target_rate: int) -> NDArray[np.float32]:
+    """Resample a wave (soxr, quality HQ); levels are kept, frequencies above the new Nyquist frequency are removed.
+
+    Shape:
+        (samples,) → (samples · target_rate / source_rate,), to the nearest integer.
+
+    Args:
+        source_rate, target_rate: in Hz, above 0; otherwise `ValueError`.
+    """
+    if source_rate <= 0 or target_rate <= 0:
+        raise ValueError(f"sample rates must be above 0 Hz, not {source_rate} and {target_rate}")
+    samples = np.ascontiguousarray(wave, dtype=np.float32)
+    return samples if source_rate == target_rate else soxr.resample(samples, source_rate, target_rate, quality="HQ")

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import soundfile
@@ -15,15 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from soundgan.audio.levels import decibels
 from soundgan.audio.ogg import with_stable_serial
-from soundgan.audio.tags import check_tags
 from soundgan.errors import AudioError
 from soundgan.files import atomic_write, printable
 
 Format = Literal["wav", "flac", "ogg"]
 Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
+SUBTYPES = get_args(Subtype)
 FORMATS: dict[str, Format] = {".wav": "wav", ".flac": "flac", ".ogg": "ogg"}
-SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
 RATES = range(1_000, 192_001)  # Hz; above 200 kHz libvorbis crashes the process
+# Maximum length in bytes: a longer text would hide the other tags of a WAV file, and a longer software be cut off.
+TAGS = {"title": 2_000, "comment": 2_000, "software": 100, "artist": 2_000, "copyright": 2_000}
 CHUNK_SIZE = 2**16  # frames encoded at a time: libvorbis overflows the stack on a long array
 
 
@@ -61,7 +62,7 @@ def write(
     format = FORMATS.get(path.suffix.lower())
     if format is None:
         raise AudioError(f"{name}: cannot write {path.suffix or 'a file without a suffix'}; use {', '.join(FORMATS)}")
-    data = _encode_checked(wave, sample_rate, format, subtype, tags, name)
+    data = encode(wave, sample_rate, format, subtype=subtype, tags=tags, name=name)
     try:
         with atomic_write(path) as temporary:
             temporary.write_bytes(data)
@@ -78,17 +79,11 @@ def encode(
     *,
     subtype: Subtype = "PCM_16",
     tags: Mapping[str, str] | None = None,
+    name: str = "sound",
 ) -> bytes:
-    """Return the bytes that `write` would write to a file of this format; the same errors and warnings."""
+    """Return the bytes that `write` would write to a file; the same errors and warnings, with `name` in them."""
     if format not in FORMATS.values():
         raise AudioError(f"format = {format!r}: must be one of {', '.join(FORMATS.values())}")
-    return _encode_checked(wave, sample_rate, format, subtype, tags, f"{format} sound")
-
-
-def _encode_checked(
-    wave: ArrayLike, sample_rate: int, format: Format, subtype: Subtype, tags: Mapping[str, str] | None, name: str
-) -> bytes:
-    """Return the content of a file; `name` is its name in errors and warnings."""
     if subtype not in SUBTYPES:
         raise AudioError(f"{name}: unknown subtype {subtype!r}; use {', '.join(SUBTYPES)}")
     if format == "flac" and subtype == "FLOAT":
@@ -100,7 +95,7 @@ def _encode_checked(
         raise AudioError(f"{name}: cannot write a wave of shape {samples.shape}; use (samples,), at least one")
     if not np.isfinite(samples).all():
         raise AudioError(f"{name}: the wave has samples that are not finite (NaN or infinity); correct them first")
-    texts = check_tags(tags or {}, name)
+    texts = _checked_tags(tags or {}, name)
     coding = "VORBIS" if format == "ogg" else subtype
     peak = float(np.abs(samples).max())
     if peak > 1 and coding != "FLOAT":
@@ -128,3 +123,15 @@ def _encode(samples: NDArray[np.float64], rate: int, format: Format, coding: str
         for first in range(0, len(stored), CHUNK_SIZE):
             file.write(stored[first : first + CHUNK_SIZE])
     return with_stable_serial(buffer.getvalue()) if format == "ogg" else buffer.getvalue()
+
+
+def _checked_tags(tags: Mapping[str, str], name: str) -> dict[str, str]:
+    """Return the tags that are not empty, encodable as UTF-8."""
+    # A label from a folder whose name is not UTF-8 has characters that no tag can hold: they become question marks.
+    texts = {tag: text.encode(errors="replace").decode() for tag, text in tags.items()}
+    for tag, text in texts.items():
+        if tag not in TAGS:
+            raise AudioError(f"{name}: unknown tag {tag!r}; use {', '.join(TAGS)}")
+        if len(text.encode()) > TAGS[tag] or "\0" in text:
+            raise AudioError(f"{name}: tag {tag!r} is over {TAGS[tag]} bytes or has a zero character; shorten it")
+    return {tag: text for tag, text in texts.items() if text}

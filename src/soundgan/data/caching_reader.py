@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -75,14 +72,3 @@ class CachingReader:
             fits = samples <= self._free
             self._free -= samples if fits else 0
             return fits
-
-
-@contextmanager
-def ignore_truncation_warnings() -> Iterator[None]:
-    """Suppress warnings of truncated files, which the report lists.
-
-    Call it in the main thread: warning filters hold for the whole process.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", audio.TruncatedWarning)
-        yield

@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 import uuid
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundgan import audio
-from soundgan.data.caching_reader import CachingReader, ignore_truncation_warnings
-from soundgan.data.parallel import bounded_parallel_map
+from soundgan.cpu import bounded_parallel_map
+from soundgan.data.caching_reader import CachingReader
 from soundgan.data.report import format_clipped, format_report
 from soundgan.data.scan import ScanResult, scan
 from soundgan.data.survey import ProgressCallback, Recording, Survey, blocks, read_block, reader_for, survey
@@ -91,7 +92,7 @@ def prepare(
     staging = entry.parent / f".unfinished-{uuid.uuid4().hex}"
     staging.mkdir()
     try:
-        with ignore_truncation_warnings():
+        with warnings.catch_warnings(action="ignore", category=audio.TruncatedWarning):  # the report lists them
             _write_dataset(surveyed, data.level, reader, staging, progress)
         _publish(staging, entry)
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 
 from soundgan import audio
 from soundgan.audio.decode import MP3_SLACK
-from soundgan.data.caching_reader import CachingReader, ignore_truncation_warnings
-from soundgan.data.parallel import bounded_parallel_map
+from soundgan.cpu import bounded_parallel_map
+from soundgan.data.caching_reader import CachingReader
 from soundgan.data.scan import ScanResult, SkippedFile, SkipReason, relative_name
 from soundgan.errors import AudioError, DataError
 from soundgan.files import printable
@@ -113,7 +114,7 @@ def survey(
     readable: list[tuple[Path, audio.AudioInfo]] = []
     files: list[Recording] = []
     first_with: dict[str, Recording] = {}
-    with ignore_truncation_warnings():
+    with warnings.catch_warnings(action="ignore", category=audio.TruncatedWarning):  # the report lists them
         probes = bounded_parallel_map(partial(_probe, reader=reader), [candidate.path for candidate in candidates])
         for done, (path, info) in enumerate(probes, 1):
             if progress is not None:

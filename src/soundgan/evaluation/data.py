@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundgan import audio
-from soundgan.data.caching_reader import ignore_truncation_warnings
-from soundgan.data.parallel import bounded_parallel_map
+from soundgan.cpu import bounded_parallel_map
 from soundgan.data.scan import AUDIO_SUFFIXES, SkippedFile, SkipReason, matching_patterns, relative_name, scan
 from soundgan.data.survey import MIN_SOUNDS, SILENCE_DB
 from soundgan.errors import AudioError, DataError
@@ -189,7 +189,7 @@ def read_real_sounds(
     skipped, first_names = list(scanned.skipped), dict[bytes, str]()
     parts: tuple[list[tuple[_Clip, str]], ...] = [], []
     read = partial(_read, folder=folder, sample_rate=sample_rate, seconds=seconds, slices=slices)
-    with ignore_truncation_warnings():
+    with warnings.catch_warnings(action="ignore", category=audio.TruncatedWarning):  # the report lists them
         results = zip(order, bounded_parallel_map(read, [paths[i] for i in order]), strict=True)
         for done, (i, clips) in enumerate(results, 1):
             if progress is not None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from soundgan import audio
 from soundgan.data.scan import relative_name, scan
-from soundgan.errors import DataError, ModelError
+from soundgan.errors import AudioError, DataError, ModelError
 from soundgan.evaluation.data import (
     EvaluationData,
     ProgressCallback,
@@ -291,7 +291,7 @@ def _common_format(data: Path) -> tuple[int, float]:
     for candidate in scan(data).candidates:
         try:
             infos.append(audio.probe(candidate.path))
-        except audio.AudioError:
+        except AudioError:
             continue  # reported when it is read
     if not infos:
         raise DataError(f"{relative_name(data, data.parent)}: no file in it can be read as sound; use another folder")
