@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy import sparse
 
 from soundgan.spectral.phase_retrieval import QUALITIES, Quality, retrieve
+from soundgan.spectral.scipy_kernels import SparseMatrix
 from soundgan.spectral.stft import STFT, Window
 
 Scale = Literal["mel", "linear"]
@@ -81,7 +81,7 @@ class Representation(BaseModel):
         return _mel_to_hz(np.linspace(_hz_to_mel(lowest), _hz_to_mel(highest), self.bands))
 
     @cached_property
-    def band_weights(self) -> sparse.csr_array:
+    def band_weights(self) -> SparseMatrix:
         """(bands, bins) averaging weights: triangles between neighboring centers, never narrower than one bin."""
         bin_width = self.sample_rate / self.n_fft
         gaps = np.diff(self.band_centers)
@@ -90,10 +90,10 @@ class Representation(BaseModel):
         distance = self._bin_frequencies[None, :] - self.band_centers[:, None]
         weights = np.clip(1 - np.where(distance < 0, -distance / below, distance / above), 0, None)
         weights[:, 0] = 0  # 0 Hz is left out
-        return sparse.csr_array((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
+        return SparseMatrix((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
 
     @cached_property
-    def bin_weights(self) -> sparse.csr_array:
+    def bin_weights(self) -> SparseMatrix:
         """(bins, bands) weights that interpolate between the two bands around each bin."""
         centers, frequencies = self.band_centers, self._bin_frequencies
         upper = np.clip(np.searchsorted(centers, frequencies), 1, len(centers) - 1)
@@ -101,7 +101,7 @@ class Representation(BaseModel):
         weights = np.zeros((len(frequencies), self.bands), np.float32)
         bins = np.arange(len(frequencies))
         weights[bins, upper - 1], weights[bins, upper] = 1 - share, share
-        return sparse.csr_array(weights)
+        return SparseMatrix(weights)
 
     @property
     def _bin_frequencies(self) -> NDArray[np.float64]:

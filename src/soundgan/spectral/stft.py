@@ -11,7 +11,8 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+
+from soundgan.spectral.scipy_kernels import irfft, rfft
 
 Window = Literal["hann", "gaussian"]
 
@@ -108,7 +109,7 @@ class STFT:
         padded = np.zeros(len(wave) + 2 * self.padding, np.float32)
         padded[self.padding : self.padding + len(wave)] = wave
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
-        return np.asarray(fft.rfft(frames * self.weights, axis=-1, overwrite_x=True), np.complex64)
+        return rfft(frames * self.weights)
 
     def inverse(self, spectrum: NDArray[np.complex64], gain: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Return the wave whose STFT is closest to a spectrum, in least squares.
@@ -127,7 +128,7 @@ class STFT:
             >>> bool(np.allclose(stft.inverse(stft.forward(wave)), wave, atol=1e-5))
             True
         """
-        windowed = np.asarray(fft.irfft(spectrum, self.n_fft, axis=-1), np.float32)
+        windowed = irfft(spectrum, self.n_fft)
         windowed *= self.weights
         wave = self._overlap_add(windowed)
         wave *= self.gain(len(spectrum)) if gain is None else gain
