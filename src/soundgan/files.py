@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+MAX_NAME_BYTES = 255 - len("_4294967295.flac")  # a name is followed by a seed and a suffix
 # Separators of folders, control characters, and surrogates, which no UTF-8 text can hold.
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -51,10 +52,14 @@ def check_name(name: str) -> str:
     """Return a label or model name if it is safe as the beginning of a file name: no model writes elsewhere.
 
     Raises:
-        ValueError: it is empty, `.` or `..`, or holds a slash, a backslash, a control character or a surrogate.
+        ValueError: it is empty, `.` or `..`, too long, or holds a slash, a backslash, a control character or a
+            surrogate.
     """
-    if name in ("", ".", "..") or _UNSAFE.search(name):
-        raise ValueError("must be the beginning of a file name, without slashes, backslashes and control characters")
+    if name in ("", ".", "..") or _UNSAFE.search(name) or len(name.encode()) > MAX_NAME_BYTES:
+        raise ValueError(
+            f"must be the beginning of a file name, of at most {MAX_NAME_BYTES} bytes, without slashes, backslashes "
+            "and control characters"
+        )
     return name
 
 
