@@ -64,6 +64,18 @@ def test_finished_run_is_exported_again_only_after_a_change(tiny_settings: TinyS
     assert messages[-1] == "Writing the model" and "CC0-1.0" in (tmp_path / "model" / "README.md").read_text()
 
 
+def test_export_that_failed_at_the_samples_is_repeated(tiny_settings: TinySettings, tmp_path: Path) -> None:
+    settings, model = tiny_settings(saveroot=str(tmp_path / "model")), tmp_path / "model"
+    train_model_folder(settings)
+    (model / "samples" / "spectrograms.png").unlink()
+    (model / "samples" / "spectrograms.png").mkdir()  # cannot be replaced by a file
+    with pytest.raises(OSError):
+        train_model_folder(settings.with_values(license="CC0-1.0"))
+    (model / "samples" / "spectrograms.png").rmdir()
+    train_model_folder(settings.with_values(license="CC0-1.0"))
+    assert (model / "samples" / "spectrograms.png").is_file() and "CC0-1.0" in (model / "README.md").read_text()
+
+
 def test_report_contains_the_remarks(tiny_settings: TinySettings, tmp_path: Path) -> None:
     train_model_folder(tiny_settings(saveroot=str(tmp_path / "model")))
     report = (tmp_path / "model" / TRAINING / REPORT).read_text(encoding="utf-8")
@@ -95,7 +107,7 @@ def test_model_card_includes_notes(tiny_settings: TinySettings, tmp_path: Path) 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
-@pytest.mark.parametrize("name", [b"t\xffne", b"t\\ne", b"t\nne"])
+@pytest.mark.parametrize("name", [b"t\xffne", b"t\\ne", b"t\nne", b"t" * 250])
 def test_label_folder_with_an_invalid_name_is_skipped(name: bytes, sounds_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     shutil.copytree(sounds_folder, folder)

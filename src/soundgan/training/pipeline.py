@@ -175,8 +175,8 @@ def _exclusive_lock(folder: Path) -> Iterator[None]:
 
 
 def _already_exported(folder: Path, config: ModelConfig) -> bool:
-    """Return True if this very model is in the folder."""
-    if not (folder / CONFIG).exists():
+    """Return True if this very model is in the folder, with its card."""
+    if not ((folder / CONFIG).exists() and (folder / CARD).exists()):
         return False
     present = read_config(folder)
     return present == config.model_copy(update={"onnx_difference": present.onnx_difference})

@@ -20,8 +20,10 @@ NOTES = "NOTES.md"
 def write_card(folder: Path, config: ModelConfig, dataset: Dataset | None = None) -> None:
     """Generate `samples/` with the model and write `README.md`; real spectrograms of the dataset stand beside.
 
-    `NOTES.md`, written by hand, becomes part of the card, and so outlasts another export.
+    `NOTES.md`, written by hand, becomes part of the card, and so outlasts another export. The card is written last:
+    a folder with a card is complete.
     """
+    (folder / CARD).unlink(missing_ok=True)
     model = SoundGAN.load(folder)
     samples = folder / "samples"
     samples.mkdir(exist_ok=True)
