@@ -1,4 +1,4 @@
-"""The log, timing, machine description, records and Markdown that the benchmarks share."""
+"""The log, timing, machine description, records and pages that the benchmarks share."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import argparse
 import json
 import platform
 import sys
-import textwrap
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from soundgan.files import write_text
 
 T = TypeVar("T")
+Figures = dict[str, Any]
 
 
 def log(message: str) -> None:
@@ -47,11 +49,14 @@ def versions(*packages: str) -> dict[str, str]:
     return installed
 
 
-def command_line(description: str | None, name: str) -> argparse.ArgumentParser:
-    """Parser with the options of every benchmark that writes `NAME.json` and renders a page of it."""
+def command_line(description: str | None, record: str | None = None) -> argparse.ArgumentParser:
+    """Parser whose help is a module's docstring, with the options of a benchmark that writes a record and a page."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"), help="folder of the page (%(default)s)")
-    parser.add_argument("--render", action="store_true", help=f"render the page from {name}.json without measuring")
+    if record:
+        parser.add_argument(
+            "--out", type=Path, default=Path("docs/benchmarks"), help="folder of the page (%(default)s)"
+        )
+        parser.add_argument("--render", action="store_true", help=f"render the page from {record} without measuring")
     return parser
 
 
@@ -60,7 +65,7 @@ def save(figures: Mapping[str, Any], record: Path) -> None:
     write_text(record, json.dumps(figures, indent=1) + "\n")
 
 
-def load(record: Path) -> dict[str, Any]:
+def load(record: Path) -> Figures:
     return json.loads(record.read_text(encoding="utf-8"))
 
 
@@ -71,26 +76,16 @@ def number(value: float | None) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown table; all columns but the first are aligned to the right."""
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def met(reached: bool) -> str:
-    """Last cell of the row of a goal."""
-    return "met" if reached else "**not met**"
-
-
 def capitalized(title: str) -> str:
     """With a capital first letter, the rest unchanged."""
     return title[:1].upper() + title[1:]
 
 
-def wrapped(text: str, indent: str = "") -> str:
-    """A paragraph in lines of the page's width."""
-    return textwrap.fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-
-
-def versions_line(machine: Mapping[str, Any]) -> str:
-    return ", ".join(f"{package} {number}" for package, number in machine["versions"].items())
+def write_page(template: str, folder: Path, values: Mapping[str, Any]) -> None:
+    """Render a template of this package, such as `serving/stress.md.j2`, to the Markdown file of its name."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"number": number, "capitalized": capitalized}
+    write_text(folder / Path(template).stem, environment.get_template(template).render(values))

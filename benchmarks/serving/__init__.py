@@ -1,1 +1,1 @@
-"""The HTTP server: sounds a second beside a plain endpoint, and hard use."""
+"""The HTTP server: sounds a second beside a plain endpoint, and a stress test."""

@@ -14,24 +14,25 @@ import itertools
 import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks import ROOT
-from benchmarks.common import command_line, load, log, processor, save, timed, versions
+from benchmarks.common import Figures, command_line, load, log, processor, save, timed, versions
 from benchmarks.serving import page
 from benchmarks.serving.clients import SERVE, TICK, Server, drive, request, serving
 
 CLIENTS = (1, 8, 64)
-MANY = 64  # clients that rivals serve in the first round only, and the slowest not at all, which would take minutes
+MANY = 64  # clients of baselines in the first round only, and never of the slowest, which would take minutes
 PACKAGES = ("numpy", "scipy", "onnxruntime", "fastapi", "uvicorn", "torch", "librosa")
 
 
-class Contestant(NamedTuple):
+class Endpoint(NamedTuple):
     """A server, and the fields of its requests beside the seed."""
 
     name: str
@@ -47,86 +48,72 @@ class Contestant(NamedTuple):
     def drive(self, clients: int, seconds: float) -> list[float]:
         return asyncio.run(drive(self.server.port, self.requests(), clients, seconds))
 
+    def counters(self) -> Figures:
+        """Processor time of the server and of the clients, and that withheld by the host of a virtual machine, in s."""
+        stolen = int(Path("/proc/stat").read_text().split()[8]) / TICK
+        return {"cpu": self.server.cpu(), "client_cpu": time.process_time(), "stolen": stolen}
 
-def start_all(model: str, cores: set[int], stack: ExitStack, options: argparse.Namespace) -> list[Contestant]:
+
+def start_all(model: str, cores: set[int], stack: ExitStack, options: argparse.Namespace) -> list[Endpoint]:
     """All servers, started and warm; they use no processor time while idle."""
-    server = stack.enter_context(serving((*SERVE, model), "/readyz", cores=cores))
+    server = stack.enter_context(serving((*SERVE, model), cores=cores))
     path = f"/v1/models/{model}/sounds"
-    contestants = [Contestant(name, server, path, {"quality": quality}) for name, quality in page.OURS.items()]
+    endpoints = [Endpoint(name, server, path, {"quality": quality}) for name, quality in page.OURS.items()]
     for pipeline in itertools.islice(page.PIPELINES, 0 if options.alone else 1 if options.quick else None):
         command = ("-m", "benchmarks.serving.plain", "--model", model, "--pipeline", pipeline)
-        rival = stack.enter_context(serving(command, "/readyz", cores=cores, folder=ROOT))
-        contestants.append(Contestant(pipeline, rival, "/sounds", {}))
-    for contestant in contestants:
-        contestant.drive(8, 0.1 if options.quick else 1.0)
-    return contestants
+        baseline = stack.enter_context(serving(command, cores=cores, folder=ROOT))
+        endpoints.append(Endpoint(pipeline, baseline, "/sounds", {}))
+    for endpoint in endpoints:
+        endpoint.drive(8, 0.1 if options.quick else 1.0)
+    return endpoints
 
 
-def measure_round(contestant: Contestant, clients: int, seconds: float) -> dict[str, Any]:
-    """One round of one server."""
-    cpu, own, stolen = contestant.server.cpu(), time.process_time(), steal()
-    elapsed, latencies = timed(contestant.drive, clients, seconds)
+def measure_round(endpoint: Endpoint, clients: int, seconds: float) -> Figures:
+    """Rate in sounds/s, latencies in ms, processor times per second and load of a round."""
+    before = endpoint.counters()
+    elapsed, latencies = timed(endpoint.drive, clients, seconds)
+    after = endpoint.counters()
     return {
-        "sounds": len(latencies), "seconds": elapsed, "latencies": [round(1000 * value, 1) for value in latencies],
-        "cpu": contestant.server.cpu() - cpu, "client_cpu": time.process_time() - own, "load": os.getloadavg()[0],
-        "stolen": steal() - stolen,
-    }  # fmt: skip
+        "rate": len(latencies) / elapsed,
+        "latencies": [round(1000 * value, 1) for value in latencies],
+        "load": os.getloadavg()[0],
+        **{name: (after[name] - before[name]) / elapsed for name in after},
+    }
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
+def measure_set(model: str, cores: set[int], title: str, options: argparse.Namespace) -> Figures:
+    """Measure all servers with one model on some cores; they take turns in every round."""
     allowed = os.sched_getaffinity(0)
-    first, *others = sorted(allowed)
-    sets: dict[str, Any] = {}
-    jitter = loop_times(0.1 if options.quick else 5.0)
-    for model, cores in itertools.product(options.models, ({first}, allowed)):
-        if options.quick and len(cores) > 1:
-            continue
-        title = f"{model}, {len(cores)} {'core' if len(cores) == 1 else 'cores'}"
-        rounds: dict[str, dict[int, list[Any]]] = {}
-        with ExitStack() as stack:
-            contestants = start_all(model, cores, stack, options)
-            if len(cores) == 1 and others:
-                os.sched_setaffinity(0, others)
-            turns = itertools.product(range(options.rounds), options.clients)
-            for (turn, clients), contestant in itertools.product(turns, contestants):
-                slow = contestant.name not in page.OURS and (turn or contestant.name == page.SLOWEST)
-                if slow and clients >= MANY:
-                    continue
-                log(f"{title}, round {turn + 1}, {clients} clients: {contestant.name}")
-                measured = measure_round(contestant, clients, options.seconds)
-                rounds.setdefault(contestant.name, {}).setdefault(clients, []).append(measured)
-            servers = contestants[:1] + contestants[len(page.OURS) :]
-            memory = {contestant.name: contestant.server.memory() for contestant in servers}
-        os.sched_setaffinity(0, allowed)
-        sets[title] = {"model": model, "cores": len(cores), "memory": memory, "rows": summaries(rounds)}
-    machine = {"processor": processor(), "cores": len(allowed), "versions": versions(*PACKAGES), "loop_times": jitter}
-    return {"machine": machine, "seconds": options.seconds, "rounds": options.rounds, "sets": sets}
+    rounds: dict[tuple[str, int], list[Figures]] = defaultdict(list)
+    with ExitStack() as stack:
+        endpoints = start_all(model, cores, stack, options)
+        os.sched_setaffinity(0, (allowed - cores) or allowed)
+        stack.callback(os.sched_setaffinity, 0, allowed)
+        turns = itertools.product(range(options.rounds), options.clients)
+        for (turn, clients), endpoint in itertools.product(turns, endpoints):
+            name = endpoint.name
+            if name in page.OURS or clients < MANY or (turn == 0 and name != page.SLOWEST):
+                log(f"{title}, round {turn + 1}, {clients} clients: {name}")
+                rounds[name, clients].append(measure_round(endpoint, clients, options.seconds))
+        servers = endpoints[:1] + endpoints[len(page.OURS) :]
+        memory = {endpoint.name: endpoint.server.memory() for endpoint in servers}
+    return {"model": model, "cores": len(cores), "memory": memory, "rows": summaries(rounds)}
 
 
-def summaries(rounds: dict[str, dict[int, list[Any]]]) -> list[dict[str, Any]]:
+def summaries(rounds: Mapping[tuple[str, int], Sequence[Figures]]) -> list[Figures]:
     """A row per server and number of clients: medians over rounds, and percentiles of the latencies of all rounds."""
-    rows = []
-    for name, clients, turns in ((name, *item) for name, measured in rounds.items() for item in measured.items()):
+    rows, servers = [], [*page.OURS, *page.PIPELINES]
+    for name, clients in sorted(rounds, key=lambda case: (servers.index(case[0]), case[1])):
+        turns = rounds[name, clients]
         latencies = sorted(itertools.chain.from_iterable(turn["latencies"] for turn in turns))
         speedup = {
-            ours: statistics.median(rate(a) / rate(b) for a, b in zip(rounds[ours][clients], turns, strict=False))
+            ours: statistics.median(a["rate"] / b["rate"] for a, b in zip(rounds[ours, clients], turns, strict=False))
             for ours in page.OURS
         }
-        rows.append({
-            "server": name, "clients": clients, "sounds": sum(turn["sounds"] for turn in turns),
-            "rate": statistics.median(map(rate, turns)), "speedup": speedup,
-            "p50": latencies[len(latencies) // 2], "p99": latencies[int(len(latencies) * 0.99)],
-            "cpu": statistics.median(turn["cpu"] / turn["seconds"] for turn in turns),
-            "client_cpu": statistics.median(turn["client_cpu"] / turn["seconds"] for turn in turns),
-            "load": statistics.median(turn["load"] for turn in turns),
-            "stolen": sum(turn["stolen"] for turn in turns) / sum(turn["seconds"] for turn in turns),
-        })  # fmt: skip
+        medians = {key: statistics.median(turn[key] for turn in turns) for key in turns[0] if key != "latencies"}
+        p50, p99 = latencies[len(latencies) // 2], latencies[int(len(latencies) * 0.99)]
+        rows.append({"server": name, "clients": clients, "speedup": speedup, "p50": p50, "p99": p99, **medians})
     return rows
-
-
-def rate(turn: dict[str, Any]) -> float:
-    """Sounds a second."""
-    return turn["sounds"] / turn["seconds"]
 
 
 def loop_times(seconds: float) -> list[float]:
@@ -137,20 +124,27 @@ def loop_times(seconds: float) -> list[float]:
     return [float(value) for value in np.percentile(times, (50, 99, 99.9))]
 
 
-def steal() -> float:
-    """Processor time that the host of this virtual machine withheld, in s."""
-    return int(Path("/proc/stat").read_text().split()[8]) / TICK
+def measure(options: argparse.Namespace) -> Figures:
+    allowed = os.sched_getaffinity(0)
+    jitter = loop_times(0.1 if options.quick else 5.0)
+    sets = {}
+    for model, cores in itertools.product(options.models, ({min(allowed)}, allowed)):
+        if not options.quick or len(cores) == 1:
+            title = f"{model}, {len(cores)} {'core' if len(cores) == 1 else 'cores'}"
+            sets[title] = measure_set(model, cores, title, options)
+    machine = {"processor": processor(), "cores": len(allowed), "versions": versions(*PACKAGES), "loop_times": jitter}
+    return {"machine": machine, "seconds": options.seconds, "rounds": options.rounds, "sets": sets}
 
 
 def main() -> None:
-    parser = command_line(__doc__, "serving")
+    parser = command_line(__doc__, "serving.json")
     add = parser.add_argument
     add("--models", nargs="+", default=["digits", "drums"])
     add("--clients", nargs="+", type=int, default=CLIENTS)
     add("--seconds", type=float, default=2.5, help="length of a round (%(default)s)")
     add("--rounds", type=int, default=2)
-    add("--quick", action="store_true", help="one model, one core, one rival, one round of a moment")
-    add("--alone", action="store_true", help="no rivals, and so without the extras `train` and `bench`")
+    add("--quick", action="store_true", help="one model, one core, one baseline, one round of a moment")
+    add("--alone", action="store_true", help="no baselines, and so without the extras `train` and `bench`")
     options = parser.parse_args()
     if options.quick:
         options.models, options.clients, options.seconds, options.rounds = options.models[:1], (1, 8), 0.3, 1

@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -33,6 +32,10 @@ class Response(NamedTuple):
     headers: dict[str, str]
     body: bytes
 
+    @property
+    def content_type(self) -> str:
+        return self.headers["content-type"]
+
 
 def request(path: str, body: object = None, *, method: str = "POST") -> bytes:
     """Bytes of a request; a body that is not bytes is sent as JSON."""
@@ -50,11 +53,7 @@ class Connection:
         self._writer: asyncio.StreamWriter | None = None
 
     async def send(self, content: bytes) -> None:
-        """Send a request, or a part of one.
-
-        Raises:
-            OSError: no server listens.
-        """
+        """Send a request, or a part of one. Raises `OSError` if no server listens."""
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection(HOST, self._port)
         self._writer.write(content)
@@ -134,19 +133,17 @@ class Server:
         pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.processes()]
         return sum(pages) * resource.getpagesize() / 2**20
 
-    def responds(self, path: str) -> bool:
+    def is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{self.port}{path}", timeout=START_TIMEOUT) as response:
-                return response.status == 200
-        except (OSError, urllib.error.HTTPError):
+            with urllib.request.urlopen(f"http://{HOST}:{self.port}/readyz", timeout=START_TIMEOUT):
+                return True
+        except OSError:
             return False
 
 
 @contextmanager
-def serving(
-    command: Sequence[str], ready: str, *, cores: set[int] | None = None, folder: Path | None = None
-) -> Iterator[Server]:
-    """Run `python COMMAND --port PORT` until the block ends, which begins when the path `ready` responds.
+def serving(command: Sequence[str], *, cores: set[int] | None = None, folder: Path | None = None) -> Iterator[Server]:
+    """Run `python COMMAND --port PORT` until the block ends, which begins when the server is ready.
 
     Args:
         cores: the cores that it may use; all if left out.
@@ -155,23 +152,20 @@ def serving(
         free.bind((HOST, 0))
         port = free.getsockname()[1]
     allowed = os.sched_getaffinity(0)
-    if cores:
-        os.sched_setaffinity(0, cores)  # inherited by the process
+    os.sched_setaffinity(0, cores or allowed)  # inherited by the process
     try:
         process = subprocess.Popen(
             [sys.executable, *command, "--port", str(port)], cwd=folder, stderr=subprocess.DEVNULL
         )
     finally:
         os.sched_setaffinity(0, allowed)
-    server = Server(process, port)
+    server, until = Server(process, port), time.monotonic() + START_TIMEOUT
     try:
-        until = time.monotonic() + START_TIMEOUT
-        while not server.responds(ready):
+        while not server.is_ready():
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"{' '.join(command)}: does not respond; start it by hand to see its errors")
             time.sleep(0.1)
         yield server
     finally:
-        if process.poll() is None:
-            process.kill()
+        process.kill()
         process.wait()

@@ -1,4 +1,4 @@
-"""The rival of the server: a plain web API with the original's pipeline.
+"""The baseline of the server: a plain web API with the original's pipeline.
 
     python -m benchmarks.serving.plain --model digits --pipeline original --port 5051
 
@@ -11,7 +11,6 @@ phase retrieval by librosa. Weights are random, with the cost of trained ones.
 
 from __future__ import annotations
 
-import argparse
 import io
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +24,7 @@ from fastapi import FastAPI, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from benchmarks.common import command_line
 from benchmarks.serving.page import PIPELINES
 from soundgan.model_folder import read_config, resolve_model
 from soundgan.settings import Settings
@@ -96,7 +96,7 @@ def create_app(model: str, pipeline: str) -> FastAPI:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--model", default="digits")
     parser.add_argument("--pipeline", choices=PIPELINES, default="original")
     parser.add_argument("--port", type=int, default=5051)

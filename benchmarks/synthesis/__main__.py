@@ -253,7 +253,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = command_line(__doc__, "synthesis")
+    parser = command_line(__doc__, "synthesis.json")
     add = parser.add_argument
     add("--data", type=Path, help="folder of real sounds")
     add("--files", type=int, default=60, help="from each of the three folders (%(default)s)")

@@ -187,25 +187,44 @@ def test_exact_loss_and_plain_loop_match_the_loss(tiny_dataset: Dataset, tiny_se
             return 2 * spectrograms[:, 0, 0, :1]
 
     real, fake, labels = torch.ones(4, 1, 2, 2), torch.zeros(4, 1, 2, 2), torch.zeros(4, dtype=torch.int64)
-    loss = speed.exact_loss(Linear(), real, fake, labels, tiny_settings(gradient_penalty=0.5).losses).loss
+    loss = speed.exact_loss(Linear(), real, fake, labels, tiny_settings(gradient_penalty=0.5).losses)
     assert loss.item() == pytest.approx(np.log1p(np.exp(-2)) + 0.5 * 4)
     for exact in (True, False):
         assert speed.Plain(tiny_dataset, tiny_settings(), exact=exact).train(2) > 0
 
 
-def test_speed_counts_operations_and_sounds(tiny_dataset: Dataset, tiny_settings: Any, monkeypatch: Any) -> None:
+def test_speed_counts_operations_and_sounds(
+    tiny_dataset: Dataset, tiny_settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(speed, "SHAPES", ((2, 4, 8, 8),))
     settings = tiny_settings()
-    found = speed.measure(tiny_dataset, settings, rounds=1, steps=2)
-    assert all(len(values) == 1 and values[0] > 0 for values in found["speed"].values())
+    measured = speed.measure(tiny_dataset, settings, rounds=1, steps=2, log=print)
+    assert all(len(values) == 1 and values[0] > 0 for values in measured["speed"].values())
     # Twice the batch is twice the work, except for work on weights alone.
     twice = speed.Ours(tiny_dataset, settings.with_values(batch_size=8)).flops()
-    assert found["flops"] > 0 and 1.99 * found["flops"] < twice < 2 * found["flops"]
-    ratios = speed.summary({**found, "speed": {speed.OURS: [8.0, 10.0], **{name: [2.0, 5.0] for name in speed.PLAIN}}})
+    assert measured["flops"] > 0 and 1.99 * measured["flops"] < twice < 2 * measured["flops"]
+    speeds = {speed.OURS: [8.0, 10.0], **{name: [2.0, 5.0] for name in speed.PLAIN}}
+    ratios = speed.summary({**measured, "speed": speeds})
     assert [ratios[f"speedup over {name}"] for name in speed.PLAIN] == [3.0, 3.0]
-    assert ratios["flops a second"] == pytest.approx(9 / 4 * found["flops"])
-    text = page.speed({"digits": {"machine": "2 cores", **found}})
+    assert ratios["flops a second"] == pytest.approx(9 / 4 * measured["flops"])
+    page.render({"sets": {}, "speed": {"digits": {"machine": "2 cores", **measured}}}, tmp_path)
+    text = (tmp_path / "training.md").read_text(encoding="utf-8")
     assert "plain, exact penalties" in text and "bfloat16" in text
+
+
+@pytest.mark.parametrize("bfloat16", [1e9, 9e9])
+def test_page_reports_the_bfloat16_goal_unless_it_is_emulated(bfloat16: float, tmp_path: Path) -> None:
+    measured = {
+        "machine": "x", "device": "cpu", "threads": 1, "precision": "float32", "steps": 1, "batch_size": 4, "size": 2,
+        "shape": [8, 8], "flops": 10**8, "speed": {name: [20.0] for name in (speed.OURS, *speed.PLAIN)},
+        "peaks": {"float32": {"2 × 4 × 8 × 8": 4e9}, "bfloat16": {"2 × 4 × 8 × 8": bfloat16}},
+    }  # fmt: skip
+    page.render({"sets": {}, "speed": {"digits": measured}}, tmp_path)
+    text = (tmp_path / "training.md").read_text(encoding="utf-8")
+    emulated = bfloat16 < 4e9 / 2
+    assert ("| at least 50% of the bfloat16 peak | 50.0% | undefined |" in text) == emulated
+    assert ("| here: at least 50% of the float32 peak | 12% | **not met** |" in text) == emulated
+    assert ("runs at 25% of the speed of the fastest float32 one" in text) == emulated
 
 
 def test_row_names_have_size_batch_and_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,10 +293,10 @@ def test_baselines_are_trained_scored_and_kept(tmp_path: Path, sounds_folder: Pa
     before = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
     assert training.main(command) == 0, capsys.readouterr().err
     assert {file.name: file.stat().st_mtime_ns for file in folder.iterdir()} == before  # scored again, not trained
-    found = json.loads((tmp_path / "out" / "training.json").read_text(encoding="utf-8"))["sets"][sounds_folder.name]
-    row = found["rows"]["wavegan, width 2"]
-    assert row["n"] == found["conditions"]["test"] == 6
-    assert "accuracy" in found["ceiling"] and "accuracy" not in row["figures"]  # it has no labels
+    figures = json.loads((tmp_path / "out" / "training.json").read_text(encoding="utf-8"))["sets"][sounds_folder.name]
+    row = figures["rows"]["wavegan, width 2"]
+    assert row["n"] == figures["conditions"]["test"] == 6
+    assert "accuracy" in figures["ceiling"] and "accuracy" not in row["figures"]  # it has no labels
     assert "No training of ours is on record" in (tmp_path / "out" / "training.md").read_text(encoding="utf-8")
     assert training.main([*command[:3], "nothing*", *command[4:]]) == 2
     assert "no sound in it matches" in capsys.readouterr().err

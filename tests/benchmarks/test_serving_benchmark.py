@@ -13,8 +13,6 @@ import pytest
 from benchmarks.serving import page as serving_page
 
 ROOT = Path(__file__).parents[2]
-
-
 BALANCED, FAST = serving_page.OURS
 
 
@@ -27,9 +25,11 @@ def row(server: str, rate: float, faster: float = 1.0, p99: float = 50.0) -> dic
 
 def test_page_reports_met_and_missed_goals(tmp_path: Path) -> None:
     rows = [row(BALANCED, 160.0, p99=101.0), row(FAST, 240.0, p99=99.0), row("dcgan", 10.0, faster=16.0)]
-    found = {"model": "digits", "cores": 2, "memory": {BALANCED: 300.0, "dcgan": 700.0}, "rows": rows}
+    measured = {"model": "digits", "cores": 2, "memory": {BALANCED: 300.0, "dcgan": 700.0}, "rows": rows}
     machine = {"processor": "x", "cores": 2, "versions": {"Python": "3"}, "loop_times": [1.0, 2.0, 8.0]}
-    serving_page.render({"machine": machine, "seconds": 3.0, "rounds": 2, "sets": {"digits, 2 cores": found}}, tmp_path)
+    serving_page.render(
+        {"machine": machine, "seconds": 3.0, "rounds": 2, "sets": {"digits, 2 cores": measured}}, tmp_path
+    )
     page = (tmp_path / "serving.md").read_text(encoding="utf-8")
     for quality, reached in ("balanced", "**not met**"), ("fast", "met"):
         goals = [line for line in page.splitlines() if line.startswith(f"| digits, 2 cores, {quality}, 8 clients")]
@@ -40,16 +40,8 @@ def test_page_reports_met_and_missed_goals(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="processor time is read from /proc")
 def test_serving_benchmark_runs(tmp_path: Path) -> None:
     pytest.importorskip("fastapi", reason="the server needs the extra `serve`")
-    alone = find_spec("librosa") is None  # the rivals need the extra `bench`
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.serving",
-        "--quick",
-        "--out",
-        str(tmp_path),
-        *(["--alone"] if alone else []),
-    ]
+    alone = find_spec("librosa") is None  # the baselines need the extra `bench`
+    command = [sys.executable, "-m", "benchmarks.serving", "--quick", "--out", str(tmp_path)] + ["--alone"] * alone
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "serving.md").read_text(encoding="utf-8")
