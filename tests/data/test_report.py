@@ -15,7 +15,7 @@ def test_unmatched_pattern_is_reported_also_from_the_cache(labeled: Path) -> Non
     reports = {}
     for exclude in ((), ("1.*",), ("k*/0.*", "[x"), ("1.*",)):
         surveyed = survey_folder(labeled, exclude=exclude)
-        assert surveyed.unmatched_patterns == [pattern for pattern in exclude if pattern != "k*/0.*"]
+        assert surveyed.scanned.unmatched_patterns == [pattern for pattern in exclude if pattern != "k*/0.*"]
         reports[exclude] = prepare_folder(labeled, exclude=exclude).report
     assert "Excluded" not in reports[()]
     assert "nothing by 1.*: no file matches" in reports[("1.*",)]

@@ -68,7 +68,7 @@ def test_hostile_folder_is_used_or_reported_entry_by_entry(tmp_path: Path) -> No
 
     surveyed = survey_folder(folder)
     assert {file.path.name for file in surveyed.files} == used
-    assert skipped_kinds(surveyed) == expected and surveyed.hidden == 2
+    assert skipped_kinds(surveyed) == expected and surveyed.scanned.hidden == 2
     text = format_report(surveyed, max_listed=None)
     for name in expected:
         assert name in text
@@ -141,14 +141,15 @@ class RecordingReader(CachingReader):
         return super().read(path, sample_rate, start, seconds)
 
 
-def test_long_file_is_read_in_chunks_and_only_as_far_as_needed(flat: Path) -> None:
+def test_long_file_is_read_in_chunks_and_only_as_far_as_needed(flat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "CachingReader", RecordingReader)
     write_sound(flat / "long.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 600 * RATE))
-    reader = RecordingReader(1.0)
-    surveyed = survey_folder(flat, reader, duration=0.5)
+    surveyed = survey_folder(flat, duration=0.5)
     duration = surveyed.representation.duration
-    assert len(reader.parts) == 10 and all(seconds == pytest.approx(duration) for _, _, seconds in reader.parts)
-    reader = RecordingReader(60.0)
-    survey_folder(flat, reader, duration=0.5, slice=True)
+    assert isinstance(surveyed.reader, RecordingReader) and len(surveyed.reader.parts) == 10
+    assert all(seconds == pytest.approx(duration) for _, _, seconds in surveyed.reader.parts)
+    reader = survey_folder(flat, duration=0.5, slice=True).reader
+    assert isinstance(reader, RecordingReader)
     long = sorted(part for name, *part in reader.parts if name == "long.wav")
     assert len(long) >= 10 and max(seconds for _, seconds in long) <= 60
     ends = [start + seconds for start, seconds in long]

@@ -11,7 +11,6 @@ import soundfile
 from numpy.typing import NDArray
 
 from soundgan.data import dataset, survey
-from soundgan.data.caching_reader import CachingReader
 from soundgan.data.scan import scan
 from soundgan.settings import check_settings
 
@@ -29,16 +28,18 @@ def write_sound(path: Path, wave: np.ndarray, rate: int = RATE, subtype: str | N
     return path
 
 
-def survey_folder(folder: Path, reader: CachingReader | None = None, **changes: Any) -> survey.Survey:
+def survey_folder(folder: Path, **changes: Any) -> survey.Survey:
     settings = check_settings(changes)
-    return survey.survey(scan(folder, settings.data.exclude), settings.data, settings.spectrogram, reader)
+    return survey.survey(scan(folder, settings.data.exclude), settings.data, settings.spectrogram)
 
 
-def prepare_folder(folder: Path, progress: survey.ProgressCallback | None = None, **changes: Any) -> dataset.Dataset:
+def prepare_folder(
+    folder: Path, progress: survey.ProgressCallback = lambda done, total: None, **changes: Any
+) -> dataset.Dataset:
     """Prepare a folder with a cache beside it."""
     settings = check_settings(changes)
     return dataset.prepare(folder, settings.data, settings.spectrogram, folder.parent / "cache", progress)
 
 
 def skipped_kinds(surveyed: survey.Survey) -> dict[str, str]:
-    return {item.path.relative_to(surveyed.folder).as_posix(): item.reason for item in surveyed.skipped}
+    return {item.path.relative_to(surveyed.scanned.folder).as_posix(): item.reason for item in surveyed.skipped}

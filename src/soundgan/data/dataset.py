@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -20,10 +21,9 @@ from numpy.typing import NDArray
 
 from soundgan import audio
 from soundgan.cpu import bounded_parallel_map
-from soundgan.data.caching_reader import CachingReader
 from soundgan.data.report import format_clipped, format_report
 from soundgan.data.scan import ScanResult, scan
-from soundgan.data.survey import ProgressCallback, Recording, Survey, blocks, read_block, reader_for, survey
+from soundgan.data.survey import ProgressCallback, Recording, Survey, survey
 from soundgan.settings import DataSettings, SpectrogramSettings
 from soundgan.spectral.pitch import Pitch, track
 from soundgan.spectral.representation import Representation, levels_db, normalize
@@ -62,7 +62,7 @@ def prepare(
     data: DataSettings,
     spectrogram: SpectrogramSettings,
     cache: Path,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = lambda done, total: None,
 ) -> Dataset:
     """Compute the spectrograms of a folder of sounds, or load them from `cache` if files and settings are unchanged.
 
@@ -84,8 +84,7 @@ def prepare(
     if dataset is not None:
         return dataset
     # Two passes of about the same work in one progress bar: survey, then analysis.
-    reader = reader_for(data, spectrogram)
-    surveyed = survey(scanned, data, spectrogram, reader, progress and (lambda done, total: progress(done, 2 * total)))
+    surveyed = survey(scanned, data, spectrogram, lambda done, total: progress(done, 2 * total))
     surveyed.require_enough()
     entry.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(entry.parent)
@@ -93,7 +92,7 @@ def prepare(
     staging.mkdir()
     try:
         with warnings.catch_warnings(action="ignore", category=audio.TruncatedWarning):  # the report lists them
-            _write_dataset(surveyed, data.level, reader, staging, progress)
+            _write_dataset(surveyed, staging, progress)
         _publish(staging, entry)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -119,31 +118,23 @@ def _key(scanned: ScanResult, data: DataSettings, spectrogram: SpectrogramSettin
     return digest.hexdigest()
 
 
-def _write_dataset(
-    surveyed: Survey,
-    method: audio.LevelMethod,
-    reader: CachingReader,
-    target: Path,
-    progress: ProgressCallback | None,
-) -> None:
+def _write_dataset(surveyed: Survey, target: Path, progress: ProgressCallback) -> None:
     """Write the spectrograms of a surveyed folder, their pitch, labels and representation into `target`."""
     rep, sounds = surveyed.representation, surveyed.sounds
     spectrograms = np.lib.format.open_memmap(
         target / "spectrograms.npy", mode="w+", dtype=np.float32, shape=(sounds, 1, *rep.shape)
     )
-    items = [(file, block) for file in surveyed.files for block in blocks(file.slices, rep)]
-    analyze = partial(_analyze, representation=rep, method=method, reader=reader)
+    items = [(file, block) for file in surveyed.files for block in surveyed.blocks(file.slices)]
     loudest = np.empty(sounds, np.float32)
     pitch = np.empty((2, sounds, rep.frames), np.float32)
     done = 0
-    for levels, tracked in bounded_parallel_map(analyze, items):
+    for levels, tracked in bounded_parallel_map(partial(_analyze, surveyed=surveyed), items):
         rows = slice(done, done + len(levels))
         spectrograms[rows, 0] = levels
         pitch[:, rows] = tracked
         loudest[rows] = levels.max(axis=(1, 2))
         done += len(levels)
-        if progress is not None:
-            progress(sounds + done, 2 * sounds)
+        progress(sounds + done, 2 * sounds)
     ceiling = float(np.ceil(np.percentile(loudest, 99)))
     over = loudest[loudest > ceiling + REPORTED_EXCESS_DB] - ceiling
     rep = rep.with_changes(ceiling_db=ceiling, floor_db=ceiling - (rep.ceiling_db - rep.floor_db))
@@ -160,27 +151,21 @@ def _write_dataset(
         "representation": rep.model_dump(),
         "label_names": names,
         "report": format_report(surveyed) + format_clipped(over.tolist(), ceiling),
-        "digest": _content_digest(surveyed, rep, method),
+        "digest": _content_digest(surveyed, rep),
     }
     (target / "dataset.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
 
 
-def _analyze(
-    item: tuple[Recording, list[int]],
-    *,
-    representation: Representation,
-    method: audio.LevelMethod,
-    reader: CachingReader,
-) -> tuple[NDArray[np.float32], Pitch]:
+def _analyze(item: tuple[Recording, list[int]], *, surveyed: Survey) -> tuple[NDArray[np.float32], Pitch]:
     """Return levels in dBFS of some slices of a recording, (slices, bands, frames), and their pitch."""
-    file, block = item
+    (file, block), representation, method = item, surveyed.representation, surveyed.data.level
     target_db = RMS_DB if method == "rms" else audio.PEAK_DB
     # One gain for a whole recording, so that its slices keep their differences.
     gain = np.float32(10 ** (audio.gain_db(file.peak_db, file.rms_db, method, target_db) / 20))
     fade_samples = round(audio.FADE_SECONDS * representation.sample_rate)
     fade = np.sin(np.linspace(0, np.pi / 2, fade_samples), dtype=np.float32) ** 2
     waves = np.zeros((len(block), representation.samples), np.float32)
-    for row, index, wave in zip(waves, block, read_block(file.path, block, representation, reader), strict=True):
+    for row, index, wave in zip(waves, block, surveyed.read_block(file.path, block), strict=True):
         row[: wave.size] = wave * gain
         if index > 0:
             row[: fade.size] *= fade
@@ -189,12 +174,12 @@ def _analyze(
     return levels_db(waves, representation), track(waves, representation.sample_rate, representation.hop_length)
 
 
-def _content_digest(surveyed: Survey, representation: Representation, method: audio.LevelMethod) -> str:
+def _content_digest(surveyed: Survey, representation: Representation) -> str:
     """Return a digest of the spectrograms, in the order of their names, independent of where the files lie."""
     sounds = [[file.label, file.digest, file.slices] for file in surveyed.files]
     # Default values are omitted, so that new fields do not change existing digests.
     values = representation.model_dump(exclude_defaults=True)
-    text = json.dumps([values, method, sounds], sort_keys=True)
+    text = json.dumps([values, surveyed.data.level, sounds], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
@@ -202,20 +187,15 @@ def _load(entry: Path) -> Dataset | None:
     """Return the dataset of a cache entry; None if it is missing or damaged."""
     try:
         summary: dict[str, Any] = json.loads((entry / "dataset.json").read_text(encoding="utf-8"))
-        representation = Representation.model_validate(summary["representation"])
+        summary["representation"] = rep = Representation.model_validate(summary["representation"])
         # Copy on write: callers get ordinary writable arrays, and the file does not change.
         spectrograms = np.load(entry / "spectrograms.npy", mmap_mode="c", allow_pickle=False)
         labels = np.load(entry / "labels.npy", allow_pickle=False)
         pitch = np.load(entry / "pitch.npy", allow_pickle=False)
-        if spectrograms.shape != (len(labels), 1, *representation.shape):
+        if (spectrograms.shape, pitch.shape) != ((len(labels), 1, *rep.shape), (2, len(labels), rep.frames)):
             return None
-        if pitch.shape != (2, len(labels), representation.frames):
-            return None
-        return Dataset(
-            spectrograms, Pitch(*pitch), labels, summary["label_names"], representation, summary["report"],
-            summary["digest"],
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError):
+        return Dataset(spectrograms, Pitch(*pitch), labels, **summary)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -236,8 +216,6 @@ def _publish(staging: Path, entry: Path) -> None:
 def _remove_stale(cache: Path) -> None:
     """Remove unfinished entries of processes that have died."""
     for path in cache.glob(".unfinished-*"):
-        try:
+        with contextlib.suppress(OSError):  # removed by another process
             if time.time() - path.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
-        except OSError:
-            continue  # removed by another process

@@ -30,7 +30,7 @@ def format_report(survey: Survey, max_listed: int | None = 10) -> str:
         items = list(group)
         lines += ["", f"{title} ({len(items)})"]
         for _, path, detail in items[:max_listed]:
-            name = relative_name(path, survey.folder)
+            name = relative_name(path, survey.scanned.folder)
             lines.append(f"  {name}: {detail}" if detail else f"  {name}")
         if max_listed is not None and len(items) > max_listed:
             lines.append(f"  and {len(items) - max_listed} more")
@@ -51,10 +51,10 @@ def _row(title: str, text: str) -> str:
 
 def _summary(survey: Survey) -> list[tuple[str, str]]:
     files, rep = survey.files, survey.representation
-    slices = f", {_count(survey.sounds, 'slice')}" if survey.sliced else ""
+    slices = f", {_count(survey.sounds, 'slice')}" if survey.data.slice else ""
     labels = _count(len(survey.labels), "label") if survey.labels else "no labels"
     used = f"{_count(len(files), 'recording')}{slices}, {labels}"
-    rows = [("Folder", printable(survey.folder)), ("Used", used)]
+    rows = [("Folder", printable(survey.scanned.folder)), ("Used", used)]
     if files:
         shortest, middle, longest = _spread(files)
         rows.append(("Lengths", f"{shortest:.2f} s shortest, {middle:.2f} s median, {longest:.2f} s longest"))
@@ -63,8 +63,8 @@ def _summary(survey: Survey) -> list[tuple[str, str]]:
     window = f"{rep.window} window of {rep.n_fft} samples every {rep.hop_length}"
     size = f"{rep.bands} {rep.scale} bands x {rep.frames} frames, {window}"
     rows.append(("Spectrogram", f"{rep.duration:.2f} s at {rep.sample_rate} Hz, {size}"))
-    if survey.duration_from_data:
-        reason = "the usual length of a recording" if survey.sliced else "nearly all recordings are no longer"
+    if survey.spectrogram.duration is None and survey.spectrogram.image_size is None:
+        reason = "the usual length of a recording" if survey.data.slice else "nearly all recordings are no longer"
         rows.append(("Duration", f"from the recordings: {reason} (10 s at most); the setting `duration` overrides it"))
     resampled = sum(file.sample_rate != rep.sample_rate for file in files)
     shorter = sum(file.seconds < rep.duration for file in files)
@@ -73,7 +73,7 @@ def _summary(survey: Survey) -> list[tuple[str, str]]:
     ends = [file.unused_seconds for file in files if file.unused_seconds > 0]
     rows.append(("Resampled", f"{resampled}"))
     rows.append(("Padded", f"{shorter} shorter than {rep.duration:.2f} s, with silence at the end"))
-    if survey.sliced:
+    if survey.data.slice:
         rows.append(("Sliced", f"{len(longer)} longer than {rep.duration:.2f} s"))
         remainders = f"{_count(len(ends), 'remainder')} under half a slice ({sum(ends):.2f} s)"
         rows.append(("Dropped", f"{_count(silent, 'silent slice')}, {remainders}"))
@@ -82,10 +82,12 @@ def _summary(survey: Survey) -> list[tuple[str, str]]:
         rest = f" ({lost:.2f} s not used; slicing uses it)" if longer else ""
         rows.append(("Cut", f"{len(longer)} to their first {rep.duration:.2f} s{rest}"))
     rows.append(("Left out", f"{len(survey.skipped)} (listed below)" if survey.skipped else "nothing"))
-    if survey.unmatched_patterns:
-        rows.append(("Excluded", f"nothing by {', '.join(map(printable, survey.unmatched_patterns))}: no file matches"))
-    if survey.hidden:
-        rows.append(("Ignored", f"{survey.hidden} hidden, with a dot before the name"))
+    if survey.scanned.unmatched_patterns:
+        rows.append(
+            ("Excluded", f"nothing by {', '.join(map(printable, survey.scanned.unmatched_patterns))}: no file matches")
+        )
+    if survey.scanned.hidden:
+        rows.append(("Ignored", f"{survey.scanned.hidden} hidden, with a dot before the name"))
     return rows
 
 

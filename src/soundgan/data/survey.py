@@ -62,14 +62,13 @@ class Recording:
 class Survey:
     """Usable recordings of a folder; `representation` has the levels of its preset, until `prepare` measures them."""
 
-    folder: Path
-    files: list[Recording]
-    skipped: list[SkippedFile]
-    hidden: int
-    unmatched_patterns: list[str]  # patterns to leave out that match no file
+    scanned: ScanResult
+    data: DataSettings
+    spectrogram: SpectrogramSettings
+    reader: CachingReader  # reads the same files again without opening them
     representation: Representation
-    sliced: bool
-    duration_from_data: bool
+    skipped: list[SkippedFile]  # while scanning, too
+    files: list[Recording]
 
     @property
     def labels(self) -> list[str]:
@@ -84,15 +83,27 @@ class Survey:
     def require_enough(self) -> None:
         """Raise `DataError` if there are too few sounds to train on."""
         if self.sounds < MIN_SOUNDS:
-            raise DataError(_too_few(self.folder, self.sounds, self.skipped))
+            raise DataError(_too_few(self.scanned.folder, self.sounds, self.skipped))
+
+    def blocks(self, slices: Iterable[int]) -> Iterator[list[int]]:
+        """Group slices of a recording into blocks of at most a minute, so that a long one is never in memory whole."""
+        size = max(1, int(CHUNK_SECONDS / self.representation.duration))
+        for _, group in itertools.groupby(slices, key=lambda index: index // size):
+            yield list(group)
+
+    def read_block(self, path: Path, block: list[int]) -> list[NDArray[np.float32]]:
+        """Read some slices of a recording at once: mono, resampled, each at most `representation.samples` long."""
+        rep = self.representation
+        span = (block[-1] + 1 - block[0]) * rep.duration
+        wave = self.reader.read(path, rep.sample_rate, block[0] * rep.duration, span)
+        return [wave[(index - block[0]) * rep.samples :][: rep.samples] for index in block]
 
 
 def survey(
     scanned: ScanResult,
     data: DataSettings,
     spectrogram: SpectrogramSettings,
-    reader: CachingReader | None = None,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = lambda done, total: None,
 ) -> Survey:
     """Read the audio files of a scanned folder and check which can be used.
 
@@ -102,23 +113,20 @@ def survey(
     beginning. Long files are read in chunks and only as far as needed.
 
     Args:
-        reader: of `reader_for(data, spectrogram)`, to read the same files again without opening them.
         progress: called with (steps done, steps in all), two steps a file.
 
     Raises:
         DataError: no file can be used as sound.
     """
-    folder, candidates = scanned.folder, scanned.candidates
-    reader = reader or reader_for(data, spectrogram)
+    folder, paths = scanned.folder, [candidate.path for candidate in scanned.candidates]
+    longest = DURATIONS[1] if spectrogram.duration is None else spectrogram.duration
+    reader = CachingReader(CHUNK_SECONDS if data.slice else longest + DURATION_MARGIN)
     skipped = list(scanned.skipped)
     readable: list[tuple[Path, audio.AudioInfo]] = []
-    files: list[Recording] = []
     first_with: dict[str, Recording] = {}
     with warnings.catch_warnings(action="ignore", category=audio.TruncatedWarning):  # the report lists them
-        probes = bounded_parallel_map(partial(_probe, reader=reader), [candidate.path for candidate in candidates])
-        for done, (path, info) in enumerate(probes, 1):
-            if progress is not None:
-                progress(done, 2 * len(candidates))
+        for done, (path, info) in enumerate(bounded_parallel_map(partial(_probe, reader=reader), paths), 1):
+            progress(done, 2 * len(paths))
             if isinstance(info, SkippedFile):
                 skipped.append(info)
             else:
@@ -126,57 +134,20 @@ def survey(
         if not readable:
             raise DataError(_too_few(folder, 0, skipped))
         representation = _choose_representation([info for _, info in readable], data, spectrogram)
+        surveyed = Survey(scanned, data, spectrogram, reader, representation, skipped, files=[])
         labeled = any(len(path.relative_to(folder).parts) > 1 for path, _ in readable)
-        measure = partial(
-            _measure, reader=reader, root=folder if labeled else None, representation=representation, sliced=data.slice
-        )
-        skipped_steps = 2 * len(candidates) - len(readable)
-        for done, recording in enumerate(bounded_parallel_map(measure, readable), skipped_steps + 1):
-            if progress is not None:
-                progress(done, 2 * len(candidates))
+        measure = partial(_measure, surveyed=surveyed, root=folder if labeled else None)
+        for done, recording in enumerate(bounded_parallel_map(measure, readable), 2 * len(paths) - len(readable) + 1):
+            progress(done, 2 * len(paths))
             if isinstance(recording, SkippedFile):
                 skipped.append(recording)
             elif (first := first_with.setdefault(recording.digest, recording)) is not recording:
                 same = f"the same sound as {relative_name(first.path, folder)}"
                 skipped.append(SkippedFile(recording.path, SkipReason.DUPLICATE, same))
             else:
-                files.append(recording)
+                surveyed.files.append(recording)
     skipped.sort(key=lambda item: item.path.as_posix())
-    return Survey(
-        folder=folder,
-        files=files,
-        skipped=skipped,
-        hidden=scanned.hidden,
-        unmatched_patterns=scanned.unmatched_patterns,
-        representation=representation,
-        sliced=data.slice,
-        duration_from_data=spectrogram.duration is None and spectrogram.image_size is None,
-    )
-
-
-def reader_for(data: DataSettings, spectrogram: SpectrogramSettings) -> CachingReader:
-    """Return a reader that keeps as much of each file as these settings may need."""
-    if data.slice:
-        return CachingReader(CHUNK_SECONDS)
-    longest = DURATIONS[1] if spectrogram.duration is None else spectrogram.duration
-    return CachingReader(longest + DURATION_MARGIN)
-
-
-def blocks(slices: Iterable[int], representation: Representation) -> Iterator[list[int]]:
-    """Group slices of a recording into blocks of at most a minute, so that a long one is never in memory as a whole."""
-    size = max(1, int(CHUNK_SECONDS / representation.duration))
-    for _, group in itertools.groupby(slices, key=lambda index: index // size):
-        yield list(group)
-
-
-def read_block(
-    path: Path, block: list[int], representation: Representation, reader: CachingReader
-) -> list[NDArray[np.float32]]:
-    """Read some slices of a recording at once: mono, resampled, each at most `representation.samples` long."""
-    samples, duration = representation.samples, representation.duration
-    span = (block[-1] + 1 - block[0]) * duration
-    wave = reader.read(path, representation.sample_rate, block[0] * duration, span)
-    return [wave[(index - block[0]) * samples :][:samples] for index in block]
+    return surveyed
 
 
 def _probe(path: Path, reader: CachingReader) -> tuple[Path, audio.AudioInfo | SkippedFile]:
@@ -207,25 +178,18 @@ def _choose_representation(
     ).with_changes(window=spectrogram.window)  # fmt: skip
 
 
-def _measure(
-    item: tuple[Path, audio.AudioInfo],
-    *,
-    reader: CachingReader,
-    root: Path | None,
-    representation: Representation,
-    sliced: bool,
-) -> Recording | SkippedFile:
+def _measure(item: tuple[Path, audio.AudioInfo], *, surveyed: Survey, root: Path | None) -> Recording | SkippedFile:
     """Read the part of a file that is used: its length, levels and digest; `root` is the folder of the labels."""
     path, info = item
-    rate, duration = representation.sample_rate, representation.duration
+    sliced, duration = surveyed.data.slice, surveyed.representation.duration
     count, unused = _slice_count(info.seconds, duration) if sliced else (1, 0.0)
     digest = hashlib.blake2b(digest_size=16)
     peaks: list[float] = []
     energy, samples = 0.0, 0
     damage = ""
     try:
-        for block in blocks(range(count), representation):
-            for wave in read_block(path, block, representation, reader):
+        for block in surveyed.blocks(range(count)):
+            for wave in surveyed.read_block(path, block):
                 if wave.size:
                     peaks.append(float(np.abs(wave).max()))
                     energy += float(np.square(wave, dtype=np.float64).sum())
@@ -236,7 +200,7 @@ def _measure(
         if not peaks:  # otherwise the blocks before the damage are used
             return unreadable
         damage = unreadable.detail
-    seconds = samples / rate
+    seconds = samples / surveyed.representation.sample_rate
     if seconds < MIN_SECONDS:
         return SkippedFile(path, SkipReason.TOO_SHORT, f"only {seconds * 1000:.1f} ms can be read")
     if min(info.seconds - unused, count * duration) - seconds > MP3_SLACK / info.sample_rate:

@@ -37,7 +37,7 @@ WRITING = "Writing the model"
 def train_model_folder(
     settings: Settings,
     *,
-    on_read: Callable[[int, int], None] | None = None,
+    on_read: Callable[[int, int], None] = lambda done, total: None,
     on_data: Callable[[str], None] = lambda report: None,
     on_message: Callable[[str], None] = lambda message: None,
     on_progress: Callable[[ProgressReport], None] = lambda progress: None,
