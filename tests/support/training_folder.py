@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from soundgan.training.monitor.best import BEST
+from soundgan.training.monitor.validation import BEST
 from soundgan.training.state.progress import Progress
 
 NAME = "checkpoint.safetensors"

@@ -17,7 +17,8 @@ from soundgan.data.dataset import prepare
 from soundgan.errors import DataError, ModelError, TrainingError, one_line
 from soundgan.model import SoundGAN
 from soundgan.settings import Settings, check_settings
-from soundgan.training.monitor.report import REPORT, last_remarks
+from soundgan.training.monitor.log import read_log
+from soundgan.training.monitor.report import REPORT, remarks
 from soundgan.training.networks.dcgan import DCGANGenerator
 from soundgan.training.pipeline import TRAINING, import_legacy, train_model_folder
 
@@ -79,8 +80,8 @@ def test_export_that_failed_at_the_samples_is_repeated(tiny_settings: TinySettin
 def test_report_contains_the_remarks(tiny_settings: TinySettings, tmp_path: Path) -> None:
     train_model_folder(tiny_settings(saveroot=str(tmp_path / "model")))
     report = (tmp_path / "model" / TRAINING / REPORT).read_text(encoding="utf-8")
-    remarks = last_remarks(tmp_path / "model" / TRAINING)
-    assert remarks and all(escape(remark) in report for remark in remarks)
+    sentences = remarks(read_log(tmp_path / "model" / TRAINING))
+    assert sentences and all(escape(sentence) in report for sentence in sentences)
 
 
 def test_missing_dataroot_creates_nothing(tiny_settings: TinySettings, tmp_path: Path) -> None:

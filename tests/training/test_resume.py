@@ -26,10 +26,9 @@ from soundgan.training import loop, step
 from soundgan.training.loop import train
 from soundgan.training.losses import augment
 from soundgan.training.monitor import monitor, schedule
-from soundgan.training.monitor.best import BEST, read_validation
 from soundgan.training.monitor.report import REPORT
 from soundgan.training.monitor.snapshot import save_snapshot
-from soundgan.training.monitor.validation import ValidationResult
+from soundgan.training.monitor.validation import BEST, ValidationResult, load_best
 from soundgan.training.pipeline import TRAINING, export_checkpoint
 from soundgan.training.runtime.rng import PairedSampler
 
@@ -96,7 +95,7 @@ def test_reference_training_has_augmentation_and_validations(uninterrupted: Path
         ValidationResult._make(line[name] for name in ValidationResult._fields)
         for line in log_of(uninterrupted, "frechet")
     ]
-    assert read_validation(uninterrupted / BEST).samples_seen == min(found, key=lambda check: check.score).samples_seen
+    assert load_best(uninterrupted / BEST).samples_seen == min(found, key=lambda check: check.score).samples_seen
 
 
 def test_training_is_bit_identical_for_a_seed(
@@ -251,7 +250,7 @@ def test_best_generator_has_a_checkpoint_before_the_first_snapshot(
         nan_from(patch, 4)
         with pytest.raises(TrainingError, match=r"diverged.*soundgan export"):
             train(tiny_dataset, settings, folder)
-    best = read_validation(folder / BEST)
+    best = load_best(folder / BEST)
     assert best.samples_seen <= progress_of(folder).samples_seen
     export_checkpoint(tmp_path / "model")
     assert SoundGAN.load(tmp_path / "model").config.training["samples_seen"] == progress_of(folder).samples_seen

@@ -18,7 +18,9 @@ PAGE = {
     "minutes": 2.0,
     "key_figures": [(EVIL, EVIL, EVIL)],
     "remarks": [EVIL],
-    "charts": [{"title": EVIL, "text": EVIL, "svg": EVIL}],
+    "chart": lambda title, keys, **options: EVIL,
+    "best": None,
+    "target_d_accuracy": 0.7,
     "snapshots": [],
     "data_report": EVIL,
     "settings": [
@@ -36,7 +38,7 @@ def test_every_value_is_escaped_and_its_text_unchanged() -> None:
     text = render("training_report.html.j2", **PAGE)
     page = parsed(text)
     assert "script" not in page.seen and EVIL not in text
-    assert page.text.count(EVIL) == 14
+    assert page.text.count(EVIL) == 19
 
 
 def test_plain_values_read_as_text() -> None:

@@ -87,8 +87,9 @@ def run_training(settings: Settings) -> Path:
     from soundgan.model_folder import TRAINING
 
     with require_extra("train", "train"):
+        from soundgan.training.monitor.log import read_log
         from soundgan.training.monitor.monitor import ProgressReport
-        from soundgan.training.monitor.report import REPORT, last_remarks
+        from soundgan.training.monitor.report import REPORT, remarks
         from soundgan.training.pipeline import train_model_folder
         from soundgan.training.runtime.distributed import rank
 
@@ -139,7 +140,7 @@ def run_training(settings: Settings) -> Path:
     typer.echo(f"Model:   {folder} ({progress.samples_seen:,} samples seen in {progress.seconds / 60:.1f} minutes)")
     if result.best is not None:
         typer.echo(f"Best:    at {result.best.samples_seen:,} samples seen (validation: {_metrics(result.best)})")
-    for remark in last_remarks(folder / TRAINING):
+    for remark in remarks(read_log(folder / TRAINING)):
         typer.echo(f"Note:    {remark}")
     typer.echo(f"Report:  {folder / TRAINING / REPORT}")
     typer.echo(f"Samples: {folder / 'samples' / 'spectrograms.png'}")

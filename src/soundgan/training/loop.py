@@ -71,10 +71,10 @@ def train(
     train_state, progress, optim, losses = setup.train_state, setup.progress, settings.optim, settings.losses
     update = GANUpdate(dataset, settings, train_state, setup.generator_inputs, progress, setup.compute)
     step = TrainStep(update)
-    monitor = Monitor(setup, update.inputs.spectrograms, update.inputs.labels, on_progress, on_message)
+    monitor = Monitor(setup, on_progress, on_message)
     started = time.monotonic() - progress.seconds
 
-    with stop_signal() as stop, torch_threads_and_determinism(settings.run), monitor:
+    with stop_signal() as stop, torch_threads_and_determinism(settings.run), monitor.running():
         while not distributed.any_rank(bool(monitor.is_finished()) or stop.is_set()):
             # Step
             before = progress.samples_seen

@@ -23,8 +23,8 @@ from soundgan.training.export.model_card import CARD, write_card
 from soundgan.training.export.onnx import export
 from soundgan.training.legacy.import_generator import legacy_generator
 from soundgan.training.loop import TrainingResult, train
-from soundgan.training.monitor.best import BEST, load_best
 from soundgan.training.monitor.monitor import ProgressReport
+from soundgan.training.monitor.validation import BEST, load_best
 from soundgan.training.networks.build import build_generator
 from soundgan.training.runtime.distributed import init_distributed
 from soundgan.training.state.checkpoint import CHECKPOINT, load_ema, read_training_config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 from soundgan.training.monitor.log import LOG, Log, read_log
@@ -10,7 +11,7 @@ from soundgan.training.state.progress import Progress
 
 
 def write(folder: Path, start: int, *counts: int) -> None:
-    with Log(folder, start) as log:
+    with closing(Log(folder, start)) as log:
         for samples_seen in counts:
             log.write(Progress(samples_seen, samples_seen // 4, 1.0), {"loss_G": 1 / 3})
 

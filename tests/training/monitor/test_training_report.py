@@ -16,8 +16,7 @@ from soundgan.data.dataset import Dataset
 from soundgan.training.loop import train
 from soundgan.training.losses.augment import MAX_P
 from soundgan.training.monitor.report import MAX_EARLIER_SNAPSHOTS, REPORT, remarks, write_report
-from soundgan.training.monitor.schedule import FIRST_VALIDATION, GROWTH
-from soundgan.training.monitor.stopping import PATIENCE
+from soundgan.training.monitor.schedule import FIRST_VALIDATION, GROWTH, PATIENCE
 from soundgan.training.monitor.validation import ValidationResult
 
 EVIL = '<b>"a & b" 100%'
@@ -123,7 +122,7 @@ def test_label_names_are_escaped_and_links_resolve(
 
 def remarks_of(checks: list[ValidationResult], **now: float) -> str:
     seen = checks[-1].samples_seen if checks else FIRST_VALIDATION
-    return " ".join(remarks([step(seen, **now)] * 30, checks))
+    return " ".join(remarks([*[step(seen, **now)] * 30, *map(logged, checks)]))
 
 
 def test_remark_on_improvement() -> None:
@@ -136,7 +135,7 @@ def test_remark_on_improvement() -> None:
 def test_remark_on_a_single_validation() -> None:
     early = GOOD._replace(samples_seen=FIRST_VALIDATION - 300)  # at the end of a short training
     assert remarks_of([early]) == "Only one validation so far: too early to tell whether training improves."
-    assert "The first validation comes after" in " ".join(remarks([step(FIRST_VALIDATION - 300)], []))
+    assert "The first validation comes after" in " ".join(remarks([step(FIRST_VALIDATION - 300)]))
 
 
 def test_remark_on_no_improvement_comes_after_enough_validations() -> None:

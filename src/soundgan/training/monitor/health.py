@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
-from torch import Tensor
 
+from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.training.losses.cells import cells
 from soundgan.training.runtime.rng import StepRNG
@@ -38,17 +39,15 @@ class HealthCheck:
     with one output per label has collapsed as well.
 
     Args:
-        spectrograms, labels: the training data.
-        generator_inputs: source of latents and noise.
         seed: of the latents, which are the same at every check.
     """
 
-    def __init__(self, spectrograms: Tensor, labels: Tensor, generator_inputs: GeneratorInputs, seed: int) -> None:
-        self._label = labels.mode().values
-        self._generator_inputs, self._seed = generator_inputs, seed
-        positions = (labels == self._label).nonzero()[:, 0]
-        real = positions[:: max(1, len(positions) // MAX_REAL)]
-        self._real_spread = cells(spectrograms[real]).std(0).mean().item() if len(real) > 1 else 0.0
+    def __init__(self, dataset: Dataset, seed: int, generator_inputs: GeneratorInputs) -> None:
+        self._seed, self._generator_inputs = seed, generator_inputs
+        self._label = int(np.bincount(dataset.labels).argmax())
+        positions = np.flatnonzero(dataset.labels == self._label)
+        real = np.array(dataset.spectrograms[positions[:: max(1, len(positions) // MAX_REAL)]])
+        self._real_spread = cells(torch.from_numpy(real)).std(0).mean().item() if len(real) > 1 else 0.0
 
     @torch.no_grad()
     def check(self, train_state: TrainState, progress: Progress) -> None:
@@ -60,9 +59,8 @@ class HealthCheck:
             if not all(torch.isfinite(value).all() for value in values.values()):
                 check_finite({name: math.nan}, progress)
 
-        generator = train_state.generator_ema
-        device = next(generator.parameters()).device
-        labels, rng = self._label.to(device).expand(GENERATED), StepRNG(self._seed, 0, device)
+        generator, labels = train_state.generator_ema, torch.full((GENERATED,), self._label)
+        rng = StepRNG(self._seed, 0, next(generator.parameters()).device)
         generated = self._generator_inputs.generate(generator, labels, rng, shared_noise=True)
         spread = cells(generated).std(0).mean().item()
         if progress.samples_seen >= MIN_SAMPLES and spread < MIN_RELATIVE_STD * self._real_spread:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from torch.utils.tensorboard.writer import SummaryWriter
@@ -33,12 +32,7 @@ class Log:
         for name, value in figures.items():
             self._board.add_scalar(name, value, progress.samples_seen)
 
-    def __enter__(self) -> Log:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._file.close()
         self._board.close()
 

@@ -5,27 +5,23 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
 
-from torch import Tensor
-
-from soundgan.training.monitor.best import BestCheckpoint, load_best
+from soundgan.errors import TrainingError
 from soundgan.training.monitor.health import HealthCheck
 from soundgan.training.monitor.log import Log
-from soundgan.training.monitor.report import REPORT, report_failures, write_report
+from soundgan.training.monitor.report import REPORT, write_report
+from soundgan.training.monitor.schedule import StoppingCriterion
 from soundgan.training.monitor.snapshot import save_snapshot
-from soundgan.training.monitor.stopping import StoppingCriterion
-from soundgan.training.monitor.validation import ValidationResult, Validator
+from soundgan.training.monitor.validation import BestCheckpoint, ValidationResult, Validator, load_best
 from soundgan.training.runtime.rng import samples_per_epoch
 from soundgan.training.setup import TrainingSetup
 from soundgan.training.state.checkpoint import CHECKPOINT, save_checkpoint
 
 REPORT_INTERVAL = 1.0  # s between two progress reports
 
-Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
 
@@ -44,13 +40,11 @@ class ProgressReport(NamedTuple):
     validation: ValidationResult | None
 
 
-def rank_zero_only(
-    method: Callable[Concatenate[Monitor, Parameters], Returned],
-) -> Callable[Concatenate[Monitor, Parameters], Returned | None]:
+def rank_zero_only(method: Callable[..., Returned]) -> Callable[..., Returned | None]:
     """Make a method do nothing and return None on all other ranks."""
 
     @functools.wraps(method)
-    def wrapper(self: Monitor, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned | None:
+    def wrapper(self: Monitor, *args: Any, **kwargs: Any) -> Returned | None:
         return method(self, *args, **kwargs) if self.is_rank_zero else None
 
     return wrapper
@@ -59,58 +53,46 @@ def rank_zero_only(
 class Monitor:
     """Validation, logging, checkpoints and reports of rank 0; on other ranks all methods do nothing and return None.
 
-    Inside its `with` block, a `TrainingError` is written to the report.
-
     Args:
-        spectrograms, labels: of all recordings, for the health check.
         on_progress: called after the first step, and then every second or so.
         on_message: called with status messages.
     """
 
     def __init__(
-        self,
-        setup: TrainingSetup,
-        spectrograms: Tensor,
-        labels: Tensor,
-        on_progress: Callable[[ProgressReport], None],
-        on_message: Callable[[str], None],
+        self, setup: TrainingSetup, on_progress: Callable[[ProgressReport], None], on_message: Callable[[str], None]
     ) -> None:
         self.is_rank_zero = setup.compute.distributed.is_rank_zero
-        self._setup, self._progress, self._resources = setup, setup.progress, ExitStack()
-        self._on_progress, self._on_message = on_progress, on_message
-        if self.is_rank_zero:
-            self._open(spectrograms, labels)
-
-    def _open(self, spectrograms: Tensor, labels: Tensor) -> None:
-        setup, settings, progress = self._setup, self._setup.settings, self._progress
+        if not self.is_rank_zero:
+            return
+        self._setup, self._on_progress, self._on_message = setup, on_progress, on_message
+        dataset, run, progress = setup.dataset, setup.settings.run, setup.progress
+        self._progress = progress
         self._start = progress.samples_seen, progress.seconds
-        self._stopping = StoppingCriterion(settings.run, samples_per_epoch(setup.dataset.labels))
+        self._stopping = StoppingCriterion(run, samples_per_epoch(dataset.labels))
         self._on_message(f"Training on {setup.machine}; report: {setup.folder / REPORT}")
         if progress.samples_seen:
             complete = ": the training is complete" if self._stopping.is_finished(progress) else ""
             duration = f"{progress.seconds / 60:.1f} minutes"
             self._on_message(f"Resuming after {progress.samples_seen:,} samples seen in {duration}{complete}")
-        self._health = HealthCheck(spectrograms, labels, setup.generator_inputs, settings.run.seed)
+        self._health = HealthCheck(dataset, run.seed, setup.generator_inputs)
         self._log = Log(setup.folder, progress.samples_seen)
-        self._validator = Validator(setup.dataset, settings.run.seed, setup.generator_inputs)
+        self._validator = Validator(dataset, run.seed, setup.generator_inputs)
         self._best = BestCheckpoint(setup.folder, reset=progress.samples_seen == 0)
         self._result, self._warned = self._best.result, False
         if self._best.result:
             self._stopping.update_best(self._best.result.samples_seen)
         self._last_report, self._last_save = -math.inf, progress.seconds
 
-    def __enter__(self) -> Monitor:
-        if self.is_rank_zero:
-            self._resources.enter_context(self._log)
-            self._resources.enter_context(
-                report_failures(self._setup.folder, self._setup.dataset, self._setup.settings)
-            )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._resources.__exit__(kind, error, trace)
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Close the log at the end of the block; write the message of a `TrainingError` in it to the report."""
+        try:
+            yield
+        except TrainingError as error:
+            self._write_report(failure=str(error))
+            raise
+        finally:
+            self._close_log()
 
     @rank_zero_only
     def is_finished(self) -> bool:
@@ -162,13 +144,10 @@ class Monitor:
         setup, progress, started = self._setup, self._progress, time.monotonic()
         self._health.check(setup.train_state, progress)
         save_checkpoint(setup.folder / CHECKPOINT, setup.train_state, progress, setup.config)
-        snapshots, generator, seed = (
-            setup.folder / "snapshots",
-            setup.train_state.generator_ema,
-            setup.settings.run.seed,
-        )
-        save_snapshot(snapshots, generator, setup.dataset, setup.generator_inputs, progress.samples_seen, seed)
-        write_report(setup.folder, setup.dataset, setup.settings)
+        inputs, seed = setup.generator_inputs, setup.settings.run.seed
+        generator, snapshots = setup.train_state.generator_ema, setup.folder / "snapshots"
+        save_snapshot(snapshots, generator, setup.dataset, inputs, progress.samples_seen, seed)
+        self._write_report()
         self._last_save = progress.seconds + time.monotonic() - started
 
     @rank_zero_only
@@ -189,6 +168,14 @@ class Monitor:
     def load_best(self) -> ValidationResult | None:
         """Set `generator_ema` to its best weights and return their validation; None before the first validation."""
         return load_best(self._best.path, self._setup.train_state.generator_ema) if self._best.result else None
+
+    @rank_zero_only
+    def _write_report(self, failure: str = "") -> None:
+        write_report(self._setup.folder, self._setup.dataset, self._setup.settings, failure)
+
+    @rank_zero_only
+    def _close_log(self) -> None:
+        self._log.close()
 
     def _speed(self) -> float:
         """Samples per second since the start or the resumption."""

@@ -33,11 +33,10 @@ def save_snapshot(
     """
     labels, representation = chosen_rows(len(dataset.label_names)), dataset.representation
     names = [dataset.label_names[label] if dataset.label_names else f"sound{row}" for row, label in enumerate(labels)]
-    device = next(generator.parameters()).device
-    rng = StepRNG(seed, 0, device)
+    rng = StepRNG(seed, 0, next(generator.parameters()).device)
     real = [real_spectrograms(dataset, label, row) for row, label in enumerate(labels)]
     generated = [
-        generator_inputs.generate(generator, torch.full((GENERATED,), label, device=device), rng)[:, :1].cpu().numpy()
+        generator_inputs.generate(generator, torch.full((GENERATED,), label), rng)[:, :1].cpu().numpy()
         for label in labels
     ]
     stem = folder / f"{samples_seen:09d}"

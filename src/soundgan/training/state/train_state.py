@@ -119,7 +119,7 @@ class GeneratorInputs:
         Args:
             shared_noise: all spectrograms get the same noise texture.
         """
-        w = generator.mapping(self.latents(len(labels), rng), labels)
+        w = generator.mapping(self.latents(len(labels), rng), labels.to(rng.device))
         return self.synthesize_from_w(generator, w, rng, shared_noise=shared_noise)
 
     def synthesize_from_w(self, generator: Generator, w: Tensor, rng: StepRNG, *, shared_noise: bool = False) -> Tensor:
