@@ -37,7 +37,7 @@ def test_preset_accepts_a_size_and_a_range(rate: int, frames: int, bands: int, s
 def test_preset_accepts_overlap_and_scale(rate: int, overlap: int, scale: Scale, window: Window) -> None:
     rep = preset(rate, 0.5, overlap=overlap, scale=scale).with_changes(window=window)
     assert (rep.n_fft // rep.hop_length, rep.scale, rep.window) == (overlap, scale, window)
-    assert rep.stft == STFT(PRESETS[rate].n_fft, PRESETS[rate].n_fft // overlap, window)
+    assert rep.stft == STFT(PRESETS[rate][0], PRESETS[rate][0] // overlap, window)
 
 
 @pytest.mark.parametrize("rate, duration", [(48000, 1), (8000, 0.2), (8000, 10.1), (8000, float("nan")), (0, 1)])

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from soundgan.spectral.stft import STFT
-
-Floats = NDArray[np.float32]
-Spectrum = NDArray[np.complex64]
+from soundgan.spectral.stft import STFT, Floats, Spectrum
 
 
 class PackedBatch:

@@ -4,17 +4,14 @@ With a Gaussian window, log magnitude and phase of an STFT are tied to each othe
 function: the phase's derivative in time follows from the magnitude's in frequency, and the other way round (Portnoff
 1979, "Magnitude-phase relationships for short-time Fourier transforms based on Gaussian analysis windows"; Průša,
 Balazs and Søndergaard 2017, "A noniterative method for reconstruction of phase from STFT magnitude", PGHI). Formulas
-for a Hann window are derived from its main lobe and its shape.
+for a Hann window are derived from its main lobe and its shape. All arrays are (frames, bins).
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from soundgan.spectral.stft import STFT
-
-Floats = NDArray[np.float32]
+from soundgan.spectral.stft import STFT, Floats
 
 _EPSILON = np.float32(1e-30)
 _SLOPE_THRESHOLD = np.float32(1e-3)  # a neighbor 60 dB below a bin says nothing about the slope
@@ -23,9 +20,7 @@ _SLOPE_THRESHOLD = np.float32(1e-3)  # a neighbor 60 dB below a bin says nothing
 def phase_gradients(magnitudes: Floats, stft: STFT) -> tuple[Floats, Floats]:
     """Return the phase differences, in rad, from each bin to the next frame's and to the next bin of its frame.
 
-    Shape:
-        magnitudes (frames, bins) → in time and in frequency, (frames, bins) each; the last frame of the former and the
-        last bin of the latter are undefined.
+    The last frame of the former and the last bin of the latter are undefined.
     """
     relative_hop = stft.hop_length / stft.n_fft
     # Whole turns are left out, which keeps float32 exact enough.
@@ -48,9 +43,6 @@ def frequency_offset(magnitudes: Floats, stft: STFT) -> Floats:
 
     For a Hann window, exact for a steady sine between two bins, where the main lobe is sin(pi d) / (d (1 - d²)); for a
     Gaussian window as in PGHI.
-
-    Shape:
-        magnitudes (frames, bins) → (frames, bins)
     """
     offset = np.zeros_like(magnitudes)
     inner = offset[:, 1:-1]
@@ -73,16 +65,12 @@ def group_delay(magnitudes: Floats, stft: STFT) -> Floats:
 
     For a Hann window, exact for a pulse, which three neighboring frames weight by cos²(pi t) at different t; for a
     Gaussian window as in PGHI, and exact for a pulse that lies in only two of the frames, too.
-
-    Shape:
-        magnitudes (frames, bins) → (frames, bins)
     """
     silence = np.zeros((1, magnitudes.shape[1]), np.float32)
     padded = np.concatenate([silence, magnitudes, silence])
     if stft.window == "gaussian":
-        slope = _log_slope(
-            padded[:-2], magnitudes, padded[2:], curvature=np.pi / stft.gaussian_spread / stft.overlap**2
-        )
+        curvature = np.pi / stft.gaussian_spread / stft.overlap**2
+        slope = _log_slope(padded[:-2], magnitudes, padded[2:], curvature)
         slope *= np.float32(stft.gaussian_spread * stft.overlap / 2 / np.pi)
         return slope
     np.sqrt(padded, out=padded)

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundgan.spectral.phase_gradients import phase_gradients
-from soundgan.spectral.stft import STFT
+from soundgan.spectral.stft import STFT, Floats
 
-Floats = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
 _AUDIBLE_THRESHOLD = np.float32(1e-3)  # bins 60 dB below the loudest of their sound stay out of the graph
@@ -30,10 +29,8 @@ class Edges(NamedTuple):
 
     start: Indices
     stop: Indices
-    weights: Floats
-    """Not negative. Of equally heavy edges, the later counts as heavier."""
-    differences: Floats
-    """Value of the node `stop` minus value of the node `start`."""
+    weights: Floats  # not negative; of equally heavy edges, the later counts as heavier
+    differences: Floats  # value of the node `stop` minus value of the node `start`
 
 
 def integrate_phase(magnitudes: Floats, spans: Sequence[slice], stft: STFT) -> Floats:
@@ -58,12 +55,7 @@ def integrate_phase(magnitudes: Floats, spans: Sequence[slice], stft: STFT) -> F
 
     edges = build_edges(magnitudes, audible, node_of_bin, stft)
     anchors = anchor_dc_nyquist(magnitudes, audible, node_of_bin, reference_of_frame)
-    graph = Edges(
-        np.concatenate([edges.start, anchors.start]),
-        np.concatenate([edges.stop, anchors.stop]),
-        np.concatenate([edges.weights, anchors.weights]),
-        np.concatenate([edges.differences, anchors.differences]),
-    )
+    graph = Edges._make(np.concatenate(fields) for fields in zip(edges, anchors, strict=True))
     values = integrate_over_mst(graph, len(bin_of_node) + len(spans))
 
     references = reference_of_frame.take(bin_of_node // magnitudes.shape[1])
@@ -75,9 +67,7 @@ def integrate_phase(magnitudes: Floats, spans: Sequence[slice], stft: STFT) -> F
 
 
 def build_edges(magnitudes: Floats, audible: NDArray[np.bool_], node_of_bin: Indices, stft: STFT) -> Edges:
-    """Return edges between audible bins that are neighbors in time or in frequency.
-
-    An edge weighs the product of its two magnitudes; its difference is the phase gradient.
+    """Return edges between audible neighbors in time or frequency: products of magnitudes, and phase gradients.
 
     Shape:
         magnitudes, audible (frames, bins); node_of_bin (frames * bins,)

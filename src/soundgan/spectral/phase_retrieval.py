@@ -16,15 +16,12 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundgan.cpu import cores
 from soundgan.spectral.packed_batch import PackedBatch
 from soundgan.spectral.phase_integration import integrate_phase
-from soundgan.spectral.stft import STFT
+from soundgan.spectral.stft import STFT, Floats, Spectrum
 
-Floats = NDArray[np.float32]
-Spectrum = NDArray[np.complex64]
 Quality = Literal["fast", "balanced", "best"]
 
 
@@ -102,9 +99,7 @@ def retrieve(
 def _retrieve_batch(sounds: Sequence[Floats], stft: STFT, config: PhaseRetrievalConfig) -> list[Floats]:
     """Return the wave of each sound, from magnitudes (frames, bins) each."""
     batch = PackedBatch(sounds, stft)
-    phase = (
-        integrate_phase(batch.magnitudes, batch.spans, stft) if config.init == "integrated" else _random_phases(batch)
-    )
+    phase = _random_phases(batch) if config.init == "random" else integrate_phase(batch.magnitudes, batch.spans, stft)
     spectrum = _polar(batch.magnitudes, phase)
     spectrum = _difference_map(batch, spectrum, config.difference_map_iterations)
     return batch.unpack(_fast_griffin_lim(batch, spectrum, config.griffin_lim_iterations))

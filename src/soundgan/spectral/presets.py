@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 from soundgan.spectral.representation import Representation, Scale
 
@@ -12,23 +11,12 @@ _MAX_FRAMES = 432  # longer sounds get 50 % overlap where their preset has 75 %
 _FRAMES_MULTIPLE = 16  # the networks need it
 
 
-class Preset(NamedTuple):
-    """STFT, spacing of the bands, and range of levels."""
-
-    n_fft: int
-    """Window length, in samples."""
-    hop_length: int
-    """Step between frames, in samples."""
-    scale: Scale
-    range_db: float
-    """Ceiling minus floor, in dB."""
-
-
-PRESETS = {  # by sample rate, in Hz; measured in docs/decisions/representation.md
-    8000: Preset(n_fft=256, hop_length=128, scale="linear", range_db=70.0),
-    16000: Preset(n_fft=512, hop_length=256, scale="mel", range_db=80.0),
-    22050: Preset(n_fft=1024, hop_length=256, scale="mel", range_db=80.0),
-    44100: Preset(n_fft=2048, hop_length=512, scale="mel", range_db=80.0),
+PRESETS: dict[int, tuple[int, int, Scale, float]] = {  # measured in docs/decisions/representation.md
+    # sample rate in Hz: n_fft and hop_length in samples, scale, range of levels (ceiling minus floor) in dB
+    8000: (256, 128, "linear", 70.0),
+    16000: (512, 256, "mel", 80.0),
+    22050: (1024, 256, "mel", 80.0),
+    44100: (2048, 512, "mel", 80.0),
 }
 
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from soundgan.spectral.scipy_kernels import irfft, rfft
 
+Floats = NDArray[np.float32]
+Spectrum = NDArray[np.complex64]
 Window = Literal["hann", "gaussian"]
 
 
@@ -31,11 +33,6 @@ class STFT:
 
     Raises:
         ValueError: n_fft and hop_length do not fit, or the window is unknown.
-
-    Examples:
-        >>> stft = STFT(n_fft=256, hop_length=128)
-        >>> stft.bins, stft.overlap, stft.sine_gain
-        (129, 2, 64.0)
     """
 
     n_fft: int
@@ -69,7 +66,7 @@ class STFT:
         return -(-self.padding // self.hop_length)
 
     @cached_property
-    def weights(self) -> NDArray[np.float32]:
+    def weights(self) -> Floats:
         """The window, (n_fft,)."""
         time = np.arange(self.n_fft) / self.n_fft
         if self.window == "hann":
@@ -89,7 +86,7 @@ class STFT:
         """Magnitude of a full-scale sine in its bin."""
         return float(self.weights.sum()) / 2
 
-    def forward(self, wave: NDArray[np.float32]) -> NDArray[np.complex64]:
+    def forward(self, wave: Floats) -> Spectrum:
         """Return the spectrum of a wave.
 
         Shape:
@@ -111,10 +108,9 @@ class STFT:
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
         return rfft(frames * self.weights)
 
-    def inverse(self, spectrum: NDArray[np.complex64], gain: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """Return the wave whose STFT is closest to a spectrum, in least squares.
-
-        (Griffin and Lim 1984, "Signal estimation from modified short-time Fourier transform".)
+    def inverse(self, spectrum: Spectrum, gain: Floats | None = None) -> Floats:
+        """Return the wave whose STFT is closest to a spectrum, in least squares (Griffin and Lim 1984, "Signal
+        estimation from modified short-time Fourier transform").
 
         Args:
             gain: factor of each sample after overlap-add, (frames * hop_length,); by default `self.gain(frames)`.
@@ -134,12 +130,12 @@ class STFT:
         wave *= self.gain(len(spectrum)) if gain is None else gain
         return wave
 
-    def gain(self, frames: int) -> NDArray[np.float32]:
+    def gain(self, frames: int) -> Floats:
         """One over the sum of the squared windows that overlap at each sample: (frames * hop_length,)."""
         squared = np.broadcast_to(self.weights**2, (frames, self.n_fft))
         return np.asarray(1 / self._overlap_add(squared), np.float32)
 
-    def _overlap_add(self, windowed: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _overlap_add(self, windowed: Floats) -> Floats:
         """(frames, n_fft) → (frames * hop_length,), without the padding."""
         frames = len(windowed)
         windowed = windowed.reshape(frames, self.overlap, self.hop_length)
