@@ -31,19 +31,12 @@ from soundgan import audio
 from soundgan.data.dataset import prepare
 from soundgan.data.scan import scan
 from soundgan.errors import DataError, SoundGANError, one_line
-from soundgan.evaluation.data import (
-    EvaluationData,
-    RealSplit,
-    Sounds,
-    SplitOptions,
-    as_file,
-    read_generated_sounds,
-    read_real_sounds,
-)
-from soundgan.evaluation.evaluate import generate
-from soundgan.evaluation.features.predictions import classifier_for
+from soundgan.evaluation.evaluate import generate_set
+from soundgan.evaluation.features.classifier import classifier_for
 from soundgan.evaluation.metrics.catalog import MetricRow, SoundSet
+from soundgan.evaluation.options import EvaluationOptions
 from soundgan.evaluation.score import score
+from soundgan.evaluation.sounds import RealSplit, Sounds, as_file, read_generated_sounds, read_real_sounds
 from soundgan.model import SoundGAN
 from soundgan.settings import RunSettings, Settings, check_settings
 from soundgan.training.monitor.monitor import ProgressReport
@@ -91,7 +84,7 @@ def train_ours(options: argparse.Namespace, real: RealSplit, folder: Path) -> tu
     parameters = model.config.training["generator_parameters"]
     summary = {"batch_size": settings.optim.batch_size, "generator_parameters": parameters}
     labels = sorted(real.held_out.labels) or [None] * len(real.held_out)
-    sounds = generate(model, labels, seed=options.seed)
+    sounds = generate_set(model, labels, EvaluationOptions(seed=options.seed))
     return sounds, facts_of(progress, {**summary, **model.config.settings})
 
 
@@ -129,8 +122,8 @@ def figures_of(row: MetricRow) -> Figures:
 def measure_quality(options: argparse.Namespace, record: Path) -> None:
     """Train and score the models of --only, and write the row of each when it is complete."""
     rate = common_sample_rate(options)
-    split = SplitOptions([options.test_pattern], pattern_is_explicit=True, seed=options.seed)
-    real = read_real_sounds(options.data, rate, samples_of(rate) / rate, split)
+    evaluation = EvaluationOptions(test_pattern=options.test_pattern, seed=options.seed)
+    real = read_real_sounds(options.data, rate, samples_of(rate) / rate, evaluation)
     work, classifier, labels = options.work / options.data.name, None, len(set(real.train.labels))
     if labels >= 2:
         classifier = classifier_for(real.train_files, work / "classifier", sample_rate=rate)
@@ -145,7 +138,7 @@ def measure_quality(options: argparse.Namespace, record: Path) -> None:
         sounds, facts = (
             train_ours(options, real, folder) if name == OURS else train_baseline(name, options, real, folder)
         )
-        scores = score(EvaluationData(sounds, real), classifier=classifier, seed=options.seed)
+        scores = score(sounds, real, evaluation, classifier=classifier)
         shared = {"embedding": scores.embedding, "ceiling": figures_of(scores.table[SoundSet.REAL_BASELINE])}
         row = {
             "name": name, "minutes": options.minutes, "seed": options.seed, "n": len(sounds),

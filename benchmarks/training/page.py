@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.common import Figures, number, write_page
 from benchmarks.training.speed import EXACT, OURS, summary
-from soundgan.evaluation.metrics.catalog import METRICS, Estimate, Metric
+from soundgan.evaluation.metrics.catalog import METRICS, Estimate
 
 TARGET_SPEEDUP, TARGET_SHARE = 4.0, 0.5
 MIN_NATIVE_BFLOAT16 = 0.5  # times the float32 peak, below which bfloat16 is emulated
@@ -46,19 +46,20 @@ def metric_rows(measured: Figures) -> list[list[str]]:
     """Cells of the table: a metric that was measured, its value for fresh real sounds, and for each row."""
     columns = [measured["ceiling"], *(row["figures"] for row in ours_first(measured["rows"]).values())]
     return [
-        [f"{info.title} {info.direction_symbol}", *(cell(metric, column) for column in columns)]
-        for metric, info in METRICS.items()
-        if any(metric in column for column in columns)
+        [f"{metric.title} {metric.direction_symbol}", *(cell(key, column) for column in columns)]
+        for key, metric in METRICS.items()
+        if any(key in column for column in columns)
     ]
 
 
-def cell(metric: Metric, column: Figures) -> str:
+def cell(key: str, column: Figures) -> str:
     """A value with its interval."""
-    value, *limits = column.get(metric, [None])
+    value, *limits = column.get(key, [None])
     if value is None:
         return "–"
-    interval = METRICS[metric].format_interval(Estimate(value, *limits))
-    return f"{METRICS[metric].format(value)} ({interval})" if interval else METRICS[metric].format(value)
+    metric = METRICS[key]
+    interval = metric.format_interval(Estimate(value, *limits))
+    return f"{metric.format(value)} ({interval})" if interval else metric.format(value)
 
 
 def verdicts(measured: Figures) -> list[str]:
@@ -71,23 +72,23 @@ def verdicts(measured: Figures) -> list[str]:
         if name.startswith(OURS):
             continue
         titles: dict[str, list[str]] = {"better": [], "equal": [], "**worse**": []}
-        for metric, info in METRICS.items():
-            if metric in ours and metric in row["figures"]:
-                values = [error(metric, figures, measured["ceiling"]) for figures in (ours, row["figures"])]
+        for key, metric in METRICS.items():
+            if key in ours and key in row["figures"]:
+                values = [error(key, figures, measured["ceiling"]) for figures in (ours, row["figures"])]
                 verdict = "better" if values[0] < values[1] else "equal" if values[0] == values[1] else "**worse**"
-                titles[verdict].append(info.title)
+                titles[verdict].append(metric.title)
         parts = [f"{verdict} in {len(names)} ({', '.join(names)})" for verdict, names in titles.items() if names]
         count = sum(map(len, titles.values()))
         lines.append(f"- {name}: of {count} metrics, ours is {'; '.join(parts)}.")
     return lines
 
 
-def error(metric: Metric, figures: Figures, real: Figures) -> float:
+def error(key: str, figures: Figures, real: Figures) -> float:
     """A number that is lower for better values: of a metric near the real sounds, the distance from theirs."""
-    value = figures[metric][0]
-    if METRICS[metric].better == "near":
-        return abs(value - real.get(metric, [1.0])[0])
-    return value if METRICS[metric].better == "lower" else -value
+    value, better = figures[key][0], METRICS[key].better
+    if better == "near":
+        return abs(value - real.get(key, [1.0])[0])
+    return value if better == "lower" else -value
 
 
 def is_emulated(measured: Figures) -> bool:

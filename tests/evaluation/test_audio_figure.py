@@ -11,7 +11,7 @@ import soundfile
 from PIL import Image
 
 from soundgan.evaluation.audio_figure import audio_figure, overview_figure
-from soundgan.evaluation.data import Sounds, as_file
+from soundgan.evaluation.sounds import Sounds, as_file
 
 RATE = 8000
 

@@ -15,10 +15,11 @@ import soundfile
 from toy_sounds import RATE, SECONDS, fill, tone
 
 from soundgan.errors import DataError, ModelError
-from soundgan.evaluation.data import as_file
-from soundgan.evaluation.evaluate import EvaluationOptions, evaluate, evaluate_folder, generate
-from soundgan.evaluation.metrics.catalog import METRICS, Metric, SoundSet
+from soundgan.evaluation.evaluate import evaluate, evaluate_folder, generate_set
+from soundgan.evaluation.metrics.catalog import METRICS, SoundSet
+from soundgan.evaluation.options import EvaluationOptions
 from soundgan.evaluation.result import Evaluation
+from soundgan.evaluation.sounds import as_file
 from soundgan.model import SoundGAN
 
 
@@ -27,7 +28,7 @@ def digits() -> SoundGAN:
     return SoundGAN.load("digits")
 
 
-def value(evaluation: Evaluation, metric: Metric) -> float:
+def value(evaluation: Evaluation, metric: str) -> float:
     return evaluation.scores.table[SoundSet.GENERATED].estimates[metric].value
 
 
@@ -47,7 +48,7 @@ def test_evaluation_of_a_model_records_all_conditions_and_is_reproducible(
     assert result["sounds"] == {
         "generated": 10, "train": 30, "held_out": 10, "held_out_unseen": True, "compared": 10, "skipped": {},
     }  # fmt: skip
-    assert Counter(evaluation.data.generated.labels) == {"3": 5, "7": 5}
+    assert Counter(evaluation.generated.labels) == {"3": 5, "7": 5}
     assert [*result["sets"]] == ["generated", "real_baseline", "generated_full", "real_baseline_full"]
     assert set(result["sets"]["generated"]["metrics"]) == set(METRICS)
     conditions = result["conditions"]
@@ -61,7 +62,7 @@ def test_evaluation_of_a_model_records_all_conditions_and_is_reproducible(
 
 
 def test_generated_sounds_are_those_of_their_seeds(digits: SoundGAN) -> None:
-    generated = generate(digits, ["3", "3", "7", None], seed=2**32 - 2, quality="fast")
+    generated = generate_set(digits, ["3", "3", "7", None], EvaluationOptions(seed=2**32 - 2, quality="fast"))
     assert generated.names[:3] == [f"3, seed {2**32 - 2}", f"3, seed {2**32 - 1}", "7, seed 0"]
     (alone,) = digits.generate(1, label="7", seed=0, quality="fast")
     np.testing.assert_array_equal(generated.waves[2], as_file(alone.samples))
@@ -70,12 +71,13 @@ def test_generated_sounds_are_those_of_their_seeds(digits: SoundGAN) -> None:
 def test_evaluation_without_labels_imports_no_torch(real_folder: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from soundgan.model import SoundGAN\n"
-        "from soundgan.evaluation.evaluate import EvaluationOptions, evaluate\n"
+        "from soundgan.evaluation.evaluate import evaluate\n"
+        "from soundgan.evaluation.options import EvaluationOptions\n"
         "options = EvaluationOptions(n=6, quality='fast', quick=True)\n"
         f"evaluation = evaluate(SoundGAN.load('digits'), Path({str(real_folder / '3')!r}), options)\n"
-        "data, scores = evaluation.data, evaluation.scores\n"
-        "assert not data.generated.labels and 'accuracy' not in scores.table['generated'].estimates\n"
-        "assert data.real.held_out_is_unseen and len(data.real.held_out) == 5 and not scores.predictions\n"
+        "real, scores = evaluation.real, evaluation.scores\n"
+        "assert not evaluation.generated.labels and 'accuracy' not in scores.table['generated'].estimates\n"
+        "assert real.held_out_is_unseen and len(real.held_out) == 5 and not scores.predictions\n"
         "assert any('compare 5 sounds' in note for note in evaluation.notes)\n"
         "assert 'torch' not in sys.modules\n"
     )
@@ -89,7 +91,7 @@ def test_evaluation_without_torch_skips_label_scores_with_a_note(
     monkeypatch.setitem(sys.modules, "torch", None)
     evaluation = evaluate(digits, real_folder, EvaluationOptions(quality="fast", quick=True))
     estimates = evaluation.scores.table[SoundSet.GENERATED].estimates
-    assert Metric.ACCURACY not in estimates and Metric.COVERAGE in estimates
+    assert "accuracy" not in estimates and "coverage" in estimates
     assert any("[train]" in note for note in evaluation.notes)
 
 
@@ -118,7 +120,7 @@ def test_requested_label_unknown_to_the_classifier_counts_as_an_error(tmp_path: 
             wave = tone(np.random.default_rng([seed, take]))
             soundfile.write(folder / "new" / f"new_{take:02d}{suffix}", wave, RATE)
     evaluation = evaluate_folder(generated, data, EvaluationOptions(test_pattern="*_0[0-2].*"))
-    assert value(evaluation, Metric.ACCURACY) == pytest.approx(8 / 10)
+    assert value(evaluation, "accuracy") == pytest.approx(8 / 10)
 
 
 def test_folder_is_classified_and_a_cached_classifier_of_other_files_is_refused(
@@ -129,12 +131,12 @@ def test_folder_is_classified_and_a_cached_classifier_of_other_files_is_refused(
     (generated / "3" / "3_00.wav").write_bytes((generated / "7" / "7_00.wav").read_bytes())  # requested 3, sounds as 7
     options = EvaluationOptions(test_pattern="*_0[0-4].*", classifier_folder=tmp_path / "classifier")
     evaluation = evaluate_folder(generated, real_folder, options)
-    assert evaluation.data.generated.sample_rate == RATE
-    assert evaluation.data.generated.seconds == pytest.approx(SECONDS)
-    assert value(evaluation, Metric.ACCURACY) == pytest.approx(0.9)
+    assert evaluation.generated.sample_rate == RATE
+    assert evaluation.generated.seconds == pytest.approx(SECONDS)
+    assert value(evaluation, "accuracy") == pytest.approx(0.9)
     predictions = evaluation.scores.predictions[SoundSet.GENERATED]
     assert predictions.confusion.tolist() == [[4, 1], [0, 5]] and predictions.label_accuracy == {"3": 0.8, "7": 1.0}
-    assert 1.5 < value(evaluation, Metric.INCEPTION_SCORE) <= 2
+    assert 1.5 < value(evaluation, "inception_score") <= 2
     # It was trained on some of the sounds that are now held out.
     with pytest.raises(DataError, match="a classifier of other files"):
         evaluate_folder(generated, real_folder, replace(options, test_pattern="*_0[3-8].*"))

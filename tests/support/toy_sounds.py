@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from soundgan.evaluation.data import Sounds, as_file
+from soundgan.evaluation.sounds import Sounds, as_file
 
 RATE, SECONDS = 8000, 0.25
 Floats = np.ndarray

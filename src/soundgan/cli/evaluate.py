@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +14,12 @@ import typer
 from soundgan.cli.generate import QualityOption
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
     from rich.table import Table
 
     from soundgan.evaluation.result import Evaluation
+
+MIN_ELAPSED = 2.0  # s of a task, after which its remaining time is estimated
 
 
 def evaluate(
@@ -54,9 +59,9 @@ def evaluate(
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from soundgan.errors import DataError
-    from soundgan.evaluation.evaluate import EvaluationOptions, evaluate_folder
-    from soundgan.evaluation.evaluate import evaluate as evaluate_model
+    from soundgan.evaluation import evaluate as evaluation
     from soundgan.evaluation.features.embedding import OnnxEmbedding
+    from soundgan.evaluation.options import EvaluationOptions
     from soundgan.evaluation.report import write_report
     from soundgan.files import write_text
     from soundgan.model import SoundGAN
@@ -67,33 +72,24 @@ def evaluate(
             file.parent.mkdir(parents=True, exist_ok=True)
             if file.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
-    options = EvaluationOptions(
-        seed=seed, test_pattern=test_pattern, classifier_folder=classifier, n=n, quality=quality.value,
-        uniform_labels=uniform, quick=quick,
-        embedding=None if embedding is None else OnnxEmbedding(embedding, sample_rate=embedding_rate),
-    )  # fmt: skip
+    folder = Path(subject)
+    is_model = subject in bundled() or (folder / CONFIG).exists() or (folder / TRAINING).is_dir()
+    if folder.is_dir() and not is_model and (n is not None or uniform or quick):
+        raise DataError(
+            f"{folder}: contains sounds, not a model: --number, --uniform and --quick have no effect on sounds"
+        )
     stderr = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
-        bar_task, current = bar.add_task("Reading", total=None), ""
-
-        def progress(task: str, done: int, total: int) -> None:
-            nonlocal current
-            if task != current and not stderr.is_terminal:
-                stderr.print(task)  # without a progress bar
-            current = task
-            bar.update(bar_task, description=task, completed=done, total=total)
-
-        folder = Path(subject)
-        is_model = subject in bundled() or (folder / CONFIG).exists() or (folder / TRAINING).is_dir()
+        options = EvaluationOptions(
+            seed=seed, test_pattern=test_pattern, classifier_folder=classifier, n=n, quality=quality.value,
+            uniform_labels=uniform, quick=quick, progress=_progress(bar),
+            embedding=None if embedding is None else OnnxEmbedding(embedding, sample_rate=embedding_rate),
+        )  # fmt: skip
         if folder.is_dir() and not is_model:
-            if n is not None or uniform or quick:
-                raise DataError(
-                    f"{folder}: contains sounds, not a model: --number, --uniform and --quick have no effect on sounds"
-                )
-            result = evaluate_folder(folder, data, options, progress)
+            result = evaluation.evaluate_folder(folder, data, options)
         else:
-            result = evaluate_model(SoundGAN.load(subject), data, options, progress)
+            result = evaluation.evaluate(SoundGAN.load(subject), data, options)
     console = Console(highlight=False)
     table = _table(result, intervals=True)
     width = Measurement.get(console, console.options.update(max_width=1000), table).maximum
@@ -112,6 +108,26 @@ def evaluate(
         typer.echo(f"Metrics: {write_text(json, dumps(result.as_json(), indent=2, ensure_ascii=False) + chr(10))}")
 
 
+def _progress(bar: Progress) -> Callable[[str, int, int], None]:
+    """Show the tasks of an evaluation in a bar; without a terminal as lines, with the time of those that take long."""
+    item, started, announced = bar.add_task(""), 0.0, False
+
+    def progress(task: str, done: int, total: int) -> None:
+        nonlocal started, announced
+        if task != bar.tasks[0].description:
+            bar.reset(item, description=task, total=total)
+            started, announced = time.monotonic(), False
+            if bar.disable:
+                bar.console.print(task)
+        bar.update(item, completed=done, total=total)
+        elapsed = time.monotonic() - started
+        if bar.disable and not announced and done and elapsed > MIN_ELAPSED:
+            announced = True
+            bar.console.print(f"{task}: about {elapsed / done * (total - done):.0f} s more")
+
+    return progress
+
+
 def _table(result: Evaluation, *, intervals: bool) -> Table:
     """Table of the metrics, with or without their intervals."""
     from rich.markup import escape
@@ -119,7 +135,7 @@ def _table(result: Evaluation, *, intervals: bool) -> Table:
 
     from soundgan.evaluation.metrics.catalog import METRICS, SoundSet
 
-    real = result.data.real
+    real = result.real
     generated, baseline, full = (
         result.scores.table.get(name) for name in (SoundSet.GENERATED, SoundSet.REAL_BASELINE, SoundSet.GENERATED_FULL)
     )
@@ -127,23 +143,23 @@ def _table(result: Evaluation, *, intervals: bool) -> Table:
     table = Table(title=title, title_justify="left", box=None)
     table.add_column("")
     held_out = f"{len(real.held_out):,} real, {'unseen' if real.held_out_is_unseen else 'perhaps seen'}"
-    for header in f"{len(result.data.generated):,} generated", held_out:
+    for header in f"{len(result.generated):,} generated", held_out:
         table.add_column(header, justify="right")
         if intervals:
             table.add_column("95 %", justify="right", style="dim")
     if full:
         table.add_column(f"{full.n:,} generated", justify="right", style="dim")
-    for metric, info in METRICS.items():
-        estimates = [row and row.estimates.get(metric) for row in (generated, baseline)]
+    for key, metric in METRICS.items():
+        estimates = [row and row.estimates.get(key) for row in (generated, baseline)]
         if not any(estimates):
             continue
-        mark = " [green]✓[/green]" if info.matches_baseline(*estimates) else ""
-        cells = [f"{info.direction_symbol} {info.title}{mark}"]
+        mark = " [green]✓[/green]" if metric.matches_baseline(*estimates) else ""
+        cells = [f"{metric.direction_symbol} {metric.title}{mark}"]
         for estimate in estimates:
-            texts = [info.format(estimate.value), info.format_interval(estimate)] if estimate else ["–", ""]
+            texts = [metric.format(estimate.value), metric.format_interval(estimate)] if estimate else ["–", ""]
             cells += texts if intervals else texts[:1]
         if full:
-            cells.append(info.format(full.estimates[metric].value) if metric in full.estimates else "")
+            cells.append(metric.format(full.estimates[key].value) if key in full.estimates else "")
         table.add_row(*cells)
     return table
 
@@ -151,9 +167,11 @@ def _table(result: Evaluation, *, intervals: bool) -> Table:
 def _caption(result: Evaluation) -> str:
     from soundgan.evaluation.metrics.catalog import SoundSet
 
-    count = len(result.data.real.train)
+    real, n = result.real, len(result.real.train)
+    full = f"; the last column with all {n:,}" if SoundSet.GENERATED_FULL in result.scores.table else ""
+    seen = f" The model may have been trained on all {n + len(real.held_out):,} real sounds."
     return (
-        f"Compared with {result.scores.size:,} of {count:,} training sounds"
-        + (f"; the last column with all {count:,}. " if SoundSet.GENERATED_FULL in result.scores.table else ". ")
-        + "A perfect generator would reach the values of the real sounds; ✓: inside of their interval, or better."
+        f"Compared with {result.scores.size:,} of {n:,} {real.train_title}{full}."
+        f"{'' if real.held_out_is_unseen else seen} A perfect generator would reach the values of the real sounds; "
+        "✓: inside of their interval, or better."
     )

@@ -11,8 +11,8 @@ import soundfile
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from soundgan.evaluation.data import Sounds
 from soundgan.evaluation.features.logmel import LogMel
+from soundgan.evaluation.sounds import Sounds
 from soundgan.viz.html import render
 from soundgan.viz.spectrogram_figure import SpectrogramAxes, png, spectrogram_figure
 from soundgan.viz.spectrogram_image import picture
@@ -30,13 +30,11 @@ def audio_figure(wave: NDArray[np.float32], sample_rate: int, seconds: float, na
     """
     frontend = LogMel(sample_rate, seconds, BANDS)
     image, audio = io.BytesIO(), io.BytesIO()
-    picture(frontend.spectrograms(frontend.fit(wave)[None])[0]).save(image, "PNG", optimize=True)
+    picture(frontend.spectrograms([wave])[0]).save(image, "PNG", optimize=True)
     # FLAC is lossless and supported by every browser; the waves of an evaluation are rounded to 16 bits.
     samples = np.rint(wave * 2**15).clip(-(2**15), 2**15 - 1).astype(np.int16)
     soundfile.write(audio, samples, sample_rate, "PCM_16", format="FLAC")
-    sources = {
-        "picture": _data_url("image/png", image.getvalue()), "audio": _data_url("audio/flac", audio.getvalue()),
-    }  # fmt: skip
+    sources = {"picture": _data_url("image/png", image.getvalue()), "audio": _data_url("audio/flac", audio.getvalue())}
     return Markup(render("audio_figure.html.j2", name=name, css_class=css_class, **sources))
 
 
@@ -50,8 +48,7 @@ def overview_figure(groups: Mapping[str, Sequence[Sounds]], names: Sequence[str]
     first = next(iter(groups.values()))[0]
     frontend = LogMel(first.sample_rate, first.seconds, BANDS)
     spectrograms = {
-        heading: [list(frontend.spectrograms(np.stack([frontend.fit(wave) for wave in row.waves]))) for row in rows]
-        for heading, rows in groups.items()
+        heading: [list(frontend.spectrograms(row.waves)) for row in rows] for heading, rows in groups.items()
     }
     axes = SpectrogramAxes(frontend.seconds, frontend.band_centers, -frontend.range_db, 0, "dB")
     try:

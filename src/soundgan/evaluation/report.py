@@ -10,15 +10,15 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from soundgan.evaluation.audio_figure import audio_figure, overview_figure
-from soundgan.evaluation.data import Sounds
 from soundgan.evaluation.features.predictions import Predictions
-from soundgan.evaluation.metrics.catalog import METRICS, Estimate, Metric, MetricInfo, MetricRow, SoundSet
+from soundgan.evaluation.metrics.catalog import METRICS, Estimate, Metric, SoundSet
 from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS
 from soundgan.evaluation.result import Evaluation
+from soundgan.evaluation.sounds import Sounds
 from soundgan.files import write_text
 from soundgan.viz.html import render
 
-KEY_METRICS = (Metric.ACCURACY, Metric.COVERAGE, Metric.FRECHET_DISTANCE, Metric.MEMORIZED_FRACTION)
+KEY_METRICS = ("accuracy", "coverage", "frechet_distance", "memorized_fraction")
 MAX_PAIRS = 6  # of generated and nearest training sounds
 MAX_LABELS = 12  # with sounds in the report
 MAX_REAL, MAX_GENERATED = 2, 4  # sounds of a label
@@ -26,12 +26,25 @@ MAX_SECONDS = 150  # of sound in the file, approximately
 
 
 class _TableRow(NamedTuple):
-    """A metric of generated sounds and of the real baseline; `tracks`: CSS class and positions of each interval."""
+    """A metric of generated sounds and of the real baseline."""
 
-    info: MetricInfo
+    key: str
+    metric: Metric
     generated: Estimate | None
     baseline: Estimate | None
-    tracks: list[tuple[str, list[str]]]
+
+    def bars(self) -> list[tuple[str, list[str]]]:
+        """CSS class and positions of each interval on one scale, from 0 (or below) to the larger value."""
+        points = {
+            css_class: [estimate.value if end is None else end for end in (estimate.low, estimate.value, estimate.high)]
+            for css_class, estimate in (("generated", self.generated), ("real", self.baseline))
+            if estimate
+        }
+        values = [value for ends in points.values() for value in ends]
+        start, stop = min(0.0, *values), 1.0 if self.metric.is_share else max(1e-9, *values)
+        return [
+            (name, [f"{100 * (end - start) / (stop - start):.1f}%" for end in ends]) for name, ends in points.items()
+        ]
 
 
 def write_report(evaluation: Evaluation, path: str | Path) -> Path:
@@ -41,81 +54,67 @@ def write_report(evaluation: Evaluation, path: str | Path) -> Path:
 
 def render_report(evaluation: Evaluation) -> str:
     """Return the report as HTML."""
-    table = evaluation.scores.table
-    rows = _rows(table[SoundSet.GENERATED], table[SoundSet.REAL_BASELINE])
-    full_rows = []
-    if SoundSet.GENERATED_FULL in table:
-        full_rows = _rows(table[SoundSet.GENERATED_FULL], table[SoundSet.REAL_BASELINE_FULL])
-    selection = _selection(evaluation)
-    overview = {
-        "real": [real for _, real, _ in selection], "generated": [generated for _, _, generated in selection],
-    }  # fmt: skip
+    rows, selection = _rows(evaluation, SoundSet.GENERATED, SoundSet.REAL_BASELINE), _selection(evaluation)
+    groups = {"real": [real for _, real, _ in selection], "generated": [generated for *_, generated in selection]}
+    generated, training = evaluation.generated, evaluation.real.possible_training_sounds
     return render(
         "evaluation_report.html.j2",
         evaluation=evaluation,
         key_figures=list(_key_figures(rows)),
         rows=rows,
-        full_rows=full_rows,
-        overview=overview_figure(overview, [label for label, _, _ in selection if label]),
+        full_rows=_rows(evaluation, SoundSet.GENERATED_FULL, SoundSet.REAL_BASELINE_FULL),
+        overview=overview_figure(groups, [label for label, _, _ in selection if label]),
         sounds=[
-            (label, [*_figures(real, "real"), *_figures(generated, "generated")])
-            for label, real, generated in selection
+            (label, _figures(real, "real") + _figures(generated, "generated")) for label, real, generated in selection
         ],
-        predictions=_predictions(evaluation),
-        pairs=list(_pairs(evaluation)),
+        predictions=_predictions(evaluation.scores.predictions),
+        pairs=[
+            (distance, _figures(generated[[i]], "generated") + _figures(training[[j]], "real"))
+            for i, j, distance in evaluation.scores.pairs[:MAX_PAIRS]
+        ],
         condition_rows=list(_conditions(evaluation)),
     )
 
 
-def _rows(generated: MetricRow, baseline: MetricRow) -> list[_TableRow]:
-    rows = []
-    for metric, info in METRICS.items():
-        pair = generated.estimates.get(metric), baseline.estimates.get(metric)
-        if any(pair):
-            rows.append(_TableRow(info, *pair, _interval_bars(info, *pair)))
-    return rows
-
-
-def _interval_bars(
-    info: MetricInfo, generated: Estimate | None, baseline: Estimate | None
-) -> list[tuple[str, list[str]]]:
-    """Positions of both intervals on one scale, which begins at 0 (or below) and ends at the larger value."""
-    points = {
-        name: [estimate.value if end is None else end for end in (estimate.low, estimate.value, estimate.high)]
-        for name, estimate in (("generated", generated), ("real", baseline))
-        if estimate
-    }
-    values = [value for ends in points.values() for value in ends]
-    start, stop = min(0.0, *values), 1.0 if info.is_share else max(1e-9, *values)
-    return [
-        (name, [f"{100 * (value - start) / (stop - start):.1f}%" for value in ends]) for name, ends in points.items()
+def _rows(evaluation: Evaluation, generated: SoundSet, baseline: SoundSet) -> list[_TableRow]:
+    """Rows of the metrics of two sets; empty without the first of them."""
+    table = evaluation.scores.table
+    if generated not in table:
+        return []
+    rows = [
+        _TableRow(key, metric, table[generated].estimates.get(key), table[baseline].estimates.get(key))
+        for key, metric in METRICS.items()
     ]
+    return [row for row in rows if row.generated or row.baseline]
 
 
 def _key_figures(rows: list[_TableRow]) -> Iterator[tuple[str, str, str]]:
     """Title, value and remark of the key metrics."""
-    for info, generated, baseline, _ in rows:
-        if generated and info in [METRICS[metric] for metric in KEY_METRICS]:
-            remark = f"real baseline: {info.format(baseline.value)}" if baseline else ""
-            yield info.title, info.format(generated.value), remark
+    for key, metric, generated, baseline in rows:
+        if generated and key in KEY_METRICS:
+            remark = f"real baseline: {metric.format(baseline.value)}" if baseline else ""
+            yield metric.title, metric.format(generated.value), remark
+
+
+def _predictions(predictions: dict[SoundSet, Predictions]) -> list[tuple[str, str, Predictions]]:
+    """Title, CSS class and predictions of the sets with labels; nothing without labels of the real sounds."""
+    if not predictions or not predictions[SoundSet.REAL_BASELINE].label_accuracy:
+        return []
+    sets = ("Generated", "generated", SoundSet.GENERATED), ("Real baseline", "real", SoundSet.REAL_BASELINE)
+    return [(title, name, predictions[key]) for title, name, key in sets if predictions[key].label_accuracy]
 
 
 def _selection(evaluation: Evaluation) -> list[tuple[str, Sounds, Sounds]]:
     """Labels, and some of their real and generated sounds."""
-    generated, held_out = evaluation.data.generated, evaluation.data.real.held_out
+    generated, held_out = evaluation.generated, evaluation.real.held_out
     labels = list(dict.fromkeys(generated.labels or [""]))[:MAX_LABELS]
     # Fewer of each label where sounds are long, to limit the size of the file.
     budget = max(1, int(MAX_SECONDS / generated.seconds / len(labels)))
     n_real, n_generated = max(1, min(MAX_REAL, budget // 3)), max(1, min(MAX_GENERATED, budget - budget // 3))
     factor = 1 if generated.labels else 2
-    return [
-        (
-            label,
-            _evenly_spaced(held_out, label, factor * n_real),
-            _evenly_spaced(generated, label, factor * n_generated),
-        )
-        for label in labels
-    ]
+    real = [_evenly_spaced(held_out, label, factor * n_real) for label in labels]
+    fake = [_evenly_spaced(generated, label, factor * n_generated) for label in labels]
+    return list(zip(labels, real, fake, strict=True))
 
 
 def _evenly_spaced(sounds: Sounds, label: str, n: int) -> Sounds:
@@ -131,34 +130,13 @@ def _figures(sounds: Sounds, css_class: str) -> list[Markup]:
     ]
 
 
-def _predictions(evaluation: Evaluation) -> list[tuple[str, str, Predictions]]:
-    """Title, CSS class and predictions of the sets with labels; nothing without labels of the real sounds."""
-    predictions = evaluation.scores.predictions
-    if not predictions or not predictions[SoundSet.REAL_BASELINE].label_accuracy:
-        return []
-    sets = (
-        ("Generated", "generated", predictions[SoundSet.GENERATED]),
-        ("Real baseline", "real", predictions[SoundSet.REAL_BASELINE]),
-    )
-    return [item for item in sets if item[2].label_accuracy]
-
-
-def _pairs(evaluation: Evaluation) -> Iterator[tuple[float, list[Markup]]]:
-    """Distances and figures of the generated sounds that are nearest to training sounds."""
-    generated, training = evaluation.data.generated, evaluation.data.real.possible_training_sounds
-    for pair in evaluation.scores.pairs[:MAX_PAIRS]:
-        yield pair.distance, [
-            *_figures(generated[[pair.generated]], "generated"), *_figures(training[[pair.real]], "real"),
-        ]  # fmt: skip
-
-
 def _conditions(evaluation: Evaluation) -> Iterator[tuple[str, object]]:
-    conditions, data = dict(evaluation.conditions), evaluation.data
+    conditions, real = dict(evaluation.conditions), evaluation.real
     versions = ", ".join(f"{name} {number}" for name, number in conditions.pop("versions", {}).items())
     yield "Date", date.today().isoformat()
-    counts = f"{len(data.generated):,} generated, {len(data.real.train):,} training"
-    yield "Sounds", f"{counts}, {len(data.real.held_out):,} held out"
-    yield "Skipped", ", ".join(f"{count} {kind}" for kind, count in evaluation.skipped.items()) or "nothing"
+    counts = f"{len(evaluation.generated):,} generated, {len(real.held_out):,} held out"
+    yield "Sounds", f"{counts}, {len(real.train):,} {real.train_title}"
+    yield "Skipped", evaluation.skipped or "nothing"
     yield "Distances in", f"{evaluation.scores.embedding}; {N_NEIGHBORS} neighbors"
     yield from ((name.replace("_", " ").capitalize(), value) for name, value in conditions.items())
     yield "Versions", versions

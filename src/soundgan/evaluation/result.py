@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from soundgan.evaluation.data import EvaluationData
 from soundgan.evaluation.score import Scores
+from soundgan.evaluation.sounds import RealSplit, Sounds
 from soundgan.version import __version__
 
 PACKAGES = ("numpy", "scipy", "onnxruntime", "soundfile", "soxr", "torch")
@@ -22,33 +22,35 @@ class Evaluation:
 
     Attributes:
         subject: name of the model, or of the folder of generated sounds.
+        generated: generated sounds; their labels are the requested ones, if any.
+        real: real sounds, at the same rate and length.
         scores: the metrics.
-        data: generated and real sounds.
         conditions: seed, quality, test patterns, folder, versions.
         notes: limitations of the scores, a sentence each.
     """
 
     subject: str
+    generated: Sounds
+    real: RealSplit
     scores: Scores
-    data: EvaluationData
     conditions: dict[str, Any]
     notes: list[str]
 
     @property
     def skipped(self) -> dict[str, int]:
         """Number of skipped files of each kind."""
-        return dict(Counter(item.reason for item in self.data.real.skipped))
+        return dict(Counter(item.reason for item in self.real.skipped))
 
     def as_json(self) -> dict[str, Any]:
         """JSON-serializable values of everything but the sounds."""
-        scores, generated, real = self.scores, self.data.generated, self.data.real
-        real_names = real.possible_training_sounds.names
+        scores, real = self.scores, self.real
+        names, real_names = self.generated.names, real.possible_training_sounds.names
         return {
             "subject": self.subject,
             "conditions": self.conditions,
             "embedding": scores.embedding,
             "sounds": {
-                "generated": len(generated),
+                "generated": len(self.generated),
                 "train": len(real.train),
                 "held_out": len(real.held_out),
                 "held_out_unseen": real.held_out_is_unseen,
@@ -70,12 +72,8 @@ class Evaluation:
             "nearest": {
                 "memorized_below": scores.memorization_threshold,
                 "pairs": [
-                    {
-                        "generated": generated.names[pair.generated],
-                        "real": real_names[pair.real],
-                        "distance": pair.distance,
-                    }
-                    for pair in scores.pairs[:MAX_JSON_PAIRS]
+                    {"generated": names[i], "real": real_names[j], "distance": distance}
+                    for i, j, distance in scores.pairs[:MAX_JSON_PAIRS]
                 ],
             },
             "notes": self.notes,

@@ -4,40 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soundgan.errors import DataError
-from soundgan.evaluation.data import EvaluationData, ProgressCallback, Sounds
-from soundgan.evaluation.features.embedding import Embedding, LogMelStatistics
+from soundgan.evaluation.features.embedding import Embedding, LogMelStatistics, Points
 from soundgan.evaluation.features.predictions import Predictions, classify
-from soundgan.evaluation.metrics.catalog import METRICS, Estimate, Metric, MetricRow, MetricTable, SoundSet
+from soundgan.evaluation.metrics.catalog import METRICS, Estimate, MetricRow, SoundSet
 from soundgan.evaluation.metrics.confidence import confidence_interval, wilson_interval
 from soundgan.evaluation.metrics.label_scores import am_score, inception_score, modified_inception_score, ndb_jsd
 from soundgan.evaluation.metrics.memorization import memorized_fraction, nearest_training_sounds
 from soundgan.evaluation.metrics.periodicity import periodicity
 from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS, SetMetrics, set_metrics
+from soundgan.evaluation.options import EvaluationOptions, ProgressCallback
+from soundgan.evaluation.sounds import RealSplit, Sounds
 
 if TYPE_CHECKING:
     from soundgan.evaluation.features.classifier import Classifier
 
-Points = NDArray[np.float64]
-Estimates = dict[Metric, Estimate]
+Estimates = dict[str, Estimate]
 
 MEMORIZED_QUANTILE = 0.05  # of held-out real sounds are as near to a training sound as a memorized one
 SET_METRICS_ROUNDS = 50  # of half-sampling; the other metrics are cheaper and have 200
-LABEL_SCORES = (Metric.INCEPTION_SCORE, Metric.MODIFIED_INCEPTION_SCORE, Metric.AM_SCORE)
 CHUNK_SIZE = 256  # sounds embedded at a time
-
-
-class Pair(NamedTuple):
-    """A generated sound and the nearest real one, by their indices, and their distance from 0 to 1."""
-
-    generated: int
-    real: int
-    distance: float
 
 
 @dataclass(frozen=True)
@@ -48,26 +39,27 @@ class Scores:
         table: the metrics of the generated sounds and of the real baseline.
         size: sounds of each set in the distances and overlaps of the first two sets.
         predictions: predictions of the classifier for each set; empty without a classifier.
-        pairs: generated sounds and the nearest of `RealSplit.possible_training_sounds`, by increasing distance.
+        pairs: index of a generated sound, index of the nearest of `RealSplit.possible_training_sounds`, and their
+            distance from 0 to 1; by increasing distance.
         memorization_threshold: distance up to which a generated sound counts as memorized.
         embedding: name of the embedding.
     """
 
-    table: MetricTable
+    table: dict[SoundSet, MetricRow]
     size: int
     predictions: dict[SoundSet, Predictions]
-    pairs: list[Pair]
+    pairs: list[tuple[int, int, float]]
     memorization_threshold: float
     embedding: str
 
 
 def score(
-    data: EvaluationData,
+    generated: Sounds,
+    real: RealSplit,
+    options: EvaluationOptions | None = None,
     *,
-    embedding: Embedding | None = None,
     classifier: Classifier | None = None,
-    seed: int = 0,
-    progress: ProgressCallback | None = None,
+    generated_full: Sounds | None = None,
 ) -> Scores:
     """Score generated sounds of any origin.
 
@@ -76,34 +68,31 @@ def score(
     a perfect generator. Label scores and memorization use all sounds.
 
     Args:
-        data: at least two generated, training and held-out sounds, all at one rate and length.
-        embedding: space of the distances; `LogMelStatistics` by default.
+        generated: at least two sounds, at the rate and length of the real ones; their labels are the requested ones.
+        real: at least two training and two held-out sounds.
         classifier: predicts labels; trained on none of the held-out sounds.
-        seed: of every sample of sounds, and of the intervals.
-        progress: called with the current task, and the steps done and in all.
+        generated_full: about as many sounds as training sounds, for the comparison with all of those.
 
     Raises:
         DataError: there are fewer than two sounds in one of the sets.
     """
-    generated, train, held_out = data.generated, data.real.train, data.real.held_out
+    options = options or EvaluationOptions()
+    train, held_out, seed, report = real.train, real.held_out, options.seed, options.progress
     size = min(len(generated), len(train), len(held_out))
     if size < 2:
         raise DataError(
             f"{len(generated)} generated, {len(train)} training, {len(held_out)} held-out sounds: use two of each"
         )
-    embedding = embedding or LogMelStatistics(generated.seconds)
-    report = progress or (lambda task, done, total: None)
+    embedding = options.embedding or LogMelStatistics(generated.seconds)
     train_points = embed(train, embedding, report)
     reference = train_points[train.sample_indices(size, seed)]
     report("Finding nearest sounds", 0, 2)
-    generated_nearest = nearest_training_sounds(
-        generated.waves, data.real.possible_training_sounds.waves, generated.sample_rate
-    )
+    nearest = nearest_training_sounds(generated.waves, real.possible_training_sounds.waves, generated.sample_rate)
     report("Finding nearest sounds", 1, 2)
     held_out_nearest = nearest_training_sounds(held_out.waves, train.waves, generated.sample_rate)
     report("Finding nearest sounds", 2, 2)
 
-    table, predictions = MetricTable(), dict[SoundSet, Predictions]()
+    table, predictions = dict[SoundSet, MetricRow](), dict[SoundSet, Predictions]()
 
     def label_scores(name: SoundSet, sounds: Sounds) -> Estimates:
         if classifier is None:
@@ -111,43 +100,38 @@ def score(
         predictions[name] = classify(classifier, sounds)
         return _label_scores(predictions[name], train.labels, seed)
 
-    sets = (
-        (SoundSet.GENERATED, generated, generated_nearest.distance),
-        (SoundSet.REAL_BASELINE, held_out, held_out_nearest.distance),
-    )
-    for done, (name, sounds, distances) in enumerate(sets):
+    sets = ((SoundSet.GENERATED, generated, nearest), (SoundSet.REAL_BASELINE, held_out, held_out_nearest))
+    for done, (name, sounds, nearest_training) in enumerate(sets):
         report("Measuring", done, len(sets))
-        points = embed(sounds.sample(size, seed), embedding)
-        estimates = _set_metrics(reference, points, seed) | _bins(train_points, points, seed)
-        estimates |= label_scores(name, sounds)
+        points = embed(sounds[sounds.sample_indices(size, seed)], embedding)
         periodicities = periodicity(sounds.waves, sounds.sample_rate)
-        estimates[Metric.PERIODICITY] = _estimate(Metric.PERIODICITY, np.median, periodicities, seed=seed)
-        estimates[Metric.MEMORIZED_FRACTION] = _estimate(
-            Metric.MEMORIZED_FRACTION,
-            lambda *pair: memorized_fraction(*pair, quantile=MEMORIZED_QUANTILE),
-            distances, held_out_nearest.distance, seed=seed,
+        estimates = (
+            _set_metrics(reference, points, seed)
+            | _bins(train_points, points, seed)
+            | label_scores(name, sounds)
+            | _estimates(("periodicity",), lambda p: [np.median(p)], periodicities, seed=seed)
+            | _estimates(
+                ("memorized_fraction",),
+                lambda *pair: [memorized_fraction(*pair, quantile=MEMORIZED_QUANTILE)],
+                nearest_training.distance, held_out_nearest.distance, seed=seed,
+            )
         )  # fmt: skip
         table[name] = MetricRow(len(sounds), estimates)
         report("Measuring", done + 1, len(sets))
-    if data.generated_full is not None:
+    if generated_full is not None:
         report("Comparing with all training sounds", 0, 1)
-        points = embed(data.generated_full, embedding, report)
+        points = embed(generated_full, embedding, report)
         estimates = _set_metrics(train_points, points) | _bins(train_points, points, seed)
-        estimates |= label_scores(SoundSet.GENERATED_FULL, data.generated_full)
-        table[SoundSet.GENERATED_FULL] = MetricRow(len(data.generated_full), estimates)
-        # Only precision and density do not depend on the number of held-out sounds.
-        overlap = set_metrics(train_points, embed(held_out, embedding))
-        estimates = {Metric.PRECISION: Estimate(overlap.precision), Metric.DENSITY: Estimate(overlap.density)}
+        estimates |= label_scores(SoundSet.GENERATED_FULL, generated_full)
+        table[SoundSet.GENERATED_FULL] = MetricRow(len(generated_full), estimates)
+        estimates = _set_metrics(train_points, embed(held_out, embedding))
+        estimates = {key: estimates[key] for key in ("precision", "density")}  # the others depend on the number
         table[SoundSet.REAL_BASELINE_FULL] = MetricRow(len(held_out), estimates)
-    return Scores(
-        table, size, predictions,
-        pairs=[
-            Pair(int(i), int(generated_nearest.index[i]), float(generated_nearest.distance[i]))
-            for i in np.argsort(generated_nearest.distance, kind="stable")
-        ],
-        memorization_threshold=float(np.quantile(held_out_nearest.distance, MEMORIZED_QUANTILE)),
-        embedding=embedding.name,
-    )  # fmt: skip
+    pairs = [
+        (int(i), int(nearest.index[i]), float(nearest.distance[i])) for i in np.argsort(nearest.distance, kind="stable")
+    ]
+    threshold = float(np.quantile(held_out_nearest.distance, MEMORIZED_QUANTILE))
+    return Scores(table, size, predictions, pairs, threshold, embedding.name)
 
 
 def embed(sounds: Sounds, embedding: Embedding, progress: ProgressCallback | None = None) -> Points:
@@ -163,16 +147,14 @@ def embed(sounds: Sounds, embedding: Embedding, progress: ProgressCallback | Non
 
 def _set_metrics(reference: Points, points: Points, seed: int | None = None) -> Estimates:
     """Distances and overlap of two sets; with intervals if there is a seed, and enough points to halve."""
-    metrics, values = [Metric(name) for name in SetMetrics._fields], set_metrics(reference, points)
     if seed is None or min(len(reference), len(points)) <= 2 * N_NEIGHBORS + 1:  # a half must have more than k points
-        return {metric: Estimate(value) for metric, value in zip(metrics, values, strict=True)}
-    low, high = confidence_interval(set_metrics, reference, points, seed=seed, rounds=SET_METRICS_ROUNDS)
-    return _clipped(metrics, values, low, high)
+        return {key: Estimate(value) for key, value in set_metrics(reference, points)._asdict().items()}
+    return _estimates(SetMetrics._fields, set_metrics, reference, points, seed=seed, rounds=SET_METRICS_ROUNDS)
 
 
 def _bins(train_points: Points, points: Points, seed: int) -> Estimates:
-    bins = ndb_jsd(train_points, points, seed=seed)
-    return {Metric.NDB: Estimate(bins.ndb), Metric.JSD: Estimate(bins.jsd)}
+    ndb, jsd = ndb_jsd(train_points, points, seed=seed)
+    return {"ndb": Estimate(ndb), "jsd": Estimate(jsd)}
 
 
 def _label_scores(predictions: Predictions, train_labels: Sequence[str], seed: int) -> Estimates:
@@ -182,16 +164,20 @@ def _label_scores(predictions: Predictions, train_labels: Sequence[str], seed: i
     def scores(p: NDArray[Any]) -> tuple[float, ...]:
         return inception_score(p), modified_inception_score(p), am_score(p, counts)
 
-    p, n, n_correct = predictions.probabilities, predictions.n_requested, predictions.n_correct
-    accuracy = {Metric.ACCURACY: Estimate(n_correct / n, *wilson_interval(n_correct, n))} if n else {}
-    return accuracy | _clipped(LABEL_SCORES, scores(p), *confidence_interval(scores, p, seed=seed))
+    n, n_correct = predictions.n_requested, predictions.n_correct
+    accuracy = {"accuracy": Estimate(n_correct / n, *wilson_interval(n_correct, n))} if n else {}
+    keys = ("inception_score", "modified_inception_score", "am_score")
+    return accuracy | _estimates(keys, scores, predictions.probabilities, seed=seed)
 
 
-def _estimate(metric: Metric, statistic: Callable[..., Any], *samples: NDArray[Any], seed: int) -> Estimate:
-    low, high = confidence_interval(statistic, *samples, seed=seed)
-    return METRICS[metric].clip(float(statistic(*samples)), low, high)
-
-
-def _clipped(metrics: Sequence[Metric], values: Sequence[float], low: Points, high: Points) -> Estimates:
-    rows = zip(metrics, values, low, high, strict=True)
-    return {metric: METRICS[metric].clip(*estimate) for metric, *estimate in rows}
+def _estimates(
+    keys: Sequence[str],
+    statistics: Callable[..., Sequence[float]],
+    *samples: NDArray[Any],
+    seed: int,
+    rounds: int = 200,
+) -> Estimates:
+    """Estimates of statistics of samples, with intervals clipped to the range of each metric."""
+    low, high = confidence_interval(statistics, *samples, seed=seed, rounds=rounds)
+    rows = zip(keys, statistics(*samples), low, high, strict=True)
+    return {key: METRICS[key].clip(*estimate) for key, *estimate in rows}

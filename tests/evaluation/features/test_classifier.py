@@ -11,9 +11,17 @@ pytest.importorskip("torch", reason="the classifier needs the extra `train`")
 
 from soundgan import audio
 from soundgan.errors import DataError, ModelError
-from soundgan.evaluation.features.classifier import Classifier, default_epochs, train_classifier
+from soundgan.evaluation.features.classifier import (
+    Classifier,
+    classifier_for,
+    default_epochs,
+    read_spectrograms,
+    train_classifier,
+)
+from soundgan.evaluation.features.logmel import LogMel
 
 EPOCHS = 8
+FRONTEND = LogMel(RATE, 1.1 * SECONDS)
 Files = list[tuple[Path, str]]
 
 
@@ -43,6 +51,10 @@ def paths(files: Files) -> list[Path]:
     return [path for path, _ in files]
 
 
+def waves(files: Files) -> list[Floats]:
+    return [audio.read(path)[0] for path, _ in files]
+
+
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return fill(tmp_path_factory.mktemp("real"), n=16, seed=0)
@@ -55,60 +67,62 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 @pytest.fixture(scope="module")
 def trained(sounds: Files) -> Classifier:
-    return train_classifier(sounds, seed=3, epochs=EPOCHS, threads=1)
+    return train_classifier(sounds, FRONTEND, seed=3, epochs=EPOCHS)
 
 
 def test_classifier_predicts_labels_of_unseen_sounds(trained: Classifier, fresh: Files) -> None:
-    predicted, probabilities = trained.predict(paths(fresh))
+    probabilities = trained.predict(waves(fresh))
+    predicted = [trained.labels[i] for i in probabilities.argmax(axis=1)]
     assert np.mean([a == b for a, (_, b) in zip(predicted, fresh, strict=True)]) >= 0.9
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    assert predicted == [trained.labels[i] for i in probabilities.argmax(axis=1)]
-
-
-def test_frontend_has_the_rate_and_length_of_the_files(trained: Classifier) -> None:
     assert trained.labels == ["burst", "kick", "tone"]
-    assert trained.frontend.sample_rate == RATE
+
+
+def test_classifier_of_files_takes_their_length_and_at_most_22050_hz(sounds: Files, tmp_path: Path) -> None:
+    trained = classifier_for(sounds[:16:8] + sounds[16:32:8], tmp_path, sample_rate=44100)
+    assert trained.frontend.sample_rate == 22050
     assert trained.frontend.seconds == pytest.approx(1.1 * SECONDS, abs=0.01)
+    again = classifier_for(sounds[:16:8] + sounds[16:32:8], tmp_path, sample_rate=44100)
+    np.testing.assert_array_equal(again.predict(waves(sounds)), trained.predict(waves(sounds)))
 
 
-def test_predictions_for_files_equal_those_for_their_waves(trained: Classifier, fresh: Files) -> None:
-    waves = [audio.read(file)[0] for file in paths(fresh)]
-    np.testing.assert_allclose(trained.predict(waves)[1], trained.predict(paths(fresh))[1], atol=1e-6)
-
-
-def test_files_are_read_only_up_to_the_length_of_the_frontend(trained: Classifier, tmp_path: Path) -> None:
+def test_files_are_read_only_up_to_the_length_of_the_frontend(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 20 * RATE)
     soundfile.write(tmp_path / "long.flac", noise, RATE)
     whole = (tmp_path / "long.flac").read_bytes()
     (tmp_path / "damaged.flac").write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
     files = [tmp_path / "long.flac", tmp_path / "damaged.flac"]
-    first, second = trained.predict(files)[1]
+    first, second = read_spectrograms(files, FRONTEND)
     np.testing.assert_array_equal(first, second)
 
 
 def test_training_is_reproducible_for_a_seed_and_differs_for_another(
     trained: Classifier, sounds: Files, fresh: Files
 ) -> None:
-    expected = trained.predict(paths(fresh))[1]
-    again = train_classifier(sounds, seed=3, epochs=EPOCHS, threads=1)
-    np.testing.assert_array_equal(again.predict(paths(fresh))[1], expected)
-    other = train_classifier(sounds, seed=4, epochs=1, threads=1)
-    single_epoch = train_classifier(sounds, seed=3, epochs=1, threads=1)
-    assert not np.array_equal(other.predict(paths(fresh))[1], single_epoch.predict(paths(fresh))[1])
+    expected = trained.predict(waves(fresh))
+    again = train_classifier(sounds, FRONTEND, seed=3, epochs=EPOCHS)
+    np.testing.assert_array_equal(again.predict(waves(fresh)), expected)
+    other = train_classifier(sounds, FRONTEND, seed=4, epochs=1)
+    single_epoch = train_classifier(sounds, FRONTEND, seed=3, epochs=1)
+    assert not np.array_equal(other.predict(waves(fresh)), single_epoch.predict(waves(fresh)))
 
 
-def test_training_restores_the_random_state_and_threads(sounds: Files) -> None:
+def test_training_restores_the_random_state_and_the_number_of_threads(sounds: Files) -> None:
     import torch
 
-    state, threads = torch.get_rng_state(), torch.get_num_threads()
-    train_classifier(sounds, epochs=1, threads=threads + 1)
+    state, before, used = torch.get_rng_state(), torch.get_num_threads(), list[int]()
+    torch.set_num_threads(3)
+    try:
+        train_classifier(sounds, FRONTEND, epochs=1, progress=lambda *_: used.append(torch.get_num_threads()))
+        assert torch.get_num_threads() == 3 and used[-1] == 1, "few sounds have little work for threads"
+    finally:
+        torch.set_num_threads(before)
     assert torch.equal(torch.get_rng_state(), state)
-    assert torch.get_num_threads() == threads
 
 
 def test_loaded_classifier_predicts_exactly_the_same(trained: Classifier, fresh: Files, tmp_path: Path) -> None:
     loaded = Classifier.load(trained.save(tmp_path / "new" / "folder"))
-    np.testing.assert_array_equal(loaded.predict(paths(fresh))[1], trained.predict(paths(fresh))[1])
+    np.testing.assert_array_equal(loaded.predict(waves(fresh)), trained.predict(waves(fresh)))
     assert (loaded.labels, loaded.frontend, loaded.training) == (trained.labels, trained.frontend, trained.training)
     names = sorted(f.name for f in (tmp_path / "new" / "folder").iterdir())
     assert names == ["classifier.json", "classifier.safetensors"]
@@ -135,8 +149,8 @@ def test_few_files_have_more_epochs(files: int, epochs: int) -> None:
 
 def test_training_refuses_a_single_label_and_no_epochs(trained: Classifier, sounds: Files) -> None:
     with pytest.raises(DataError, match="two labels"):
-        train_classifier([(path, "kick") for path in paths(sounds)])
+        train_classifier([(path, "kick") for path in paths(sounds)], FRONTEND)
     with pytest.raises(DataError, match="one epoch"):
-        train_classifier(sounds, epochs=0)
+        train_classifier(sounds, FRONTEND, epochs=0)
     with pytest.raises(DataError, match="no sounds"):
         trained.predict([])

@@ -6,38 +6,38 @@ PyTorch (the extra `train`) is imported where it is needed.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from soundgan import audio
 from soundgan.errors import DataError, ModelError
-from soundgan.evaluation.features.logmel import LogMel
+from soundgan.evaluation.features.logmel import Floats, LogMel, Waves
 from soundgan.files import atomic_write, write_text
 
 if TYPE_CHECKING:
     from torch import nn
 
-Floats = NDArray[np.float32]
+ProgressCallback = Callable[[str, int, int], None]  # task, epochs done, epochs in all
 
 _SETTINGS, _WEIGHTS = "classifier.json", "classifier.safetensors"
 _VERSION = 2  # of the files
 _WIDTHS = (32, 64, 96, 128)
+MAX_SAMPLE_RATE, MAX_SECONDS = 22050, 5.0  # of the input, in Hz and s
 CHUNK_SIZE = 128  # sounds predicted at a time
 MIN_EPOCHS, MIN_STEPS = 20, 480  # few sounds have few steps per epoch, and rare labels need many
+SOUNDS_PER_THREAD = 16  # of a batch; with fewer, threads wait for each other, which takes 5 times as long on busy cores
 
 
 class Classifier:
-    """A trained classifier of sounds, from `train_classifier` or `Classifier.load`.
+    """A trained classifier of sounds, from `classifier_for`.
 
     Attributes:
         labels: sorted; the columns of the probabilities.
@@ -51,27 +51,18 @@ class Classifier:
         self.training = training
         self._network = network.eval()
 
-    def predict(self, sounds: Sequence[str | Path | Floats]) -> tuple[list[str], Floats]:
-        """Predict the label of each sound.
+    def predict(self, waves: Waves) -> Floats:
+        """Return the probability of each label. Shape: n waves (any,) at the rate of `frontend` → (n, labels).
 
-        Args:
-            sounds: files of any rate, or waves (any,) at `frontend.sample_rate` Hz.
-
-        Returns:
-            labels (n) and probabilities (n, labels), each row summing to 1.
-
-        Raises:
-            AudioError: a file cannot be read.
-            DataError: `sounds` is empty.
+        Raises `DataError` if there are no waves.
         """
         import torch
 
-        if not len(sounds):
-            raise DataError("there are no sounds to classify: pass at least one file or wave")
+        if not len(waves):
+            raise DataError("there are no sounds to classify: pass at least one wave")
         with torch.inference_mode():
-            chunks = torch.from_numpy(_spectrograms(sounds, self.frontend)).split(CHUNK_SIZE)
-            probabilities = torch.cat([self._network(chunk).softmax(dim=1) for chunk in chunks]).numpy()
-        return [self.labels[index] for index in probabilities.argmax(axis=1)], probabilities
+            chunks = torch.from_numpy(self.frontend.spectrograms(waves)[:, None]).split(CHUNK_SIZE)
+            return torch.cat([self._network(chunk).softmax(dim=1) for chunk in chunks]).numpy()
 
     def save(self, folder: str | Path) -> Path:
         """Write `classifier.safetensors` and `classifier.json`, each under a temporary name first."""
@@ -82,10 +73,8 @@ class Classifier:
         settings = {
             "version": _VERSION, "labels": self.labels, "frontend": asdict(self.frontend), "training": self.training,
         }  # fmt: skip
-        with atomic_write(folder / _WEIGHTS) as temporary:
-            temporary.write_bytes(
-                save(self._network.state_dict())
-            )  # save_file() writes files that only their owner can read
+        with atomic_write(folder / _WEIGHTS) as temporary:  # save_file() writes files that only their owner can read
+            temporary.write_bytes(save(self._network.state_dict()))
         write_text(folder / _SETTINGS, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
         return folder
 
@@ -112,15 +101,53 @@ class Classifier:
             raise ModelError(f"{folder}: no usable classifier ({reason}); delete it and train again") from error
 
 
+def classifier_for(
+    files: Sequence[tuple[Path, str]],
+    cache: Path | None = None,
+    *,
+    sample_rate: int,
+    seconds: float | None = None,
+    progress: ProgressCallback | None = None,
+) -> Classifier:
+    """Load the classifier of exactly these files from the folder `cache`, or train one and save it there.
+
+    Args:
+        files: training files and their labels.
+        sample_rate: of the sounds to classify, in Hz; the classifier resamples higher rates to 22050 Hz.
+        seconds: length that sounds are padded or cut to; None: 1.1 times the 99th percentile of the files, at most 5.
+        progress: called with the task, the epochs done and in all.
+
+    Raises:
+        DataError: the cache has a classifier of other files, which may include held-out sounds.
+        ModelError: the cache is damaged.
+        ModuleNotFoundError: PyTorch is not installed.
+    """
+    if seconds is None:
+        percentile = float(np.quantile([audio.probe(path).seconds for path, _ in files], 0.99))
+        seconds = min(MAX_SECONDS, max(0.1, round(1.1 * percentile, 2)))
+    frontend = LogMel(min(MAX_SAMPLE_RATE, sample_rate), seconds)
+    if cache is None or not cache.is_dir() or not any(cache.iterdir()):
+        classifier = train_classifier(files, frontend, progress=progress)
+        if cache is not None:
+            classifier.save(cache)
+        return classifier
+    classifier = Classifier.load(cache)
+    training = training_record(files, seed=0, epochs=default_epochs(len(files)))
+    if (classifier.frontend, classifier.training) != (frontend, training):
+        raise DataError(
+            f"{cache}: a classifier of other files, sample rate, length, seed or number of epochs; delete it or choose "
+            "another folder"
+        )
+    return classifier
+
+
 def train_classifier(
     files: Sequence[tuple[Path, str]],
+    frontend: LogMel,
     *,
     seed: int = 0,
     epochs: int | None = None,
-    threads: int | None = None,
-    sample_rate: int | None = None,
-    seconds: float | None = None,
-    progress: Callable[[int, float], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Classifier:
     """Train a classifier on labeled sound files: four convolutions, AdamW, one cycle of the learning rate.
 
@@ -130,11 +157,9 @@ def train_classifier(
 
     Args:
         files: sound files of any format that `soundgan.audio` reads, with their labels; at least two different ones.
+        frontend: spectrograms of the input.
         epochs: passes over the files; None takes `default_epochs`.
-        threads: PyTorch threads during the training; None leaves them unchanged.
-        sample_rate: in Hz; None takes the most common rate of the files, at most 22050.
-        seconds: length that sounds are padded or cut to; None takes 1.1 times their 99th percentile, at most 5.
-        progress: called after each epoch with its number, from 1, and its mean loss.
+        progress: called with the task, the epochs done and in all.
 
     Raises:
         AudioError: a file cannot be read.
@@ -148,31 +173,28 @@ def train_classifier(
     epochs = default_epochs(len(files)) if epochs is None else epochs
     if epochs < 1:
         raise DataError(f"epochs is {epochs}: a training needs at least one epoch")
-    paths = [path for path, _ in files]
-    frontend = _frontend(paths, sample_rate, seconds)
-    spectrograms = _spectrograms(paths, frontend)
+    report = progress or (lambda task, done, total: None)
+    task = f"Training a classifier of labels on {len(files):,} sounds"
+    report(task, 0, epochs)
+    spectrograms = read_spectrograms([path for path, _ in files], frontend)
     targets = torch.tensor([labels.index(label) for _, label in files])
     rng = np.random.default_rng(seed)
     batch, steps = _batches(len(files))
-
-    with torch.random.fork_rng(devices=[]), _threads(threads):
+    with torch.random.fork_rng(devices=[]), _threads(batch // SOUNDS_PER_THREAD):
         torch.manual_seed(seed)
         network = _network(len(labels)).train()
         optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=epochs * steps)
         for epoch in range(1, epochs + 1):
-            total = 0.0
             for indices in rng.permutation(len(files))[: steps * batch].reshape(steps, batch):
-                logits = network(torch.from_numpy(_augment(spectrograms[indices], rng)))
+                logits = network(torch.from_numpy(_augment(spectrograms[indices], rng)[:, None]))
                 loss = torch.nn.functional.cross_entropy(logits, targets[torch.from_numpy(indices)])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-                total += loss.item()
-            if progress:
-                progress(epoch, total / steps)
-    return Classifier(network, labels, frontend, training_record(files, seed=seed, epochs=epochs))
+            report(task, epoch, epochs)
+    return Classifier(network, labels, frontend, training_record(files, seed, epochs))
 
 
 def default_epochs(n_files: int) -> int:
@@ -180,7 +202,7 @@ def default_epochs(n_files: int) -> int:
     return max(MIN_EPOCHS, -(-MIN_STEPS // _batches(n_files)[1]))
 
 
-def training_record(files: Sequence[tuple[Path, str]], *, seed: int, epochs: int) -> dict[str, Any]:
+def training_record(files: Sequence[tuple[Path, str]], seed: int, epochs: int) -> dict[str, Any]:
     """Identity of a training; files are identified by label, name and size, wherever their folder is."""
     lines = sorted(f"{label}/{path.name}/{path.stat().st_size}" for path, label in files)
     fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -205,19 +227,10 @@ def _network(n_labels: int) -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def _frontend(paths: Sequence[Path], sample_rate: int | None, seconds: float | None) -> LogMel:
-    infos = [audio.probe(path) for path in paths]
-    if sample_rate is None:
-        sample_rate = min(22050, Counter(info.sample_rate for info in infos).most_common(1)[0][0])
-    if seconds is None:
-        seconds = min(5.0, max(0.1, round(1.1 * float(np.quantile([info.seconds for info in infos], 0.99)), 2)))
-    return LogMel(sample_rate, seconds)
-
-
-def _spectrograms(sounds: Sequence[str | Path | Floats], frontend: LogMel) -> Floats:
+def read_spectrograms(files: Sequence[Path], frontend: LogMel) -> Floats:
+    """Read sound files up to the length of the frontend. Shape: (n, bands, frames)."""
     rate, seconds = frontend.sample_rate, frontend.seconds
-    waves = (s if isinstance(s, np.ndarray) else audio.read(s, rate, seconds=seconds)[0] for s in sounds)
-    return np.concatenate([frontend.spectrograms(frontend.fit(wave)[None]) for wave in waves])
+    return np.concatenate([frontend.spectrograms([audio.read(file, rate, seconds=seconds)[0]]) for file in files])
 
 
 def _augment(spectrograms: Floats, rng: np.random.Generator) -> Floats:
@@ -226,7 +239,7 @@ def _augment(spectrograms: Floats, rng: np.random.Generator) -> Floats:
     The noise has a random floor that is tilted over the bands; in decibels, the maximum of sound and noise is about
     their sum. A gain would have no effect, as spectrograms are relative to the loudest bin.
     """
-    bands, frames = spectrograms.shape[2:]
+    bands, frames = spectrograms.shape[1:]
     out = np.full_like(spectrograms, -1)
     for new, old in zip(out, spectrograms, strict=True):
         shift = round(rng.uniform(-0.04, 0.12) * frames)
@@ -234,19 +247,20 @@ def _augment(spectrograms: Floats, rng: np.random.Generator) -> Floats:
         tilt = rng.uniform(-0.3, 0.3) * np.linspace(-1, 1, bands, dtype=np.float32)[:, None]
         noise = rng.uniform(-1.5, 0) + tilt + 0.12 * rng.standard_normal(new.shape, dtype=np.float32)
         np.clip(np.maximum(new, noise), -1, 1, out=new)
-        for axis, size, max_share in ((1, bands, 0.15), (2, frames, 0.12)):
-            width = rng.integers(0, int(max_share * size) + 1)
-            start = rng.integers(0, size - width + 1)
-            new[(slice(None),) * axis + (slice(start, start + width),)] = -1
+        for rows, max_share in ((new, 0.15), (new.T, 0.12)):
+            width = rng.integers(0, int(max_share * len(rows)) + 1)
+            start = rng.integers(0, len(rows) - width + 1)
+            rows[start : start + width] = -1
     return out
 
 
-@contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Use `count` threads of PyTorch, at least one and at most the current number."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
+    torch.set_num_threads(max(1, min(count, before)))
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
@@ -18,19 +18,6 @@ from soundgan.errors import DataError, ModelError
 from soundgan.evaluation.features.logmel import LogMel, Waves, pad_or_cut
 
 Points = NDArray[np.float64]
-
-
-class Embedding(Protocol):
-    """A function from sounds to points."""
-
-    @property
-    def name(self) -> str:
-        """Name for reports."""
-        ...
-
-    def embed(self, waves: Waves, sample_rate: int) -> Points:
-        """Embed waves at `sample_rate` Hz. Shape: n waves (any,) → (n, d)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -53,16 +40,13 @@ class LogMelStatistics:
         range_db: dB below the loudest bin that count as silence.
     """
 
+    name: ClassVar = "log-mel statistics"  # for reports
+
     seconds: float
     bands: int = 32
     segments: int = 16
     grid: tuple[int, int] = (8, 6)
     range_db: float = 70.0
-
-    @property
-    def name(self) -> str:
-        """Name for reports."""
-        return "log-mel statistics"
 
     def embed(self, waves: Waves, sample_rate: int) -> Points:
         """Shape: n waves (any,) at `sample_rate` Hz → (n, 4 · bands + segments + grid bins); 192 numbers by default.
@@ -93,7 +77,7 @@ def _parts(length: int, parts: int) -> NDArray[np.float32]:
 
 
 class OnnxEmbedding:
-    """The embedding of a network in an ONNX file.
+    """The embedding of a network in an ONNX file; its `name` in reports is that of the file.
 
     The file has one float32 input, a wave of shape (samples,) or (n, samples); waves are padded or cut to a fixed
     number of samples. The output is (d,), (n, d) or (n, time, d), of which the mean over time is used. Of several
@@ -111,6 +95,7 @@ class OnnxEmbedding:
             ModelError: the file cannot be loaded, its input is not a wave, or its sample rate is unknown.
         """
         self.file = Path(file)
+        self.name = self.file.name
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors are raised; the log would repeat them
         try:
@@ -132,11 +117,6 @@ class OnnxEmbedding:
         outputs = [output.name for output in self._session.get_outputs()]
         self._output = next((name for name in outputs if "embedding" in name.lower()), outputs[0])
         self.sample_rate = self._rate(sample_rate)
-
-    @property
-    def name(self) -> str:
-        """Name for reports: that of its file."""
-        return self.file.name
 
     def embed(self, waves: Waves, sample_rate: int) -> Points:
         """Shape: n waves (any,) at `sample_rate` Hz → (n, d).
@@ -187,3 +167,6 @@ class OnnxEmbedding:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+Embedding = LogMelStatistics | OnnxEmbedding

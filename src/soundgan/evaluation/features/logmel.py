@@ -50,24 +50,22 @@ class LogMel:
         """Center frequency of every band, in Hz."""
         return _mel_edges(self.sample_rate, self.bands)[1:-1]
 
-    def fit(self, wave: Floats) -> Floats:
-        """Cut a wave, or pad it with silence, at its end. Shape: (any,) → (samples,)."""
-        return pad_or_cut(wave, self.samples).astype(np.float32)
-
     def levels(self, waves: Waves) -> Floats:
         """Levels of sounds of any lengths, in dB above silence. Shape: n waves (any,) → (n, bands, frames)."""
-        step = max(1, CHUNK_SAMPLES // self.samples)
-        chunks = ([self.fit(wave) for wave in waves[start : start + step]] for start in range(0, len(waves), step))
-        parts = [self.spectrograms(np.stack(chunk))[:, 0] for chunk in chunks]
-        return (np.concatenate(parts) + 1) * np.float32(self.range_db / 2)
+        return (self.spectrograms(waves) + 1) * np.float32(self.range_db / 2)
 
-    def spectrograms(self, waves: Floats) -> Floats:
+    def spectrograms(self, waves: Waves) -> Floats:
         """Log-mel spectrograms with a 32 ms Hann window every 10 ms, independent of the loudness.
 
-        Shape: (n, samples) → (n, 1, bands, frames), in [-1, 1]; silence is -1 throughout.
+        Shape: n waves (any,) → (n, bands, frames), in [-1, 1]; silence is -1 throughout.
         """
+        step = max(1, CHUNK_SAMPLES // self.samples)
+        return np.concatenate([self._chunk(waves[start : start + step]) for start in range(0, len(waves), step)])
+
+    def _chunk(self, waves: Waves) -> Floats:
+        sounds = np.stack([pad_or_cut(wave, self.samples) for wave in waves], dtype=np.float32)
         window, hop_length = round(0.032 * self.sample_rate), round(0.010 * self.sample_rate)
-        padded = np.pad(waves, ((0, 0), (window // 2, window // 2)))
+        padded = np.pad(sounds, ((0, 0), (window // 2, window // 2)))
         frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=1)[:, ::hop_length]
         n_fft: Any = scipy.fft.next_fast_len(window, real=True)  # 1411 samples at 44.1 kHz are 17 × 83
         spectra: Any = scipy.fft.rfft(frames * np.hanning(window).astype(np.float32), n_fft, axis=2)
@@ -76,7 +74,7 @@ class LogMel:
         # The reference is at least -90 dB of a full-scale sound, so that rounding noise is silence.
         loudest = np.maximum(decibels.max(axis=(1, 2), keepdims=True), 20 * np.log10(window / 4) - 90)
         spectrograms = np.clip((decibels - loudest) / self.range_db + 1, 0, 1) * 2 - 1
-        return np.ascontiguousarray(spectrograms.swapaxes(1, 2)[:, None], dtype=np.float32)
+        return np.ascontiguousarray(spectrograms.swapaxes(1, 2), dtype=np.float32)
 
 
 def _mel_edges(sample_rate: int, bands: int) -> NDArray[np.float64]:

@@ -7,25 +7,6 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 
-class Metric(StrEnum):
-    """A metric, by its key in JSON."""
-
-    FRECHET_DISTANCE = "frechet_distance"
-    KERNEL_DISTANCE = "kernel_distance"
-    PRECISION = "precision"
-    RECALL = "recall"
-    DENSITY = "density"
-    COVERAGE = "coverage"
-    ACCURACY = "accuracy"
-    INCEPTION_SCORE = "inception_score"
-    MODIFIED_INCEPTION_SCORE = "modified_inception_score"
-    AM_SCORE = "am_score"
-    NDB = "ndb"
-    JSD = "jsd"
-    PERIODICITY = "periodicity"
-    MEMORIZED_FRACTION = "memorized_fraction"
-
-
 class SoundSet(StrEnum):
     """A set of sounds that metrics are computed of, by its key in JSON.
 
@@ -47,16 +28,13 @@ class Estimate(NamedTuple):
 
 
 class MetricRow(NamedTuple):
-    """The metrics of one set of `n` sounds; without those that could not be computed."""
+    """The metrics of one set of `n` sounds by key; without those that could not be computed."""
 
     n: int
-    estimates: dict[Metric, Estimate]
+    estimates: dict[str, Estimate]
 
 
-MetricTable = dict[SoundSet, MetricRow]
-
-
-class MetricInfo(NamedTuple):
+class Metric(NamedTuple):
     """Description of a metric.
 
     Attributes:
@@ -80,7 +58,9 @@ class MetricInfo(NamedTuple):
 
     def clip(self, value: float, low: float, high: float) -> Estimate:
         """Estimate with its interval clipped to the range of the metric."""
-        return Estimate(value, max(float(low), self.minimum), min(float(high), 1.0 if self.is_share else math.inf))
+        return Estimate(
+            float(value), max(float(low), self.minimum), min(float(high), 1.0 if self.is_share else math.inf)
+        )
 
     def format(self, value: float) -> str:
         """Value as text, with three significant digits or in per cent."""
@@ -93,9 +73,7 @@ class MetricInfo(NamedTuple):
         """Confidence interval as text; empty if there is none."""
         if estimate.low is None or estimate.high is None:
             return ""
-        if self.is_share:
-            return f"{estimate.low * 100:.1f} – {estimate.high * 100:.1f}"
-        return f"{self.format(estimate.low)} – {self.format(estimate.high)}"
+        return f"{self.format(estimate.low)} – {self.format(estimate.high)}".replace(" %", "")
 
     def matches_baseline(self, estimate: Estimate | None, baseline: Estimate | None) -> bool:
         """Return True if the value is inside the interval of the real baseline, or better."""
@@ -106,80 +84,80 @@ class MetricInfo(NamedTuple):
         return (self.better == "lower" or estimate.value >= low) and (self.better == "higher" or estimate.value <= high)
 
 
-METRICS: dict[Metric, MetricInfo] = {
-    Metric.FRECHET_DISTANCE: MetricInfo(
+METRICS = {  # by key in JSON
+    "frechet_distance": Metric(
         "Fréchet distance", "lower",
         "Distance between the distributions of generated and real sounds, in mean and covariance. "
         "Good is the value of held-out real sounds; even theirs is not 0.",
     ),
-    Metric.KERNEL_DISTANCE: MetricInfo(
+    "kernel_distance": Metric(
         "Kernel distance", "lower",
         "Distance between the distributions in all moments, without bias: good is 0, within the interval.",
         minimum=-math.inf,
     ),
-    Metric.PRECISION: MetricInfo(
+    "precision": Metric(
         "Precision", "higher",
         "Share of generated sounds among real ones. Good is the share of held-out real sounds; "
         "less means unrealistic sounds.",
         is_share=True,
     ),
-    Metric.RECALL: MetricInfo(
+    "recall": Metric(
         "Recall", "higher",
         "Share of real sounds among generated ones. Good is the share that held-out real sounds reach; "
         "less means missing variety.",
         is_share=True,
     ),
-    Metric.DENSITY: MetricInfo(
+    "density": Metric(
         "Density", "near",
         "Density of real sounds around the generated ones. Good is the value of held-out real sounds, about 1; "
         "more means that only typical sounds are generated.",
     ),
-    Metric.COVERAGE: MetricInfo(
+    "coverage": Metric(
         "Coverage", "higher",
         "Share of real sounds with a generated sound as near as their real neighbors. Good is the share of held-out "
         "real sounds; copies of a few sounds do not raise it.",
         is_share=True,
     ),
-    Metric.ACCURACY: MetricInfo(
+    "accuracy": Metric(
         "Label accuracy", "higher",
         "Share of sounds that a classifier, trained on real sounds only, predicts to have the requested label. "
         "Good is its accuracy on held-out real sounds.",
         is_share=True,
     ),
-    Metric.INCEPTION_SCORE: MetricInfo(
+    "inception_score": Metric(
         "Inception score", "higher",
         "Confidence of the predicted labels, and their balance. Good is the score of held-out real sounds, "
         "at most the number of labels.",
         minimum=1.0,
     ),
-    Metric.MODIFIED_INCEPTION_SCORE: MetricInfo(
+    "modified_inception_score": Metric(
         "Modified Inception score", "near",
         "Difference between the predictions of any two sounds. Good is the score of held-out real sounds; "
         "1 means that all predictions are the same.",
         minimum=1.0,
     ),
-    Metric.AM_SCORE: MetricInfo(
+    "am_score": Metric(
         "AM score", "lower",
         "Uncertainty of the predicted labels, and their deviation from the label frequencies of the training sounds. "
         "Good is 0, or the score of held-out real sounds.",
     ),
-    Metric.NDB: MetricInfo(
+    "ndb": Metric(
         "Different bins (NDB/K)", "lower",
         "Share of clusters of real sounds that are significantly over- or under-represented. "
         "Good is the share of held-out real sounds, about 5 %.",
         is_share=True,
     ),
-    Metric.JSD: MetricInfo(
+    "jsd": Metric(
         "Jensen-Shannon divergence", "lower",
         "Divergence of the frequencies of those clusters from the real ones. "
         "Good is the value of held-out real sounds.",
     ),
-    Metric.PERIODICITY: MetricInfo(
+    "periodicity": Metric(
         "Periodicity", "near",
         "Similarity of successive periods in the loud parts, from 0 to 1 (median of the sounds). "
         "Good is the value of held-out real sounds; less means whispering voices and hissing tones.",
     ),
-    Metric.MEMORIZED_FRACTION: MetricInfo(
+    "memorized_fraction": Metric(
         "Memorized", "lower",
         "Share of generated sounds that are nearer to a training sound than 95 % of held-out real sounds are. "
         "Good is 5 % or less; much more means copying.",

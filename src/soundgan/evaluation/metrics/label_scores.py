@@ -5,8 +5,6 @@ Probabilities have the shape (n, labels), every row sums to 1. All label scores 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
@@ -64,19 +62,7 @@ def am_score(probabilities: ArrayLike, training: ArrayLike) -> float:
     return float(rel_entr(counts / counts.sum(), predicted / predicted.sum()).sum() + entr(p).sum(axis=1).mean())
 
 
-class BinStatistics(NamedTuple):
-    """Difference between the distributions of two sets over the same bins.
-
-    Attributes:
-        ndb: share of statistically different bins (NDB/K); about 0.05 for held-out real sounds.
-        jsd: Jensen-Shannon divergence of the two distributions in bits, from 0 to 1.
-    """
-
-    ndb: float
-    jsd: float
-
-
-def ndb_jsd(training: Points, generated: Points, *, bins: int | None = None, seed: int = 0) -> BinStatistics:
+def ndb_jsd(training: Points, generated: Points, *, bins: int | None = None, seed: int = 0) -> tuple[float, float]:
     """Number of statistically different bins (NDB, Richardson & Weiss 2018): detects dropped and overfilled modes.
 
     The bins are the clusters of k-means on the training points; in each, a two-proportion z-test at the 5 % level
@@ -87,6 +73,10 @@ def ndb_jsd(training: Points, generated: Points, *, bins: int | None = None, see
         generated: (m, d).
         bins: K, at most n; None takes a tenth of the smaller set, from 2 to 100, so that the test has power.
         seed: of the initial centers.
+
+    Returns:
+        Share of statistically different bins (NDB/K), about 0.05 for held-out real sounds; and Jensen-Shannon
+        divergence of the two distributions over the bins in bits, from 0 to 1.
 
     Raises:
         DataError: the shapes do not match, or there are fewer than two bins or more than training points.
@@ -103,7 +93,7 @@ def ndb_jsd(training: Points, generated: Points, *, bins: int | None = None, see
     error = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
     different = np.abs(shares[0] - shares[1]) > norm.ppf(0.975) * error
     jsd = rel_entr(shares, shares.mean(axis=0)).sum() / 2 / np.log(2)
-    return BinStatistics(float(different.mean()), float(jsd))
+    return float(different.mean()), float(jsd)
 
 
 def _k_means(points: Points, k: int, rng: np.random.Generator, rounds: int = 30) -> Points:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +18,9 @@ from soundgan.cpu import bounded_parallel_map
 from soundgan.data.scan import AUDIO_SUFFIXES, SkippedFile, SkipReason, matching_patterns, relative_name, scan
 from soundgan.data.survey import MIN_SOUNDS, SILENCE_DB
 from soundgan.errors import AudioError, DataError
-from soundgan.evaluation.features.logmel import pad_or_cut
+from soundgan.evaluation.features.logmel import Floats, pad_or_cut
+from soundgan.evaluation.options import EvaluationOptions
 from soundgan.files import printable
-
-Floats = NDArray[np.float32]
-ProgressCallback = Callable[[str, int, int], None]  # task, steps done, steps in all
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,8 @@ class Sounds:
         return replace(self, waves=waves, labels=labels, names=names)
 
     def __add__(self, other: Sounds) -> Sounds:
-        return replace(
-            self,
-            waves=[*self.waves, *other.waves],
-            labels=[*self.labels, *other.labels],
-            names=[*self.names, *other.names],
-        )
+        waves, labels, names = [*self.waves, *other.waves], [*self.labels, *other.labels], [*self.names, *other.names]
+        return replace(self, waves=waves, labels=labels, names=names)
 
     def padded(self) -> list[Floats]:
         """Return the waves, padded with silence to `seconds`."""
@@ -72,10 +65,6 @@ class Sounds:
         if n >= len(self):
             return np.arange(len(self))
         return np.sort(stratified_indices(self.labels or [""] * len(self), n, seed))
-
-    def sample(self, n: int, seed: int) -> Sounds:
-        """Return the sounds of `sample_indices`."""
-        return self[self.sample_indices(n, seed)]
 
 
 @dataclass(frozen=True)
@@ -88,6 +77,8 @@ class RealSplit:
         held_out_is_unseen: the model was trained on none of the held-out sounds.
         train_files: files of the training part, with their labels.
         skipped: files that are not used.
+        test_patterns: patterns of the held-out files; if no file matches, the parts are two random halves.
+        sliced: long recordings were cut into slices.
     """
 
     train: Sounds
@@ -95,52 +86,23 @@ class RealSplit:
     held_out_is_unseen: bool = True
     train_files: Sequence[tuple[Path, str]] = ()
     skipped: Sequence[SkippedFile] = ()
+    test_patterns: Sequence[str] = ()
+    sliced: bool = False
 
     @property
     def possible_training_sounds(self) -> Sounds:
         """All sounds that the model may have been trained on."""
         return self.train if self.held_out_is_unseen else self.train + self.held_out
 
+    @property
+    def train_title(self) -> str:
+        """Name of the training part in reports."""
+        return "training sounds" if self.held_out_is_unseen else "other real sounds"
 
-@dataclass(frozen=True)
-class EvaluationData:
-    """The sounds of an evaluation.
-
-    Attributes:
-        generated: generated sounds; their labels are the requested ones, if any.
-        real: real sounds, at the same rate and length.
-        generated_full: about as many generated sounds as training sounds, for the comparison with all of those.
-    """
-
-    generated: Sounds
-    real: RealSplit
-    generated_full: Sounds | None = None
-
-
-@dataclass(frozen=True)
-class SplitOptions:
-    """Options of the split of real sounds.
-
-    Attributes:
-        test_patterns: the held-out files are those whose path below the folder matches one of these. If none does, the
-            parts are two random halves.
-        pattern_is_explicit: the user gave the patterns, so it is an error if no file matches.
-        excluded_from_training: patterns of the files that the model was not trained on; None: the held-out ones.
-        seed: of the random halves.
-    """
-
-    test_patterns: Sequence[str] = ()
-    pattern_is_explicit: bool = False
-    excluded_from_training: Sequence[str] | None = None
-    seed: int = 0
-
-
-class _Clip(NamedTuple):
-    """A sound of a file."""
-
-    path: Path
-    wave: Floats
-    name: str
+    @property
+    def labels(self) -> list[str]:
+        """All labels, sorted; empty for sounds without labels."""
+        return sorted({*self.train.labels, *self.held_out.labels})
 
 
 def stratified_indices(labels: Sequence[str], n: int, seed: int) -> NDArray[np.int64]:
@@ -162,58 +124,67 @@ def read_real_sounds(
     folder: Path,
     sample_rate: int,
     seconds: float,
-    options: SplitOptions | None = None,
+    options: EvaluationOptions,
     *,
+    excluded: Sequence[str] | None = None,
     slices: bool = False,
-    progress: ProgressCallback | None = None,
 ) -> RealSplit:
     """Read a folder of real sounds and split it; sub-folders of the first level are labels.
 
-    Unreadable and silent files are skipped, and so are duplicates: a held-out sound that is also a training sound is
-    not unseen.
+    The held-out files are those whose path below the folder matches `options.test_pattern`, or else one of `excluded`.
+    If there are none, the parts are two random halves. Unreadable and silent files are skipped, and so are duplicates:
+    a held-out sound that is also a training sound is not unseen.
 
     Args:
+        excluded: patterns of the files that the model was not trained on; None: the held-out ones.
         slices: cut long recordings into slices of `seconds`, as trainings with `slice` do; by default only their
             beginning is used.
 
     Raises:
-        DataError: the folder is missing, has too few sounds, or the patterns leave no training sounds.
+        DataError: the folder is missing, has too few sounds, or the patterns leave no training or no test sounds.
     """
-    options = options or SplitOptions()
     scanned = scan(folder)
     paths = [candidate.path for candidate in scanned.candidates]
     labeled = any(path.parent != folder for path in paths)
-    labels = [path.relative_to(folder).parts[0] if labeled else "" for path in paths]
-    held_out, unseen = _held_out(folder, paths, labels, options)
-    order = sorted(range(len(paths)), key=lambda i: (i in held_out, i))  # of two duplicates, the training sound is kept
+    labels = {path: path.relative_to(folder).parts[0] if labeled else "" for path in paths}
+    patterns = list(excluded or []) if options.test_pattern is None else [options.test_pattern]
+    held_out = {path for path in paths if matching_patterns(path, folder, patterns)}
+    unseen = bool(held_out) and all(excluded is None or matching_patterns(path, folder, excluded) for path in held_out)
+    if not held_out and options.test_pattern is not None:
+        raise DataError(
+            f"{printable(folder)}: no sound in it matches the test pattern {options.test_pattern}; patterns are "
+            "matched with sub-folder/name, as in */*_test.wav"
+        )
+    if not held_out:
+        held_out = {paths[i] for i in stratified_indices([*labels.values()], len(paths) // 2, options.seed)}
+
+    order = sorted(paths, key=lambda path: path in held_out)  # of two duplicates, the training sound is kept
     skipped, first_names = list(scanned.skipped), dict[bytes, str]()
-    parts: tuple[list[tuple[_Clip, str]], ...] = [], []
+    parts: tuple[list[tuple[Path, str, Floats]], ...] = [], []
     read = partial(_read, folder=folder, sample_rate=sample_rate, seconds=seconds, slices=slices)
     with warnings.catch_warnings(action="ignore", category=audio.TruncatedWarning):  # the report lists them
-        results = zip(order, bounded_parallel_map(read, [paths[i] for i in order]), strict=True)
-        for done, (i, clips) in enumerate(results, 1):
-            if progress is not None:
-                progress("Reading", done, len(order))
-            if isinstance(clips, SkippedFile):
-                skipped.append(clips)
+        for done, (path, waves) in enumerate(zip(order, bounded_parallel_map(read, order), strict=True), 1):
+            options.progress("Reading", done, len(order))
+            if isinstance(waves, SkippedFile):
+                skipped.append(waves)
                 continue
-            for clip in clips:
-                digest = hashlib.blake2b(clip.wave.tobytes(), digest_size=16).digest()
-                first_name = first_names.setdefault(digest, clip.name)
-                if first_name != clip.name:
-                    skipped.append(SkippedFile(clip.path, SkipReason.DUPLICATE, f"the same sound as {first_name}"))
+            for name, wave in waves.items():
+                first_name = first_names.setdefault(hashlib.blake2b(wave.tobytes(), digest_size=16).digest(), name)
+                if first_name == name:
+                    parts[path in held_out].append((path, name, wave))
                 else:
-                    parts[i in held_out].append((clip, labels[i]))
-    _check_counts(folder, options.test_patterns, [len(part) for part in parts], skipped)
+                    skipped.append(SkippedFile(path, SkipReason.DUPLICATE, f"the same sound as {first_name}"))
+    _check_counts(folder, patterns, [len(part) for part in parts], skipped)
     train, test = (
         Sounds(
-            [clip.wave for clip, _ in part], sample_rate, seconds,
-            [label for _, label in part] if labeled else [], [clip.name for clip, _ in part],
+            [wave for _, _, wave in part], sample_rate, seconds,
+            [labels[path] for path, _, _ in part] if labeled else [], [name for _, name, _ in part],
         )
         for part in parts
     )  # fmt: skip
-    files = list(dict.fromkeys((clip.path, label) for clip, label in parts[0]))
-    return RealSplit(train, test, unseen, files, sorted(skipped, key=lambda item: item.path.as_posix()))
+    files = list(dict.fromkeys((path, labels[path]) for path, _, _ in parts[0]))
+    skipped.sort(key=lambda item: item.path.as_posix())
+    return RealSplit(train, test, unseen, files, skipped, patterns, slices)
 
 
 def read_generated_sounds(folder: Path, sample_rate: int, seconds: float, labels: Sequence[str]) -> Sounds:
@@ -233,22 +204,9 @@ def read_generated_sounds(folder: Path, sample_rate: int, seconds: float, labels
     if not paths:
         raise DataError(f"{folder}: contains no sound files; generate some first")
     requested = [_requested_label(path, folder, labels) for path in paths] if labels else []
-    waves = [_cut(audio.read(path, sample_rate, seconds=seconds)[0], sample_rate, seconds) for path in paths]
+    samples = round(seconds * sample_rate)
+    waves = [as_file(audio.read(path, sample_rate, seconds=seconds)[0][:samples]) for path in paths]
     return Sounds(waves, sample_rate, seconds, requested, [relative_name(path, folder) for path in paths])
-
-
-def _held_out(folder: Path, paths: list[Path], labels: list[str], options: SplitOptions) -> tuple[set[int], bool]:
-    """Indices of the held-out files, and True if the model was trained on none of them."""
-    patterns, excluded = options.test_patterns, options.excluded_from_training
-    held_out = {i for i, path in enumerate(paths) if matching_patterns(path, folder, patterns)}
-    if held_out:
-        return held_out, excluded is None or all(matching_patterns(paths[i], folder, excluded) for i in held_out)
-    if options.pattern_is_explicit:
-        raise DataError(
-            f"{printable(folder)}: no sound in it matches the test pattern {' '.join(patterns)}; patterns are matched "
-            "with sub-folder/name, as in */*_test.wav"
-        )
-    return set(stratified_indices(labels, len(paths) // 2, options.seed).tolist()), False
 
 
 def _requested_label(path: Path, folder: Path, labels: Sequence[str]) -> str:
@@ -264,25 +222,22 @@ def _requested_label(path: Path, folder: Path, labels: Sequence[str]) -> str:
     return label
 
 
-def _read(path: Path, *, folder: Path, sample_rate: int, seconds: float, slices: bool) -> list[_Clip] | SkippedFile:
-    """Read the beginning of a file, or its slices; the last slice needs at least half of its length."""
+def _read(
+    path: Path, *, folder: Path, sample_rate: int, seconds: float, slices: bool
+) -> Mapping[str, Floats] | SkippedFile:
+    """Read the beginning of a file, or its slices, by name; the last slice needs at least half of its length."""
     name = relative_name(path, folder)
     try:
         count = max(1, math.floor(audio.probe(path).seconds / seconds + 0.5)) if slices else 1
         wave, _ = audio.read(path, sample_rate, seconds=count * seconds)
     except AudioError as error:
         return SkippedFile.unreadable(path, error)
-    clips: list[_Clip] = []
+    waves, samples = dict[str, Floats](), round(seconds * sample_rate)
     for k in range(count):
         part = wave[round(k * seconds * sample_rate) : round((k + 1) * seconds * sample_rate)]
         if audio.peak_db(part) >= SILENCE_DB:
-            clip_name = f"{name} from {k * seconds:.2f} s" if count > 1 else name
-            clips.append(_Clip(path, _cut(part, sample_rate, seconds), clip_name))
-    return clips or SkippedFile(path, SkipReason.SILENT, f"nothing above {SILENCE_DB:.0f} dBFS")
-
-
-def _cut(wave: Floats, sample_rate: int, seconds: float) -> Floats:
-    return as_file(wave[: round(seconds * sample_rate)])
+            waves[f"{name} from {k * seconds:.2f} s" if count > 1 else name] = as_file(part[:samples])
+    return waves or SkippedFile(path, SkipReason.SILENT, f"nothing above {SILENCE_DB:.0f} dBFS")
 
 
 def _check_counts(folder: Path, patterns: Sequence[str], counts: list[int], skipped: list[SkippedFile]) -> None:

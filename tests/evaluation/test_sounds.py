@@ -14,13 +14,16 @@ from toy_sounds import RATE, SECONDS, fill, tone
 
 from soundgan import audio
 from soundgan.errors import DataError
-from soundgan.evaluation.data import (
-    SplitOptions,
+from soundgan.evaluation.options import EvaluationOptions
+from soundgan.evaluation.sounds import (
+    RealSplit,
     as_file,
     read_generated_sounds,
     read_real_sounds,
     stratified_indices,
 )
+
+OPTIONS = EvaluationOptions()
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=40), st.integers(1, 90), st.integers(0, 9))
@@ -52,7 +55,7 @@ def test_real_sounds_are_split_by_name_without_silence_damage_and_duplicates(tmp
     (folder / "7" / "7_00.flac").write_bytes(
         (folder / "7" / "7_06.flac").read_bytes()
     )  # a training sound: not held out
-    real = read_real_sounds(folder, 4000, 0.2, SplitOptions(["*_0[01].flac", "7/*_02.flac"]))
+    real = read_real_sounds(folder, 4000, 0.2, OPTIONS, excluded=["*_0[01].flac", "7/*_02.flac"])
     assert real.held_out_is_unseen
     assert sorted(real.held_out.names) == ["3/3_00.flac", "3/3_01.flac", "7/7_01.flac", "7/7_02.flac"]
     assert Counter(real.train.labels) == {"3": 6, "7": 5}
@@ -65,36 +68,37 @@ def test_real_sounds_are_split_by_name_without_silence_damage_and_duplicates(tmp
 
 
 def test_random_halves_are_stratified_and_both_count_as_seen(real_folder: Path) -> None:
-    real = read_real_sounds(real_folder, RATE, SECONDS, SplitOptions(["never"], seed=1))
+    real = read_real_sounds(real_folder, RATE, SECONDS, EvaluationOptions(seed=1), excluded=["never"])
     assert not real.held_out_is_unseen
     assert Counter(real.train.labels) == Counter(real.held_out.labels) == {"3": 10, "7": 10}
     assert not set(real.train.names) & set(real.held_out.names)
     assert len(real.possible_training_sounds) == 40
-    other = read_real_sounds(real_folder, RATE, SECONDS, SplitOptions(seed=2))
+    other = read_real_sounds(real_folder, RATE, SECONDS, EvaluationOptions(seed=2))
     assert set(other.held_out.names) != set(real.held_out.names)
 
 
 def test_held_out_sounds_are_unseen_only_if_all_were_excluded_from_training(real_folder: Path) -> None:
-    def split(*excluded: str) -> SplitOptions:
-        return SplitOptions(["*_0[0-4].flac"], excluded_from_training=excluded)
+    def split(excluded: str) -> RealSplit:
+        options = EvaluationOptions(test_pattern="*_0[0-4].flac")
+        return read_real_sounds(real_folder, RATE, SECONDS, options, excluded=[excluded])
 
-    assert read_real_sounds(real_folder, RATE, SECONDS, split("*_0?.flac")).held_out_is_unseen
-    real = read_real_sounds(real_folder, RATE, SECONDS, split("*_0[0-3].flac"))
+    assert split("*_0?.flac").held_out_is_unseen
+    real = split("*_0[0-3].flac")
     assert not real.held_out_is_unseen and len(real.possible_training_sounds) == 40
     # As in trainings, patterns are matched with the path below the folder, not with the file name alone.
-    assert not read_real_sounds(real_folder, RATE, SECONDS, split("3_*")).held_out_is_unseen
+    assert not split("3_*").held_out_is_unseen
 
 
 def test_explicit_test_pattern_without_a_match_is_refused(real_folder: Path) -> None:
     with pytest.raises(DataError, match=r"no sound in it matches the test pattern \*_9\*"):
-        read_real_sounds(real_folder, RATE, SECONDS, SplitOptions(["*_9*"], pattern_is_explicit=True))
+        read_real_sounds(real_folder, RATE, SECONDS, EvaluationOptions(test_pattern="*_9*"))
 
 
 def test_long_recordings_are_sliced_and_flat_folders_have_no_labels(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for take in range(4):
         soundfile.write(tmp_path / f"{take}.wav", rng.uniform(-0.5, 0.5, round(2.6 * RATE)), RATE)
-    real = read_real_sounds(tmp_path, RATE, 1.0, slices=True)
+    real = read_real_sounds(tmp_path, RATE, 1.0, OPTIONS, slices=True)
     assert len(real.train) == len(real.held_out) == 6  # two files of two seconds and more than a half each
     assert [len(wave) for wave in real.held_out.waves] == [RATE, RATE, round(0.6 * RATE)] * 2
     assert not real.held_out.labels and {len(wave) for wave in real.held_out.padded()} == {RATE}
@@ -104,11 +108,11 @@ def test_long_recordings_are_sliced_and_flat_folders_have_no_labels(tmp_path: Pa
 
 def test_missing_and_too_small_folders_are_refused(real_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
-        read_real_sounds(tmp_path / "nowhere", RATE, SECONDS)
+        read_real_sounds(tmp_path / "nowhere", RATE, SECONDS, OPTIONS)
     with pytest.raises(DataError, match="at least 8"):
-        read_real_sounds(fill(tmp_path / "few", n=3, seed=0), RATE, SECONDS)
+        read_real_sounds(fill(tmp_path / "few", n=3, seed=0), RATE, SECONDS, OPTIONS)
     with pytest.raises(DataError, match=r"\*\.flac leaves 0 sounds for the training"):
-        read_real_sounds(real_folder, RATE, SECONDS, SplitOptions(["*.flac"]))
+        read_real_sounds(real_folder, RATE, SECONDS, EvaluationOptions(test_pattern="*.flac"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no sound files"):
         read_generated_sounds(tmp_path / "empty", RATE, SECONDS, [])
