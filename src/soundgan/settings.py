@@ -49,9 +49,7 @@ class DataSettings(Section):
     level: Literal["peak", "rms", "none"] = Field(
         default="peak", description="Leveling of recordings: to equal peak, to equal RMS, or not at all."
     )
-    slice: bool = Field(
-        default=False, description="Cut long recordings into slices of `duration`; otherwise only their start is used."
-    )
+    slice: bool = Field(default=False, description="Cut into slices of `duration`; otherwise only the start is used.")
     license: str = Field(default="", description="License of the sounds in dataroot, for the model card.")
     attribution: str = Field(default="", description="Authors of the sounds in dataroot, for the model card.")
 
@@ -66,8 +64,7 @@ class SpectrogramSettings(Section):
         default=None, ge=0.25, le=10.0, description="Length of a sound, in s; null: from the lengths of the recordings."
     )
     image_size: SpectrogramSize | None = Field(
-        default=None,
-        description="Size [bands, frames] of a spectrogram, multiples of 16; null: from sample_rate and duration.",
+        default=None, description="Size [bands, frames], multiples of 16; null: from sample_rate and duration."
     )
     original_image_size: Size | None = Field(
         default=None,
@@ -92,9 +89,7 @@ class ModelSettings(Section):
     network: Literal["residual", "dcgan"] = Field(
         default="residual", description="Architecture: `residual`, or `dcgan`, the classic one."
     )
-    size: int = Field(
-        default=32, ge=8, le=512, multiple_of=8, description="Channels of the finest stage of the residual networks."
-    )
+    size: int = Field(default=32, ge=8, le=512, multiple_of=8, description="Channels of the finest stage (residual).")
     nc: int = Field(default=1, ge=1, le=4, description="Channels of a spectrogram; the first one is the sound.")
     nz: int = Field(default=64, ge=1, le=4096, description="Dimensions of the latent z.")
     ngf: Channels = Field(default=32, description="Channels of the last hidden layer of the dcgan generator.")
@@ -106,71 +101,50 @@ class OptimSettings(Section):
 
     batch_size: int = Field(default=16, ge=2, le=4096, multiple_of=2, description="Samples in a training step.")
     lr_G: Fraction = Field(
-        default=1e-3,
-        description="Learning rate of the generator (Adam); after 1,000 steps it decays as 1/√samples_seen.",
+        default=1e-3, description="Learning rate of the generator (Adam); decays as 1/√samples_seen after 1,000 steps."
     )
     lr_D: Fraction = Field(default=1e-3, description="Learning rate of the discriminator (Adam), with the same decay.")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="beta1 of Adam, the decay of the first moment.")
     beta2: float = Field(default=0.99, ge=0, lt=1, description="beta2 of Adam, the decay of the second moment.")
-    ema_rampup: Fraction = Field(
-        default=0.05, description="Half-life of the generator's EMA, as a fraction of samples_seen."
-    )
+    ema_rampup: Fraction = Field(default=0.05, description="Half-life of the EMA, as a fraction of samples_seen.")
 
 
 class LossSettings(Section):
     """Weights of the loss terms, augmentation and instance noise. A weight of 0 removes the term."""
 
     gradient_penalty: Weight = Field(default=0.1, description="Weight (gamma) of the R1 and R2 gradient penalties.")
-    gradient_penalty_sigma: Fraction = Field(
-        default=0.05, description="Step of the finite difference that estimates the gradient penalties."
-    )
-    label_loss: Weight = Field(
-        default=0.2, description="Weight of the cross-entropy of real labels (auxiliary classifier)."
-    )
+    gradient_penalty_sigma: Fraction = Field(default=0.05, description="Step of the penalties' finite difference.")
+    label_loss: Weight = Field(default=0.2, description="Weight of the auxiliary classifier's loss on real labels.")
     mode_seeking: Weight = Field(
-        default=2.0,
-        description="Weight of the loss against mode collapse; it penalizes generated spectrograms of a label that are "
-        "more alike than real ones.",
+        default=2.0, description="Weight against mode collapse: fakes of a label that are more alike than real ones."
     )
     imle: Weight = Field(
         default=3.0,
         description="Weight of the IMLE loss; it pulls the generated spectrogram nearest to each recording towards it, "
         "up to the distance of another recording.",
     )
-    texture: Weight = Field(
-        default=2.0, description="Weight of the texture difference (noise, harmonics) from the nearest recording."
-    )
+    texture: Weight = Field(default=2.0, description="Weight of the difference in texture from the nearest recording.")
     pitch: Weight = Field(default=1.5, description="Weight of the difference in pitch from the nearest recording.")
     augment_p: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        default=None,
-        description="Probability of each augmentation (shift, gain, mask); null: adaptive (ADA), against overfitting.",
+        default=None, description="Probability of each augmentation (shift, gain, mask); null: adaptive (ADA)."
     )
     initial_noise_std: float = Field(
         default=0.0, ge=0, le=2, description="Initial standard deviation of the discriminator's instance noise."
     )
-    noise_decay_rate: Fraction = Field(
-        default=0.997, description="Factor by which the instance noise decays with every step."
-    )
+    noise_decay_rate: Fraction = Field(default=0.997, description="Factor of the instance noise from step to step.")
 
 
 class RunSettings(Section):
     """Folder, limits, seed, precision and device of a training."""
 
     saveroot: str = Field(default="./save", description="Model folder, with the training's checkpoint and log.")
-    num_epochs: int | None = Field(
-        default=None, ge=1, description="Stop after this many passes over the data; null: `minutes` or `max_samples`."
-    )
+    num_epochs: int | None = Field(default=None, ge=1, description="Stop after this many passes over the data.")
     minutes: Positive | Literal["auto"] | None = Field(
         default=None,
-        description="Stop after this many minutes of wall-clock time; auto: early stopping, when validation no longer "
-        "improves; null: 60, unless another limit is set.",
+        description="Limit in wall-clock minutes; auto: early stopping by validation; null: 60 without another limit.",
     )
-    max_samples: int | None = Field(
-        default=None, ge=1, description="Stop when this many real samples have been seen (samples_seen)."
-    )
-    snapshot_minutes: Positive = Field(
-        default=3.0, description="Minutes between checkpoints, each with a grid of spectrograms and a few sounds."
-    )
+    max_samples: int | None = Field(default=None, ge=1, description="Stop after this many real samples (samples_seen).")
+    snapshot_minutes: Positive = Field(default=3.0, description="Minutes between checkpoints, with images and sounds.")
     precision: Literal["auto", "bfloat16", "float32"] = Field(
         default="auto", description="Precision of convolutions; auto: bfloat16 if a short benchmark finds it faster."
     )

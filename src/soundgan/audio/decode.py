@@ -69,11 +69,7 @@ class _OversizedFile(io.FileIO):
 
 @contextlib.contextmanager
 def open_audio(path: str | os.PathLike[str]) -> Iterator[Source]:
-    """Open a sound file, once.
-
-    Raises:
-        AudioError: it is missing, empty or not a sound file; the message names it.
-    """
+    """Open a sound file, once; raise `AudioError`, with its name, if it is missing, empty or not a sound file."""
     name = printable(path)
     with contextlib.ExitStack() as stack:
         try:
@@ -106,11 +102,7 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[Source]:
 def decode(source: Source, start: int = 0, frames: int | None = None) -> NDArray[np.float32]:
     """Decode `frames` frames (None: all) from frame `start` and average the channels: (samples,).
 
-    Raises:
-        AudioError: that part holds no sound, the decoder fails in the first half, or a sample is not finite.
-
-    Warns:
-        TruncatedWarning: the decoder fails in the second half.
+    Errors and warnings are those of `audio.read`.
     """
     name, stream, length = source
     rate = stream.samplerate

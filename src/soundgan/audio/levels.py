@@ -32,10 +32,7 @@ def gain_db(peak_db: float, rms_db: float, method: LevelMethod, target_db: float
 
 
 def level(wave: ArrayLike, method: LevelMethod, target_db: float = PEAK_DB) -> NDArray[np.float32]:
-    """Scale a wave as a whole to a target level; silence is returned unchanged.
-
-    Shape:
-        (samples,) → (samples,).
+    """Scale a wave, (samples,), as a whole to a target level; silence is returned unchanged.
 
     Args:
         method: "peak" sets the highest magnitude, "rms" the root mean square, "none" changes nothing. RMS leveling

@@ -15,11 +15,7 @@ _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def with_stable_serial(file: bytes) -> bytes:
-    """Return an Ogg file of one stream with its serial number replaced by a checksum of the rest.
-
-    Raises:
-        ValueError: the file does not consist of Ogg pages.
-    """
+    """Return an Ogg file of one stream with a checksum as its serial number; raise `ValueError` for other files."""
     pages = [bytearray(page) for page in _pages(file)]
     for page in pages:
         page[_SERIAL] = page[_CHECKSUM] = bytes(4)

@@ -32,9 +32,7 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
     """Read the header of a sound file.
 
     A streamed FLAC or an MP3 without a length tag does not state its length: only these are decoded, to count frames.
-
-    Raises:
-        AudioError: there is no sound file at `path`, or no sound in it.
+    Raises `AudioError` if there is no sound file at `path`, or no sound in it.
     """
     with open_audio(path) as source:
         frames = decode(source).size if source.frames is None else source.frames
