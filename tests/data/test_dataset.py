@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -51,6 +52,26 @@ def test_excluded_files_are_left_out_by_name_and_belong_to_the_key(labeled: Path
 
 def test_excluded_pattern_may_have_bytes_that_are_not_utf8(labeled: Path) -> None:
     assert len(prepare_folder(labeled, exclude=(os.fsdecode(b"\xff*"),))) == 9
+
+
+def test_spectrograms_grow_as_they_are_written(labeled: Path, tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def progress(done: int, total: int) -> None:
+        sizes.extend(file.stat().st_size for file in tmp_path.glob("cache/.unfinished-*/spectrograms.npy"))
+
+    assert len(prepare_folder(labeled, progress)) == 9
+    assert len(sizes) == 9 and sizes[0] < sizes[-1], "a file of holes would be filled through a mapping: SIGBUS"
+
+
+def test_disk_error_names_the_cache(labeled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", save)
+    with pytest.raises(OSError) as caught:
+        prepare_folder(labeled)
+    assert caught.value.filename == str(tmp_path / "cache") and os.listdir(tmp_path / "cache") == []
 
 
 def test_too_few_sounds_are_refused_with_counts_and_reasons(flat: Path, tmp_path: Path) -> None:

@@ -94,6 +94,8 @@ def prepare(
         with warnings.catch_warnings(action="ignore", category=audio.TruncatedWarning):  # the report lists them
             _write_dataset(surveyed, staging, progress)
         _publish(staging, entry)
+    except OSError as error:  # of a full disk: it names no file
+        raise OSError(error.errno, error.strerror, error.filename or str(cache)) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     dataset = _load(entry)
@@ -121,20 +123,22 @@ def _key(scanned: ScanResult, data: DataSettings, spectrogram: SpectrogramSettin
 def _write_dataset(surveyed: Survey, target: Path, progress: ProgressCallback) -> None:
     """Write the spectrograms of a surveyed folder, their pitch, labels and representation into `target`."""
     rep, sounds = surveyed.representation, surveyed.sounds
-    spectrograms = np.lib.format.open_memmap(
-        target / "spectrograms.npy", mode="w+", dtype=np.float32, shape=(sounds, 1, *rep.shape)
-    )
+    header = {"descr": "<f4", "fortran_order": False, "shape": (sounds, 1, *rep.shape)}
     items = [(file, block) for file in surveyed.files for block in surveyed.blocks(file.slices)]
     loudest = np.empty(sounds, np.float32)
     pitch = np.empty((2, sounds, rep.frames), np.float32)
     done = 0
-    for levels, tracked in bounded_parallel_map(partial(_analyze, surveyed=surveyed), items):
-        rows = slice(done, done + len(levels))
-        spectrograms[rows, 0] = levels
-        pitch[:, rows] = tracked
-        loudest[rows] = levels.max(axis=(1, 2))
-        done += len(levels)
-        progress(sounds + done, 2 * sounds)
+    # Written before it is mapped: where the disk is full, a write to a hole of a mapped file kills the process.
+    with (target / "spectrograms.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for levels, tracked in bounded_parallel_map(partial(_analyze, surveyed=surveyed), items):
+            rows = slice(done, done + len(levels))
+            file.write(levels.astype("<f4").tobytes())
+            pitch[:, rows] = tracked
+            loudest[rows] = levels.max(axis=(1, 2))
+            done += len(levels)
+            progress(sounds + done, 2 * sounds)
+    spectrograms = np.load(target / "spectrograms.npy", mmap_mode="r+")
     ceiling = float(np.ceil(np.percentile(loudest, 99)))
     over = loudest[loudest > ceiling + REPORTED_EXCESS_DB] - ceiling
     rep = rep.with_changes(ceiling_db=ceiling, floor_db=ceiling - (rep.ceiling_db - rep.floor_db))
