@@ -59,6 +59,17 @@ def test_text_with_a_name_that_is_not_utf8_is_escaped(tmp_path: Path) -> None:
     assert write_text(tmp_path / "a.txt", os.fsdecode(b"\xff.wav")).read_text(encoding="utf-8") == r"\udcff.wav"
 
 
+def test_error_of_a_read_only_file_system_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *args: object, **options: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OSError) as caught:
+        write_text(tmp_path / "a.html", "")
+    assert caught.value.filename == str(tmp_path / "a.html")
+
+
 def test_content_is_synced_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     sync, rename = os.fsync, os.replace

@@ -6,7 +6,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MAX_NAME_BYTES = 255 - len("_4294967295.flac")  # a name is followed by a seed and a suffix
@@ -32,7 +32,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error  # the temporary name means nothing to the user
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only file system refuses even to remove no file
+            temporary.unlink()
 
 
 def fsync(path: Path) -> None:
