@@ -9,7 +9,6 @@ from commands import assert_one_line_error, invoke, soundgan
 from model_folders import edit_config, read_config
 
 from soundgan import audio
-from soundgan.cli.generate import QualityOption
 from soundgan.model_folder import bundled
 from soundgan.spectral.phase_retrieval import QUALITIES
 
@@ -30,9 +29,8 @@ def test_generate_names_files_by_label_and_seed_reproducibly(tmp_path: Path) -> 
 
 
 def test_generate_quality_changes_the_sound_and_is_tagged(tmp_path: Path) -> None:
-    assert {quality.value for quality in QualityOption} == set(QUALITIES)
     files = set()
-    for quality in QualityOption:
+    for quality in QUALITIES:
         result = soundgan("generate", "-n", "1", "--seed", "8", "--quality", quality, "-o", quality, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         (path,) = (tmp_path / quality).iterdir()

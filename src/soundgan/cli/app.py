@@ -21,12 +21,10 @@ from soundgan.cli.train import train
 from soundgan.errors import SoundGANError, one_line
 from soundgan.version import __version__
 
-app = typer.Typer(
-    name="soundgan",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+app = typer.Typer(name="soundgan", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+for command in (generate, models, inspect, train, evaluate, serve, export, config, about):
+    app.command()(command)
+app.command("import")(import_model)
 
 
 def _print_version(requested: bool) -> None:
@@ -42,18 +40,6 @@ def _soundgan(
     ] = False,
 ) -> None:
     """Train a GAN on a folder of sounds and generate new ones."""
-
-
-app.command()(generate)
-app.command()(models)
-app.command()(inspect)
-app.command()(train)
-app.command()(evaluate)
-app.command()(serve)
-app.command()(export)
-app.command(name="import")(import_model)
-app.command()(config)
-app.command()(about)
 
 
 def main() -> None:

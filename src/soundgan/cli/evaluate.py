@@ -31,9 +31,7 @@ def evaluate(
         int | None, typer.Option("-n", "--number", help="Number of sounds; by default that of held-out real sounds.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first sound and of every random choice.")] = 0,
-    quality: Annotated[
-        QualityOption, typer.Option(help="Quality of phase retrieval; best takes up to 10 times as long.")
-    ] = QualityOption.balanced,
+    quality: QualityOption = "balanced",
     uniform: Annotated[bool, typer.Option("--uniform", help="Generate all labels equally often.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Skip the comparison with all training sounds.")] = False,
     test_pattern: Annotated[
@@ -82,7 +80,7 @@ def evaluate(
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         options = EvaluationOptions(
-            seed=seed, test_pattern=test_pattern, classifier_folder=classifier, n=n, quality=quality.value,
+            seed=seed, test_pattern=test_pattern, classifier_folder=classifier, n=n, quality=quality,
             uniform_labels=uniform, quick=quick, progress=_progress(bar),
             embedding=None if embedding is None else OnnxEmbedding(embedding, sample_rate=embedding_rate),
         )  # fmt: skip

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from soundgan.cli.errors import require_extra
+
 
 def export(run: Annotated[Path, typer.Argument(help="Folder of the training: its --out, or saveroot.")]) -> None:
     """Export the latest checkpoint of a training as a model."""
-    from soundgan.cli.extras import require_extra
-
     with require_extra("train", "export"):
         from soundgan.training.pipeline import export_checkpoint
     typer.echo(f"Model: {export_checkpoint(run, lambda message: typer.echo(message, err=True))}")

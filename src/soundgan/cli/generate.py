@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-BATCH_SIZE = 64
-
-
-class QualityOption(StrEnum):
-    """Qualities of phase retrieval."""
-
-    fast = "fast"
-    balanced = "balanced"
-    best = "best"
-
-
-class FormatOption(StrEnum):
-    """Formats of sound files."""
-
-    wav = "wav"
-    flac = "flac"
-    ogg = "ogg"
+BATCH_SIZE = 64  # sounds in memory
+QualityOption = Annotated[
+    Literal["fast", "balanced", "best"],
+    typer.Option(help="Quality of phase retrieval; best takes up to 10 times as long."),
+]
 
 
 def generate(
@@ -39,37 +26,34 @@ def generate(
     truncation: Annotated[
         float, typer.Option(help="Truncation psi, 0 to 2; 1: full variety; towards 0: more typical.")
     ] = 1.0,
-    quality: Annotated[
-        QualityOption, typer.Option(help="Quality of phase retrieval; best takes up to 10 times as long.")
-    ] = QualityOption.balanced,
+    quality: QualityOption = "balanced",
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the sounds; created if missing.")] = Path("."),
-    format: Annotated[FormatOption, typer.Option(help="File format.")] = FormatOption.wav,
+    format: Annotated[Literal["wav", "flac", "ogg"], typer.Option(help="File format.")] = "wav",
     subtype: Annotated[str, typer.Option(help="PCM_16, PCM_24 or FLOAT (wav only).")] = "PCM_16",
     picture: Annotated[bool, typer.Option("--picture", help="Also write each spectrogram as PNG.")] = False,
     device: Annotated[str, typer.Option(help="cuda, mps or cpu; falls back to the next one if missing.")] = "cpu",
 ) -> None:
     """Generate sounds; label and seed in the file name reproduce the sound."""
+    from soundgan.audio import FORMATS
     from soundgan.errors import AudioError
     from soundgan.model import SEEDS, SoundGAN
     from soundgan.model_folder import DEFAULT_MODEL
     from soundgan.viz.spectrogram_image import save_picture
 
-    if out.suffix[1:].lower() in list(FormatOption) and not out.is_dir():
+    if out.suffix.lower() in FORMATS and not out.is_dir():
         raise AudioError(f"--out {out}: names a folder; its sounds are named by label and seed")
     generator = SoundGAN.load(DEFAULT_MODEL if model is None else model, device=device)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AudioError(f"--out {out}: cannot be created as a folder ({error.strerror})") from error
-    # In batches, so that memory does not grow with the number of sounds.
     for start in range(0, n, BATCH_SIZE):
-        batch = generator.generate(
-            min(BATCH_SIZE, n - start), label=label, seed=seed, truncation=truncation, quality=quality.value
-        )
+        count = min(BATCH_SIZE, n - start)
+        batch = generator.generate(count, label=label, seed=seed, truncation=truncation, quality=quality)
         seed = (batch[-1].seed + 1) % SEEDS
         for sound in batch:
-            name = f"{sound.label}_{sound.seed}" if sound.label is not None else f"{generator.config.name}_{sound.seed}"
-            path = sound.save(out / f"{name}.{format.value}", subtype=subtype)  # type: ignore[arg-type]
+            name = f"{generator.config.name if sound.label is None else sound.label}_{sound.seed}"
+            path = sound.save(out / f"{name}.{format}", subtype=subtype)  # type: ignore[arg-type]
             typer.echo(path)
             if picture:
                 typer.echo(save_picture(sound.picture(zoom=2), path.with_suffix(".png")))

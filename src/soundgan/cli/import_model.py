@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from soundgan.cli.errors import require_extra
+
 
 def import_model(
     file: Annotated[Path, typer.Argument(help="model_G.pt: a pickled generator, or its state dict.")],
@@ -16,7 +18,6 @@ def import_model(
     ] = None,
 ) -> None:
     """Convert a model of the original SoundGAN; nothing in the file is executed."""
-    from soundgan.cli.extras import require_extra
     from soundgan.settings import load_settings
 
     settings = load_settings(config)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from soundgan.cli.errors_per_item import print_each
+from soundgan.cli.errors import print_each
 
 
 def models(

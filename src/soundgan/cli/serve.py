@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from soundgan.cli.errors import require_extra
 from soundgan.server import PORT
 
 
@@ -36,7 +37,6 @@ def serve(
     ] = None,
 ) -> None:
     """Serve models over HTTP, without PyTorch; Ctrl-C or SIGTERM ends it once accepted requests are answered."""
-    from soundgan.cli.extras import require_extra
     from soundgan.model_folder import bundled
 
     with require_extra("serve", "serve"):
@@ -44,6 +44,8 @@ def serve(
         from soundgan.server.settings import check_server_settings
 
     # An empty environment variable counts as none.
-    values = {"output_folder": output_folder, "token": token or None, "rate_limit": rate_limit, "processes": processes}
-    values |= {"allowed_hosts": allow_host or None, "allowed_origins": allow_origin or ()}
-    run(models or list(bundled()), check_server_settings(values), host=host, port=port)
+    settings = check_server_settings({
+        "output_folder": output_folder, "token": token or None, "rate_limit": rate_limit, "processes": processes,
+        "allowed_hosts": allow_host or None, "allowed_origins": allow_origin or (),
+    })  # fmt: skip
+    run(models or list(bundled()), settings, host=host, port=port)
