@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from soundgan.errors import DataError
 from soundgan.evaluation.metrics.confidence import confidence_interval, wilson_interval
-from soundgan.evaluation.metrics.frechet import frechet_distance
-from soundgan.evaluation.metrics.prdc import prdc
+from soundgan.evaluation.metrics.set_metrics import frechet_distance, prdc
 
 Points = NDArray[np.float64]
 

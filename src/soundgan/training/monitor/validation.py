@@ -42,7 +42,7 @@ class ValidationResult(NamedTuple):
     Attributes:
         samples_seen: at the time of the validation.
         frechet: Fréchet distance of the log-mel statistics; lower is better.
-        precision, recall, coverage: see `soundgan.evaluation.metrics.prdc`.
+        precision, recall, coverage: see `soundgan.evaluation.metrics.set_metrics`.
         near_duplicate_rate: fraction of generated sounds that are nearer to a recording than 95 % of the recordings
             are to another one.
     """
