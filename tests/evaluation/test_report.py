@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from pages import parsed
+from PIL import Image
 
 from soundgan.evaluation.metrics.catalog import METRICS, SoundSet
-from soundgan.evaluation.report import render_report, write_report
+from soundgan.evaluation.report import audio_figure, render_report, write_report
 from soundgan.evaluation.result import Evaluation
 from soundgan.evaluation.score import score
 from soundgan.evaluation.sounds import RealSplit, Sounds, as_file
@@ -92,3 +96,19 @@ def test_report_is_written_without_temporary_files(tmp_path: Path) -> None:
     path = write_report(evaluation(full=False), tmp_path / "report.html")
     parsed(path.read_text(encoding="utf-8"))
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_audio_figure_embeds_the_sound_and_its_spectrogram_and_escapes_its_name() -> None:
+    low, high = (as_file(np.sin(2 * np.pi * h * np.arange(2000) / RATE).astype(np.float32)) for h in (200, 3500))
+    rows = []
+    for wave in (low, high):
+        html = audio_figure(wave, RATE, 0.5, "a <name>", "generated")
+        assert "a &lt;name&gt;" in html
+        png, flac = (base64.b64decode(text) for text in re.findall(r"base64,([^\"]+)", html))
+        decoded, rate = soundfile.read(io.BytesIO(flac), dtype="float32")
+        assert rate == RATE
+        np.testing.assert_array_equal(decoded, wave)
+        light = np.asarray(Image.open(io.BytesIO(png)).convert("L"), float)
+        assert light[:, : light.shape[1] // 2 - 4].mean() > 2 * light[:, light.shape[1] // 2 + 4 :].mean()  # padded
+        rows.append(light.mean(axis=1).argmax() / len(light))
+    assert rows[0] > 0.7 and rows[1] < 0.2  # low pitch at the bottom

@@ -10,7 +10,7 @@ from PIL import Image
 
 from soundgan.spectral.presets import preset
 from soundgan.viz.spectrogram_figure import SpectrogramAxes, save_figure, spectrogram_figure
-from soundgan.viz.spectrogram_image import COLORS
+from soundgan.viz.spectrogram_image import COLORMAP
 
 AXES = SpectrogramAxes(0.8, np.geomspace(60, 20_000, 16), -80.0, 0.0)
 
@@ -69,7 +69,7 @@ def test_pixels_have_the_colors_of_the_pictures_and_no_band_is_lost(tmp_path: Pa
     axes = AXES._replace(band_centers=np.linspace(60, 20_000, 200))
     with Image.open(save_figure(spectrogram_figure({"": [[spectrogram]]}, axes), tmp_path / "a.png")) as image:
         seen = {tuple(color) for color in np.asarray(image.convert("RGB")).reshape(-1, 3).tolist()}
-    assert {tuple(color) for color in COLORS.tolist()} <= seen
+    assert {tuple(color) for color in COLORMAP.tolist()} <= seen
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import soundfile
 from markupsafe import Markup
 
-from soundgan.evaluation.audio_figure import audio_figure, overview_figure
+from soundgan.evaluation.features.logmel import Floats, LogMel
 from soundgan.evaluation.features.predictions import Predictions
 from soundgan.evaluation.metrics.catalog import METRICS, Estimate, Metric, SoundSet
 from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS
@@ -17,12 +21,14 @@ from soundgan.evaluation.result import Evaluation
 from soundgan.evaluation.sounds import Sounds
 from soundgan.files import write_text
 from soundgan.viz.html import render
+from soundgan.viz.spectrogram_image import picture
 
 KEY_METRICS = ("accuracy", "coverage", "frechet_distance", "memorized_fraction")
 MAX_PAIRS = 6  # of generated and nearest training sounds
 MAX_LABELS = 12  # with sounds in the report
 MAX_REAL, MAX_GENERATED = 2, 4  # sounds of a label
 MAX_SECONDS = 150  # of sound in the file, approximately
+BANDS = 64  # of a spectrogram
 
 
 class _TableRow(NamedTuple):
@@ -55,7 +61,6 @@ def write_report(evaluation: Evaluation, path: str | Path) -> Path:
 def render_report(evaluation: Evaluation) -> str:
     """Return the report as HTML."""
     rows, selection = _rows(evaluation, SoundSet.GENERATED, SoundSet.REAL_BASELINE), _selection(evaluation)
-    groups = {"real": [real for _, real, _ in selection], "generated": [generated for *_, generated in selection]}
     generated, training = evaluation.generated, evaluation.real.possible_training_sounds
     return render(
         "evaluation_report.html.j2",
@@ -63,7 +68,6 @@ def render_report(evaluation: Evaluation) -> str:
         key_figures=list(_key_figures(rows)),
         rows=rows,
         full_rows=_rows(evaluation, SoundSet.GENERATED_FULL, SoundSet.REAL_BASELINE_FULL),
-        overview=overview_figure(groups, [label for label, _, _ in selection if label]),
         sounds=[
             (label, _figures(real, "real") + _figures(generated, "generated")) for label, real, generated in selection
         ],
@@ -128,6 +132,26 @@ def _figures(sounds: Sounds, css_class: str) -> list[Markup]:
         audio_figure(wave, sounds.sample_rate, sounds.seconds, name, css_class)
         for wave, name in zip(sounds.waves, sounds.names, strict=True)
     ]
+
+
+def audio_figure(wave: Floats, sample_rate: int, seconds: float, name: str, css_class: str) -> Markup:
+    """Figure of a sound: log-mel spectrogram (PNG) that plays the audio (FLAC) on a click, and name.
+
+    Args:
+        wave: (samples,), at `sample_rate` Hz; its spectrogram is padded with silence to `seconds`.
+        name: caption.
+        css_class: of the figure, "generated" or "real".
+    """
+    image, audio = io.BytesIO(), io.BytesIO()
+    picture(LogMel(sample_rate, seconds, BANDS).spectrograms([wave])[0]).save(image, "PNG", optimize=True)
+    # FLAC is lossless and supported by every browser; the waves of an evaluation are rounded to 16 bits.
+    samples = np.rint(wave * 2**15).clip(-(2**15), 2**15 - 1).astype(np.int16)
+    soundfile.write(audio, samples, sample_rate, "PCM_16", format="FLAC")
+    sources = {
+        key: f"data:{kind};base64,{base64.b64encode(content.getvalue()).decode()}"
+        for key, kind, content in (("picture", "image/png", image), ("audio", "audio/flac", audio))
+    }
+    return Markup(render("audio_figure.html.j2", name=name, css_class=css_class, **sources))
 
 
 def _conditions(evaluation: Evaluation) -> Iterator[tuple[str, object]]:

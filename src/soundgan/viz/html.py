@@ -11,12 +11,11 @@ if TYPE_CHECKING:
 
 
 def render(template: str, /, **context: object) -> str:
-    """Render a template with the given variables; the page needs no other file for its style.
+    """Render a template with the given variables; in a page, the style sheet is inlined.
 
     Args:
         template: file name in `viz/templates`, such as "training_report.html.j2".
-        context: variables of the template. In HTML, strings are escaped, `markupsafe.Markup` is
-            inserted unchanged.
+        context: variables of the template. In HTML, strings are escaped, `markupsafe.Markup` is inserted unchanged.
 
     Raises:
         jinja2.UndefinedError: a variable of the template is missing.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundgan.files import atomic_write
-from soundgan.viz.spectrogram_image import COLORS
+from soundgan.viz.spectrogram_image import COLORMAP
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MIN_PIXELS, DPI = 64, 110  # height and width of a spectrogram, and pixels per in
+MIN_PIXELS, DPI = 64, 110  # height and width of a spectrogram, and pixels per inch
 GAP = 0.06  # between two spectrograms, relative to their size; five times as much between groups
-_LEFT, _RIGHT, _BOTTOM, _TOP = 0.75, 0.85, 0.5, 0.3  # margins, in in
+_LEFT, _RIGHT, _BOTTOM, _TOP = 0.75, 0.85, 0.5, 0.3  # margins, in inches
 _FREQUENCIES = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz, candidates for ticks
 _MIN_TICK_DISTANCE = 0.16  # relative to the height of a spectrogram
 
@@ -30,14 +29,13 @@ class SpectrogramAxes(NamedTuple):
     Attributes:
         seconds: duration, in s.
         band_centers: center frequency of every band, ascending, in Hz.
-        floor_db, ceiling_db: levels of the values -1 and +1, in `unit`.
+        floor_db, ceiling_db: levels of the values -1 and +1, in dBFS.
     """
 
     seconds: float
     band_centers: NDArray[np.float64]
     floor_db: float
     ceiling_db: float
-    unit: str = "dBFS"
 
 
 def spectrogram_figure(
@@ -73,7 +71,7 @@ def spectrogram_figure(
     figure = Figure((total_width, total_height), dpi=DPI)
     bottom, relative_height = _BOTTOM / total_height, height / total_height
     plot = figure.add_axes((_LEFT / total_width, bottom, width / total_width, relative_height))
-    plot.imshow(sheet, ListedColormap(COLORS / 255), Normalize(-1, 1), aspect="auto", interpolation="nearest")
+    plot.imshow(sheet, ListedColormap(COLORMAP / 255), Normalize(-1, 1), aspect="auto", interpolation="nearest")
     plot.spines[:].set_visible(False)
     for start, heading in zip(starts, groups, strict=True):
         plot.text(start, -0.05 * bands, heading, weight="bold", va="bottom", parse_math=False)
@@ -92,25 +90,18 @@ def spectrogram_figure(
     plot.text(-0.04 * frames, -0.05 * bands, "kHz", size=8, ha="right", va="bottom")
     plot.text(sheet.shape[1], sheet.shape[0] + 0.04 * bands, "s", size=8, ha="right", va="top")
     bar = figure.add_axes(((_LEFT + width + 0.05) / total_width, bottom, 0.12 / total_width, relative_height))
-    levels = ScalarMappable(Normalize(axes.floor_db, axes.ceiling_db), ListedColormap(COLORS / 255))
-    figure.colorbar(levels, bar, label=axes.unit)
+    levels = ScalarMappable(Normalize(axes.floor_db, axes.ceiling_db), ListedColormap(COLORMAP / 255))
+    figure.colorbar(levels, bar, label="dBFS")
     return figure
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG; an existing file is replaced only by a complete one."""
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(png(figure))
-    return path
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as PNG."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with atomic_write(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # names in any script
-        figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 3})  # 6, the default, takes 3 times as long
-    return buffer.getvalue()
+        options = {"compress_level": 3}  # 6, the default, takes 3 times as long
+        figure.savefig(temporary, format="png", pil_kwargs=options)
+    return path
 
 
 def _time_tick(seconds: float) -> float:

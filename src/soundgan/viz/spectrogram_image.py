@@ -1,4 +1,4 @@
-"""Spectrograms as PNG pictures: low frequencies at the bottom, time to the right, brighter is louder."""
+"""Spectrogram images (PIL): low frequencies at the bottom, time to the right, brighter is louder."""
 
 from __future__ import annotations
 
@@ -11,31 +11,17 @@ from PIL import Image
 
 from soundgan.files import atomic_write
 
-# Anchors of a dark-to-bright colormap of steadily rising lightness, from silence (-1) to the loudest (+1).
-_ANCHORS = (
-    (6, 6, 20),
-    (38, 18, 84),
-    (98, 26, 118),
-    (163, 44, 105),
-    (219, 80, 68),
-    (247, 146, 36),
-    (250, 213, 84),
-    (253, 252, 214),
-)
+# Dark-to-bright colormap of steadily rising lightness, from silence (-1) to the loudest (+1), between anchors in RGB.
+_COLORMAP_ANCHORS = np.array(
+    [(6, 6, 20), (38, 18, 84), (98, 26, 118), (163, 44, 105), (219, 80, 68), (247, 146, 36), (250, 213, 84),
+     (253, 252, 214)]
+)  # fmt: skip
 _LEVELS = 255  # colors of the levels; the 256th is the background of a grid
+_POSITIONS = np.linspace(0, len(_COLORMAP_ANCHORS) - 1, _LEVELS)
+_CHANNELS = [np.interp(_POSITIONS, range(len(_COLORMAP_ANCHORS)), channel) for channel in _COLORMAP_ANCHORS.T]
+COLORMAP = np.stack(_CHANNELS, axis=1).round().astype(np.uint8)
 _BACKGROUND = (236, 236, 232)
-COLORS = (
-    np.stack(
-        [
-            np.interp(np.linspace(0, 1, _LEVELS), np.linspace(0, 1, len(_ANCHORS)), channel)
-            for channel in zip(*_ANCHORS, strict=True)
-        ],
-        axis=1,
-    )
-    .round()
-    .astype(np.uint8)
-)
-_PALETTE = COLORS.tobytes() + bytes(_BACKGROUND)
+_PALETTE = COLORMAP.tobytes() + bytes(_BACKGROUND)
 
 
 def picture(spectrogram: NDArray[np.float32], *, zoom: int = 1) -> Image.Image:
