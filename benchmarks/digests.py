@@ -7,9 +7,8 @@ for new models only, since a seed keeps its sound.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -18,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import ROOT
+from benchmarks.common import command_line, load, save
 from soundgan import Sound, SoundGAN
-from soundgan.files import write_text
 from soundgan.spectral.phase_retrieval import QUALITIES
 
 DIGESTS = ROOT / "tests/reference/bundled_sounds.json"
@@ -27,7 +26,6 @@ SUMMARIES = DIGESTS.with_suffix(".npz")
 MODELS = ("digits", "drums")
 CELL, SEGMENTS = 8, 32
 
-Digests = dict[str, list[str]]
 Summaries = dict[str, NDArray[np.float16]]
 
 
@@ -59,52 +57,31 @@ def platform_digest() -> str:
     return digest(SoundGAN.load(MODELS[0]).generate(1, seed=100)[0].spectrogram, *functions)
 
 
-def cells(sound: Sound) -> NDArray[np.float32]:
-    """Means of the spectrogram over cells of 8 × 8, (bands / 8, frames / 8)."""
-    *_, bands, frames = sound.spectrogram.shape
-    grid = sound.spectrogram.reshape(bands // CELL, CELL, frames // CELL, CELL)
-    return grid.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
-
-
-def envelope(sound: Sound) -> NDArray[np.float32]:
-    """RMS level of each of 32 segments, (32,)."""
-    segments = np.array_split(sound.samples.astype(np.float64), SEGMENTS)
-    return np.array([np.sqrt(np.mean(segment**2)) for segment in segments], np.float32)
-
-
 def summaries(key: str, sound: Sound) -> Summaries:
-    """Both summaries by the name that they have on record; sounds of all qualities share a spectrogram."""
-    name = key.replace("/balanced/", "/").replace("/fast/", "/").replace("/best/", "/")
-    return {
-        f"{name}/cells": cells(sound).astype(np.float16),
-        f"{key}/envelope": envelope(sound).astype(np.float16),
-    }
-
-
-def recorded_digests() -> tuple[str, Digests]:
-    """Platform and digests on record."""
-    record = json.loads(DIGESTS.read_text(encoding="utf-8"))
-    return record["platform"], record["sounds"]
+    """Means of the spectrogram over cells (bands / 8, frames / 8), which all qualities share, and RMS levels (32,)."""
+    *_, bands, frames = sound.spectrogram.shape
+    cells = sound.spectrogram.reshape(bands // CELL, CELL, frames // CELL, CELL).mean(axis=(1, 3), dtype=np.float64)
+    segments = np.array_split(sound.samples.astype(np.float64), SEGMENTS)
+    envelope = [np.sqrt(np.mean(segment**2)) for segment in segments]
+    name = re.sub(f"/({'|'.join(QUALITIES)})/", "/", key)
+    return {f"{name}/cells": cells.astype(np.float16), f"{key}/envelope": np.array(envelope, np.float16)}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--write", action="store_true", help="replace the record")
-    options = parser.parse_args()
     sounds = dict(bundled_sounds())
-    current = {key: digests(sound) for key, sound in sounds.items()}
-    if options.write:
-        write_text(DIGESTS, json.dumps({"platform": platform_digest(), "sounds": current}, indent=1) + "\n")
-        record: Summaries = {}
-        for key, sound in sounds.items():
-            record |= summaries(key, sound)
+    current, platform = {key: digests(sound) for key, sound in sounds.items()}, platform_digest()
+    if parser.parse_args().write:
+        save({"platform": platform, "sounds": current}, DIGESTS)
+        record = {name: values for key, sound in sounds.items() for name, values in summaries(key, sound).items()}
         np.savez_compressed(SUMMARIES, **record)  # type: ignore[arg-type]
-    platform, recorded = recorded_digests()
-    different = [key for key, values in recorded.items() if current.get(key) != values]
+    record = load(DIGESTS)
+    different = [key for key, values in record["sounds"].items() if current.get(key) != values]
     for key in different:
         print(f"{key}: differs from the record")
     print(f"{len(current) - len(different)} of {len(current)} sounds are identical to those on record")
-    if platform != platform_digest():
+    if record["platform"] != platform:
         print("this machine rounds differently from the one of the record, so that digests may differ")
     return int(bool(different))
 

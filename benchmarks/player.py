@@ -6,43 +6,36 @@ medians are printed. Needs the extra `train` for this comparison.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks import ROOT
-from benchmarks.common import timed
+from benchmarks.common import command_line, timed
 from soundgan import SoundGAN
+
+COMMANDS = {
+    "python main.py --inference": [sys.executable, str(ROOT / "main.py"), "--inference"],
+    'python -c "import torch"': [sys.executable, "-c", "import torch"],
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("model", nargs="?", default="digits")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
 
-    commands = {
-        "python main.py --inference": [sys.executable, str(ROOT / "main.py"), "--inference"],
-        'python -c "import torch"': [sys.executable, "-c", "import torch"],
-    }
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "gan_config.json").write_text("{}")
-
-        def start(command: list[str]) -> None:
-            subprocess.run(command, cwd=folder, check=True, capture_output=True)
-
-        for command in commands.values():
-            start(command)  # fill the disk cache
-        cold = {name: [] for name in commands}
-        for _ in range(options.rounds):
-            for name, command in commands.items():
-                cold[name].append(timed(start, command)[0])
-    medians = [statistics.median(times) for times in cold.values()]
-    for name, median in zip(cold, medians, strict=True):
+        start = partial(subprocess.run, cwd=folder, check=True, capture_output=True)
+        rounds = [[timed(start, command)[0] for command in COMMANDS.values()] for _ in range(options.rounds + 1)]
+    medians = [statistics.median(times) for times in zip(*rounds[1:], strict=True)]  # the first fills the disk cache
+    for name, median in zip(COMMANDS, medians, strict=True):
         print(f"{name:30} {median:6.2f} s (median of {options.rounds})")
     print(f"{'ratio':30} {medians[0] / medians[1]:6.2f}")
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import digests
-from benchmarks.digests import SUMMARIES, Summaries, bundled_sounds, recorded_digests
+from benchmarks.common import load
+from benchmarks.digests import DIGESTS, SUMMARIES, Summaries, bundled_sounds
 from soundgan import Sound
 
 CELL_TOLERANCE = 2e-3  # of spectrograms in [-1, 1]; float16 accounts for 5e-4
@@ -26,7 +27,7 @@ def record() -> Summaries:
 
 
 def test_bundled_sounds_are_those_of_the_record(sounds: dict[str, Sound], record: Summaries) -> None:
-    current, (_, labels) = Summaries(), recorded_digests()
+    current, labels = Summaries(), load(DIGESTS)["sounds"]
     for key, sound in sounds.items():
         assert sound.label == labels[key][0], key
         current |= digests.summaries(key, sound)
@@ -39,7 +40,7 @@ def test_bundled_sounds_are_those_of_the_record(sounds: dict[str, Sound], record
 
 
 def test_bundled_sounds_have_the_recorded_bits(sounds: dict[str, Sound]) -> None:
-    platform, expected = recorded_digests()
-    if platform != digests.platform_digest():
+    record = load(DIGESTS)
+    if record["platform"] != digests.platform_digest():
         pytest.skip("this machine rounds differently from the one of the record")
-    assert {key: digests.digests(sound) for key, sound in sounds.items()} == expected
+    assert {key: digests.digests(sound) for key, sound in sounds.items()} == record["sounds"]
