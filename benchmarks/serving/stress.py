@@ -20,10 +20,9 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.common import Figures, command_line, load, save, write_page
+from benchmarks.common import Figures, command_line, load, save, timed, write_page
 from benchmarks.serving.clients import SERVE, Connection, Response, Server, serving
 from benchmarks.serving.workload import SoundRequest, Workload, invalid_requests, random_workload, response_digests
 from soundgan import SoundGAN
@@ -36,16 +35,7 @@ MAX_GROWTH = 0.05  # of the memory after the warm-up, for free lists and the lik
 WARM_UP, LAST = 0.25, 0.9  # of the requests: memory is compared between the first and after the second
 
 
-def check_response(workload: Workload, sound_request: SoundRequest, response: Response) -> list[str]:
-    """Description of an error in a response, if there is one."""
-    if response.status != 200:
-        return [f"{response.status} for {sound_request}: {response.body[:300]!r}"]
-    if response_digests(response) != workload[sound_request]:
-        return [f"sound differs from the reference: {sound_request}"]
-    return []
-
-
-class LoadTest:
+class StressTest:
     """Valid, invalid and disconnected requests to a server, of many clients at a time.
 
     Attributes:
@@ -55,24 +45,21 @@ class LoadTest:
         memory: (requests done, MiB).
     """
 
-    def __init__(self, server: Server, workload: Workload) -> None:
-        self.server, self.workload, self.requests = server, workload, list(workload)
+    def __init__(self, server: Server, workload: Workload, clients: int) -> None:
+        self.server, self.workload, self.clients = server, workload, clients
+        self.requests, self.rng, self.done, self.sounds = list(workload), random.Random(1), Counter[str](), 0
         self.invalid = invalid_requests(self.requests[0].model)
-        self.rng, self.done, self.sounds = random.Random(1), Counter[str](), 0
         self.failures: list[str] = []
         self.memory: list[tuple[int, float]] = []
 
-    async def run(self, *, count: int, clients: int, share: float = 0.01) -> None:
+    async def run(self, count: int, share: float = 0.01) -> None:
         """Send `count` requests; a `share` of them disconnect early, and the same share is invalid."""
-        remaining = iter(range(count))
+        remaining, kinds = iter(range(count)), (self.disconnect, self.send_invalid, self.send_valid)
 
         async def client() -> None:
             with closing(Connection(self.server.port)) as connection:
                 for _ in remaining:
-                    kind = self.rng.random()
-                    send = (
-                        self.disconnect if kind < share else self.send_invalid if kind < 2 * share else self.send_valid
-                    )
+                    (send,) = self.rng.choices(kinds, (share, share, 1 - 2 * share))
                     try:
                         await send(connection)
                     except (OSError, EOFError) as error:
@@ -85,7 +72,7 @@ class LoadTest:
                 await asyncio.sleep(MEMORY_INTERVAL)
 
         watching = asyncio.create_task(watch())
-        await asyncio.gather(*(client() for _ in range(clients)))
+        await asyncio.gather(*(client() for _ in range(self.clients)))
         watching.cancel()
         self.measure_memory()
 
@@ -97,7 +84,7 @@ class LoadTest:
             if "retry-after" not in response.headers:
                 self.failures.append("503 without Retry-After")
             await asyncio.sleep(0.2)
-        self.failures += check_response(self.workload, sound_request, response)
+        self.check(sound_request, response)
         if response.status == 200:
             self.done[f"{sound_request.format} as {response.content_type.partition('/')[2]}"] += 1
             self.sounds += sound_request.n
@@ -121,6 +108,12 @@ class LoadTest:
         connection.close()
         self.done[f"disconnected {moment}"] += 1
 
+    def check(self, sound_request: SoundRequest, response: Response) -> None:
+        if response.status != 200:
+            self.failures.append(f"{response.status} for {sound_request}: {response.body[:300]!r}")
+        elif response_digests(response) != self.workload[sound_request]:
+            self.failures.append(f"sound differs from the reference: {sound_request}")
+
     def measure_memory(self) -> None:
         self.memory.append((self.done.total(), self.server.memory()))
 
@@ -131,94 +124,73 @@ class LoadTest:
         last = [amount for done, amount in self.memory if done >= LAST * total]
         return statistics.median(warm or [0.0]), statistics.median(last)
 
+    async def shut_down(self, after: float) -> Figures:
+        """Send requests from all clients, SIGTERM after `after` seconds, and classify the result of every request.
 
-@dataclass
-class ShutdownResult:
-    """Counts of the requests of a server that is stopped under load.
+        Returns:
+            Counts of requests `answered` with a response after the signal and `unread`, without a single byte of a
+            response, sent shortly before the signal or after it; count of `refused` connections; `seconds` from the
+            signal to the end of the process; its exit status, `code`.
+        """
+        counts, children, signaled = Counter(answered=0, refused=0, unread=0), self.server.processes()[1:], None
 
-    Attributes:
-        answered: with a response after the signal.
-        refused: connections.
-        unread: without a single byte of a response, sent shortly before the signal or after it.
-        seconds: from the signal to the end of the process.
-        code: exit status.
-        failures: failed checks.
-    """
+        async def client() -> None:
+            with closing(Connection(self.server.port)) as connection:
+                while await exchange(connection):
+                    pass
 
-    answered: int = 0
-    refused: int = 0
-    unread: int = 0
-    seconds: float = 0.0
-    code: int | None = None
-    failures: list[str] = field(default_factory=list)
+        async def exchange(connection: Connection) -> bool:
+            """Send a request; return True if another may follow."""
+            sound_request = self.rng.choice(self.requests)
+            try:
+                await connection.send(sound_request.encode())
+            except OSError:
+                counts["refused"] += 1
+                return False
+            sent = time.perf_counter()
+            try:
+                response = await connection.receive()
+            except (OSError, EOFError) as error:
+                was_read = signaled is None or sent < signaled - MAX_READ_DELAY
+                if getattr(error, "partial", b"") or was_read:
+                    self.failures.append(f"incomplete response, or none to a request that was read: {error!r}")
+                counts["unread"] += 1
+                return False
+            if response.status != 503:
+                self.check(sound_request, response)
+            counts["answered"] += signaled is not None
+            return True
 
-
-async def shut_down(server: Server, workload: Workload, *, clients: int, after: float) -> ShutdownResult:
-    """Send requests from many clients, SIGTERM after `after` seconds, and classify the result of every request."""
-    result, requests, rng = ShutdownResult(), list(workload), random.Random(2)
-    signaled: float | None = None
-
-    async def client() -> None:
-        with closing(Connection(server.port)) as connection:
-            while await exchange(connection):
-                pass
-
-    async def exchange(connection: Connection) -> bool:
-        """Send a request; return True if another may follow."""
-        sound_request = rng.choice(requests)
-        try:
-            await connection.send(sound_request.encode())
-        except OSError:
-            result.refused += 1
-            return False
-        sent = time.perf_counter()
-        try:
-            response = await connection.receive()
-        except (OSError, EOFError) as error:
-            was_read = signaled is None or sent < signaled - MAX_READ_DELAY
-            if getattr(error, "partial", b"") or was_read:
-                result.failures.append(f"incomplete response, or none to a request that was read: {error!r}")
-            result.unread += 1
-            return False
-        if response.status != 503:
-            result.failures += check_response(workload, sound_request, response)
-        result.answered += signaled is not None
-        return True
-
-    async def stop() -> None:
-        nonlocal signaled
+        clients = [asyncio.create_task(client()) for _ in range(self.clients)]
         await asyncio.sleep(after)
         signaled = time.perf_counter()
-        server.process.send_signal(signal.SIGTERM)
-        result.code = await asyncio.to_thread(server.process.wait, 60)
-        result.seconds = time.perf_counter() - signaled
-
-    children = server.processes()[1:]
-    await asyncio.gather(stop(), *(client() for _ in range(clients)))
-    until = time.monotonic() + MAX_CHILD_LIFETIME
-    while (alive := [pid for pid in children if Path(f"/proc/{pid}").exists()]) and time.monotonic() < until:
-        await asyncio.sleep(0.1)
-    result.failures += [f"process {pid} is still running" for pid in alive]
-    if result.code not in (0, -signal.SIGTERM):
-        result.failures.append(f"exit status {result.code}")
-    return result
+        self.server.process.send_signal(signal.SIGTERM)
+        code = await asyncio.to_thread(self.server.process.wait, 60)
+        seconds = time.perf_counter() - signaled
+        await asyncio.gather(*clients)
+        if code not in (0, -signal.SIGTERM):
+            self.failures.append(f"exit status {code}")
+        until = time.monotonic() + MAX_CHILD_LIFETIME
+        while (alive := [pid for pid in children if Path(f"/proc/{pid}").exists()]) and time.monotonic() < until:
+            await asyncio.sleep(0.1)
+        self.failures += [f"process {pid} is still running" for pid in alive]
+        return {**counts, "seconds": seconds, "code": code}
 
 
 def measure(options: argparse.Namespace) -> Figures:
     workload = random_workload({name: SoundGAN.load(name) for name in MODELS}, options.different)
     with tempfile.TemporaryDirectory() as folder, serving([*SERVE, *MODELS], folder=Path(folder)) as server:
-        test, start = LoadTest(server, workload), time.perf_counter()
-        asyncio.run(test.run(count=options.requests, clients=options.clients))
-        seconds = time.perf_counter() - start
-        shutdown = vars(asyncio.run(shut_down(server, workload, clients=options.clients, after=3.0)))
+        test = StressTest(server, workload, options.clients)
+        seconds, _ = timed(asyncio.run, test.run(options.requests))
+        shutdown = asyncio.run(test.shut_down(after=3.0))
     warm, last = test.growth()
-    growth = [f"memory grew from {warm:.0f} to {last:.0f} MiB"] if last > warm * (1 + MAX_GROWTH) else []
+    if last > warm * (1 + MAX_GROWTH):
+        test.failures.append(f"memory grew from {warm:.0f} to {last:.0f} MiB")
     return {
         "requests": options.requests, "clients": options.clients, "seconds": seconds, "sounds": test.sounds,
         "done": dict(sorted(test.done.items())), "warm": warm, "last": last,
         "memory": test.memory[:: max(1, len(test.memory) // 40)], "load": os.getloadavg()[0],
-        "cores": len(os.sched_getaffinity(0)), "failures": test.failures + growth + shutdown.pop("failures"),
-        "shutdown": shutdown,
+        "cores": len(os.sched_getaffinity(0)), "failures": test.failures, "shutdown": shutdown,
     }  # fmt: skip
 
 
