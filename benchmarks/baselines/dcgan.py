@@ -20,7 +20,7 @@ from soundgan.spectral.presets import preset
 from soundgan.spectral.representation import Representation, levels_db, normalize, synthesize
 from soundgan.training.networks.build import build_discriminator, build_generator
 
-from .wgan_gp import Floats, TrainedBaseline, TrainingOptions, WGANConfig, cut_or_pad, samples_of, train_wgan_gp
+from .wgan_gp import Floats, TrainedBaseline, TrainingOptions, Waves, WGANConfig, cut_or_pad, samples_of, train_wgan_gp
 
 CONFIG = WGANConfig(
     batch_size=16, learning_rate=2e-4, betas=(0.5, 0.999), latent="normal", noise=0.1, noise_decay=0.997
@@ -39,19 +39,13 @@ class Unlabeled(nn.Module):
 
 
 def train(
-    waves: list[Floats] | Floats,
-    sample_rate: int,
-    options: TrainingOptions,
-    *,
-    width: int = 128,
-    config: WGANConfig = CONFIG,
+    waves: Waves, sample_rate: int, options: TrainingOptions, *, width: int = 128, config: WGANConfig = CONFIG
 ) -> TrainedBaseline:
     """Train the original's networks on mono waves at 8,000, 16,000, 22,050 or 44,100 Hz.
 
     Args:
         width: channels of the finest layers, `ngf` and `ndf`; the original had 128, which are 185 million parameters
             at its 256 × 256.
-        config: another configuration.
     """
     representation, spectrograms = analyze(waves, preset(sample_rate, samples_of(sample_rate) / sample_rate))
     settings = check_settings({"network": "dcgan", "nz": config.nz, "ngf": width, "ndf": width}).model
@@ -64,7 +58,7 @@ def train(
     return TrainedBaseline(generator, lambda generated: synthesize(generated, representation), config, progress, width)
 
 
-def analyze(waves: list[Floats] | Floats, representation: Representation) -> tuple[Representation, Floats]:
+def analyze(waves: Waves, representation: Representation) -> tuple[Representation, Floats]:
     """The representation with the levels of these sounds, ceiling at the loudest, and their spectrograms."""
     levels = levels_db(cut_or_pad(waves, representation.samples), representation)
     ceiling = float(np.ceil(np.percentile(levels.max(axis=(1, 2)), 99)))

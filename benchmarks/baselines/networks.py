@@ -98,7 +98,4 @@ def shifted(x: Tensor, shifts: Tensor) -> Tensor:
 def reset_parameters(network: nn.Module) -> None:
     """Uniform weights of Glorot and Bengio (2010), and zero biases."""
     for parameter in network.parameters():
-        if parameter.ndim > 1:
-            nn.init.xavier_uniform_(parameter)
-        else:
-            nn.init.zeros_(parameter)
+        (nn.init.xavier_uniform_ if parameter.ndim > 1 else nn.init.zeros_)(parameter)

@@ -12,6 +12,7 @@ and fit the magnitudes better (docs/benchmarks/synthesis.md). And at 8 kHz, 8,19
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,17 @@ from soundgan.spectral.phase_retrieval import QUALITIES, retrieve
 from soundgan.spectral.stft import STFT
 
 from .networks import STAGES, Critic, Generator, Layers
-from .wgan_gp import Floats, TrainedBaseline, TrainingOptions, WGANConfig, cut_or_pad, samples_of, train_wgan_gp
+from .wgan_gp import (
+    PAPER,
+    Floats,
+    TrainedBaseline,
+    TrainingOptions,
+    Waves,
+    WGANConfig,
+    cut_or_pad,
+    samples_of,
+    train_wgan_gp,
+)
 
 LAYERS = Layers(kernel=5, stride=2)
 SCALE = LAYERS.stride**STAGES  # frames and bins per position of the first map
@@ -37,9 +48,9 @@ class Normalization(NamedTuple):
     deviation: Floats
 
 
-def log_magnitudes(waves: Floats, stft: STFT) -> Floats:
+def log_magnitudes(waves: Floats) -> Floats:
     """(n, samples) → (n, bins, frames), without the bin at half the sample rate, as in the paper."""
-    spectra = np.stack([np.abs(stft.forward(wave)).T[:-1] for wave in waves])
+    spectra = np.stack([np.abs(FRAMING.forward(wave)).T[:-1] for wave in waves])
     return np.log(np.maximum(spectra, MIN_MAGNITUDE)).astype(np.float32)
 
 
@@ -56,37 +67,29 @@ def normalize(logs: Floats, normalization: Normalization) -> Floats:
     return np.clip(scaled, -1, 1).astype(np.float32)[:, None]
 
 
-def synthesize(spectrograms: Floats, normalization: Normalization, stft: STFT) -> Floats:
+def synthesize(spectrograms: Floats, normalization: Normalization) -> Floats:
     """Spectrograms (n, 1, bins, frames) → waves (n, samples)."""
     logs = spectrograms[:, 0] * (CLIP * normalization.deviation[:, None]) + normalization.mean[:, None]
-    magnitudes = np.zeros((len(logs), logs.shape[2], stft.bins), np.float32)
+    magnitudes = np.zeros((len(logs), logs.shape[2], FRAMING.bins), np.float32)
     magnitudes[:, :, :-1] = np.exp(logs).transpose(0, 2, 1)
-    return retrieve(magnitudes, stft, QUALITIES["balanced"])
+    return retrieve(magnitudes, FRAMING, QUALITIES["balanced"])
 
 
 def train(
-    waves: list[Floats] | Floats,
-    sample_rate: int,
-    options: TrainingOptions,
-    *,
-    width: int = 64,
-    config: WGANConfig | None = None,
+    waves: Waves, sample_rate: int, options: TrainingOptions, *, width: int = 64, config: WGANConfig = PAPER
 ) -> TrainedBaseline:
     """Train a SpecGAN on mono waves at `sample_rate` Hz, each cut or padded to about a second.
 
     Args:
         width: d in the paper, 64.
-        config: another configuration than the paper's.
     """
-    config = config or WGANConfig()
     columns = max(1, round(samples_of(sample_rate) / FRAMING.hop_length / SCALE))
-    logs = log_magnitudes(cut_or_pad(waves, columns * SCALE * FRAMING.hop_length), FRAMING)
+    logs = log_magnitudes(cut_or_pad(waves, columns * SCALE * FRAMING.hop_length))
     normalization = measure_normalization(logs)
     first = logs.shape[1] // SCALE, columns
     generator, progress = train_wgan_gp(
         lambda: (Generator(config.nz, width, first, LAYERS), Critic(width, first, LAYERS)),
         torch.from_numpy(normalize(logs, normalization)), config, options,
     )  # fmt: skip
-    return TrainedBaseline(
-        generator, lambda generated: synthesize(generated, normalization, FRAMING), config, progress, width
-    )
+    invert = partial(synthesize, normalization=normalization)
+    return TrainedBaseline(generator, invert, config, progress, width)

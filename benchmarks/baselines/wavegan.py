@@ -12,26 +12,20 @@ from __future__ import annotations
 import torch
 
 from .networks import STAGES, Critic, Generator, Layers
-from .wgan_gp import Floats, TrainedBaseline, TrainingOptions, WGANConfig, cut_or_pad, samples_of, train_wgan_gp
+from .wgan_gp import PAPER, TrainedBaseline, TrainingOptions, Waves, WGANConfig, cut_or_pad, samples_of, train_wgan_gp
 
 LAYERS = Layers(kernel=25, stride=4, max_shift=2)
 
 
 def train(
-    waves: list[Floats] | Floats,
-    sample_rate: int,
-    options: TrainingOptions,
-    *,
-    width: int = 64,
-    config: WGANConfig | None = None,
+    waves: Waves, sample_rate: int, options: TrainingOptions, *, width: int = 64, config: WGANConfig = PAPER
 ) -> TrainedBaseline:
     """Train a WaveGAN on mono waves at `sample_rate` Hz, each cut or padded to `samples_of(sample_rate)`.
 
     Args:
         width: d in the paper, 64.
-        config: another configuration than the paper's.
     """
-    config, samples = config or WGANConfig(), samples_of(sample_rate)
+    samples = samples_of(sample_rate)
     first = (samples // LAYERS.stride**STAGES,)
     generator, progress = train_wgan_gp(
         lambda: (Generator(config.nz, width, first, LAYERS), Critic(width, first, LAYERS)),

@@ -24,6 +24,7 @@ from soundgan.training.runtime.device import torch_threads_and_determinism
 from soundgan.training.state.progress import Progress
 
 Floats = NDArray[np.float32]
+Waves = list[Floats] | Floats  # mono, (samples,) each, of any lengths
 CPU = torch.device("cpu")
 CHUNK_SIZE = 64  # sounds generated together
 
@@ -47,6 +48,9 @@ class WGANConfig:
     nz: int = 100
     noise: float = 0.0
     noise_decay: float = 1.0
+
+
+PAPER = WGANConfig()
 
 
 @dataclass(frozen=True)
@@ -122,42 +126,42 @@ def train_wgan_gp(
     Raises:
         TrainingError: the critic's loss is not finite.
     """
-    device, seed = options.device, options.seed
+    device = options.device
     with torch.random.fork_rng(), torch_threads_and_determinism(RunSettings()):
-        torch.manual_seed(seed)
+        torch.manual_seed(options.seed)
         generator, critic = (_to_device(network, real, device) for network in build())
-        optimizers = [
-            torch.optim.Adam(
-                network.parameters(), config.learning_rate, config.betas, fused=device.type in ("cpu", "cuda")
-            )
+        fused = device.type in ("cpu", "cuda")
+        generator_optimizer, critic_optimizer = (
+            torch.optim.Adam(network.parameters(), config.learning_rate, config.betas, fused=fused)
             for network in (generator, critic)
-        ]
-        real, rng, progress = real.to(device), torch.Generator().manual_seed(seed), Progress()
+        )
+        real, rng, progress = real.to(device), torch.Generator().manual_seed(options.seed), Progress()
         started = time.monotonic()
+
+        def fake() -> Tensor:
+            return generator(latents(config.batch_size, config, rng).to(device))
+
         while not options.is_finished(progress):
             noise = config.noise * config.noise_decay**progress.steps
             for _ in range(config.critic_steps):
                 batch = real[torch.randint(len(real), (config.batch_size,), generator=rng).to(device)]
                 with torch.no_grad():
-                    fake = generator(latents(config.batch_size, config, rng).to(device))
-                batch, fake = _noisy(batch, noise), _noisy(fake, noise)
+                    generated = fake()
+                batch, generated = _noisy(batch, noise), _noisy(generated, noise)
                 mix = torch.rand(config.batch_size, *[1] * (real.ndim - 1), generator=rng).to(device)
-                loss = critic(fake).mean() - critic(batch).mean()
-                loss = loss + config.penalty * gradient_penalty(critic, batch, fake, mix)
-                _step(optimizers[1], loss)
+                loss = critic(generated).mean() - critic(batch).mean()
+                loss = loss + config.penalty * gradient_penalty(critic, batch, generated, mix)
+                _step(critic_optimizer, loss)
                 if not loss.isfinite():
-                    raise TrainingError(
-                        f"the critic's loss is {loss.item()} after {progress.samples_seen} sounds; "
-                        "lower the learning rate"
-                    )
+                    seen = f"after {progress.samples_seen} sounds"
+                    raise TrainingError(f"the critic's loss is {loss.item()} {seen}; lower the learning rate")
                 progress.samples_seen += config.batch_size
                 progress.seconds = time.monotonic() - started
                 options.report(progress)
                 if options.is_finished(progress):  # the next step of the generator can be a minute away
                     return generator, progress
             critic.requires_grad_(False)
-            loss = -critic(_noisy(generator(latents(config.batch_size, config, rng).to(device)), noise)).mean()
-            _step(optimizers[0], loss)
+            _step(generator_optimizer, -critic(_noisy(fake(), noise)).mean())
             critic.requires_grad_(True)
             progress.steps += 1
             progress.seconds = time.monotonic() - started
@@ -171,7 +175,7 @@ def latents(n: int, config: WGANConfig, rng: torch.Generator) -> Tensor:
     return torch.rand(n, config.nz, generator=rng) * 2 - 1
 
 
-def cut_or_pad(waves: list[Floats] | Floats, samples: int) -> Floats:
+def cut_or_pad(waves: Waves, samples: int) -> Floats:
     """Waves of any lengths, cut or padded with silence at their end: (n, samples)."""
     rows = np.zeros((len(waves), samples), np.float32)
     for row, wave in zip(rows, waves, strict=True):
