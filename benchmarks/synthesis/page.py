@@ -9,6 +9,8 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from benchmarks.common import Figures, number, write_page
 from benchmarks.synthesis.methods import ORIGINAL
 
@@ -109,12 +111,8 @@ def whole_verdict(baseline: Figures, rows: Sequence[Figures], key: str) -> str:
 
 def plot(sets: Figures, path: Path) -> None:
     """SC over time, a column per set and a row per mode; up and to the left is better."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(2, len(sets), figsize=(4 * len(sets), 8.5), squeeze=False)
+    figure = Figure(figsize=(4 * len(sets), 8.5))
+    axes = figure.subplots(2, len(sets), squeeze=False)
     styles = {"ours": "C3o-", "variants": "C3o", "PGHI": "C2s", "librosa": "C0^-", "torch": "C1v-"}
     labels = {"ours": "ours: fast, balanced, best", "variants": "ours: other searches"}
     panels = itertools.product(MODES.items(), sets.items())

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import librosa
 import numpy as np
 
 from benchmarks.synthesis.methods import Floats, centered_magnitudes
@@ -42,18 +43,18 @@ def score(original: Floats, wave: Floats, representation: Representation) -> dic
     `linear` and `mel` are those of librosa and ours in turn. `librosa` and `spectrogram` use the very frames and bands
     that one of the two sides was given.
     """
-    import librosa
-
     n_fft, hop_length = representation.n_fft, representation.hop_length
     size = min(len(original), len(wave))
     filters = librosa.filters.mel(sr=representation.sample_rate, n_fft=n_fft, n_mels=128)
     pair = original[:size], wave[:size]
-    linear = [centered_magnitudes(sound, n_fft, hop_length // 2) for sound in pair]
-    mel = [np.sqrt(filters @ magnitudes**2) for magnitudes in linear]
-    own = [np.minimum(levels_db(sound, representation)[0].T, representation.ceiling_db) for sound in (original, wave)]
+    linear = [centered_magnitudes(sound, n_fft, hop_length // 2).T for sound in pair]
+    mel = [np.sqrt(magnitudes**2 @ filters.T) for magnitudes in linear]
+    target, levels = (
+        np.minimum(levels_db(sound, representation)[0].T, representation.ceiling_db) for sound in (original, wave)
+    )
     return {
-        "linear": log_spectral_distance(linear[0].T, linear[1].T),
-        "mel": log_spectral_distance(mel[0].T, mel[1].T),
-        "librosa": log_spectral_distance(mel[0][:, ::2].T, mel[1][:, ::2].T),
-        "spectrogram": distance(own[0], own[1], representation.floor_db),
+        "linear": log_spectral_distance(*linear),
+        "mel": log_spectral_distance(*mel),
+        "librosa": log_spectral_distance(mel[0][::2], mel[1][::2]),
+        "spectrogram": distance(target, levels, representation.floor_db),
     }
