@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from soundgan import audio
 from soundgan.errors import ModelError
 from soundgan.model import SEEDS, Sound, SoundGAN
-from soundgan.sound import finalize
+from soundgan.sound import limit_and_fade
 from soundgan.spectral.noise_texture import NoiseTexture
 
 LABELS = ("kick", "noise", "tone")
@@ -162,10 +162,10 @@ def test_truncation_1_is_the_default(model: SoundGAN) -> None:
 
 def test_ringing_sound_is_faded_out_at_its_end() -> None:
     ringing = np.sin(2 * np.pi * 440 / 8000 * np.arange(2000)).astype(np.float32)
-    wave = finalize(ringing, 8000)
+    wave = limit_and_fade(ringing, 8000)
     assert wave[-1] == 0 and np.abs(np.diff(wave[-40:])).max() <= np.abs(np.diff(ringing)).max()
     np.testing.assert_array_equal(wave[:-40], ringing[:-40])
-    assert len(finalize(ringing[:10], 8000)) == 10
+    assert len(limit_and_fade(ringing[:10], 8000)) == 10
 
 
 @pytest.mark.parametrize("fixture", ["model", "flat_model"])

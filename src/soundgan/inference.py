@@ -18,7 +18,7 @@ from soundgan.errors import AudioError, check_integer
 from soundgan.model import SEEDS, SoundGAN
 from soundgan.model_folder import CONFIG, DEFAULT_MODEL, bundled
 from soundgan.settings import Settings, check_settings, load_settings
-from soundgan.sound import Sound, finalize
+from soundgan.sound import Sound, limit_and_fade
 from soundgan.spectral.phase_retrieval import QUALITIES, Quality
 from soundgan.spectral.representation import Representation, synthesize
 from soundgan.viz.spectrogram_image import picture, resize, save_picture
@@ -98,7 +98,7 @@ def spectrogram_to_wav(
         raise AudioError(f"image: is of shape {values.shape}, its representation of {representation.shape}")
     else:
         wave = synthesize(values.astype(np.float32), representation, quality=quality)[0]
-        wave = finalize(wave, representation.sample_rate)
+        wave = limit_and_fade(wave, representation.sample_rate)
     return audio.write(output_path, wave, representation.sample_rate)
 
 
@@ -115,7 +115,7 @@ def save_at_size(
         return sound.spectrogram
     spectrogram = resize(sound.spectrogram, *size)
     resized = representation.with_changes(bands=spectrogram.shape[0], frames=spectrogram.shape[1])
-    wave = finalize(synthesize(spectrogram, resized)[0], resized.sample_rate)
+    wave = limit_and_fade(synthesize(spectrogram, resized)[0], resized.sample_rate)
     audio.write(path, wave, resized.sample_rate, tags=sound.tags)
     return spectrogram
 

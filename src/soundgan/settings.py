@@ -206,9 +206,7 @@ def load_settings(path: str | Path) -> Settings:
     return check_settings(values, source=str(path))
 
 
-def check_settings(
-    values: Mapping[str, Any], source: str = "settings", names: Mapping[str, str] | None = None
-) -> Settings:
+def check_settings(values: Mapping[str, Any], source: str = "settings", names: Mapping[str, str] = {}) -> Settings:
     """Return `values`, in sections or flat, as checked settings.
 
     Args:
@@ -225,7 +223,7 @@ def check_settings(
         problems: dict[str, list[Any]] = {}
         for problem in sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"):
             problems.setdefault(str((source, *problem["loc"][:2])[-1]), []).append(problem)
-        message = "; ".join(_describe(key, group, names or {}) for key, group in problems.items())
+        message = "; ".join(_describe(key, group, names) for key, group in problems.items())
         raise SettingsError(f"{source}: {message}") from None
 
 

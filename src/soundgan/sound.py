@@ -56,7 +56,7 @@ class Sound:
         return picture(self.spectrogram, zoom=zoom)
 
 
-def finalize(wave: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+def limit_and_fade(wave: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
     """Return a wave ready for a file: attenuated as a whole if it exceeds full scale, its last 5 ms faded out.
 
     Without the fade, a sound that rings at the end of its spectrogram would end with a click.

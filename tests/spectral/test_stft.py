@@ -65,11 +65,11 @@ def test_forward_equals_the_definition(stft: STFT, frames: int) -> None:
 @pytest.mark.parametrize("n_fft", [16, 45, 256, 2048])
 def test_gaussian_window_ends_at_one_percent(n_fft: int) -> None:
     stft = STFT(n_fft, n_fft // (3 if n_fft % 2 else 4), "gaussian")
-    assert stft.weights.dtype == np.float32 and stft.weights.shape == (n_fft,)
-    assert stft.weights[0] == pytest.approx(0.01, rel=1e-3)
-    np.testing.assert_allclose(stft.weights, slow_window(n_fft, "gaussian"), rtol=1e-5)
+    assert stft.window_values.dtype == np.float32 and stft.window_values.shape == (n_fft,)
+    assert stft.window_values[0] == pytest.approx(0.01, rel=1e-3)
+    np.testing.assert_allclose(stft.window_values, slow_window(n_fft, "gaussian"), rtol=1e-5)
     if n_fft % 2 == 0:
-        assert stft.weights[n_fft // 2] == 1, "the peak"
+        assert stft.window_values[n_fft // 2] == 1, "the peak"
 
 
 def test_gaussian_spread_is_closest_to_a_hann_window() -> None:
@@ -77,7 +77,7 @@ def test_gaussian_spread_is_closest_to_a_hann_window() -> None:
     hann = np.where(np.abs(time) < 0.5, np.cos(np.pi * time) ** 2, 0)
     spreads = np.linspace(0.2, 0.3, 201)
     distances = [np.linalg.norm(hann - np.exp(-np.pi * time**2 / spread)) for spread in spreads]
-    assert STFT(4096, 1024).gaussian_spread == pytest.approx(spreads[np.argmin(distances)], rel=0.005)
+    assert STFT(4096, 1024).time_frequency_ratio == pytest.approx(spreads[np.argmin(distances)], rel=0.005)
 
 
 @given(transforms, st.integers(0, 15))
@@ -97,14 +97,18 @@ def test_sine_gain_is_the_magnitude_of_a_full_scale_sine(stft: STFT, position: f
     magnitudes = np.abs(stft.forward(wave))[8:-8]
     assert (magnitudes.argmax(axis=1) == bin_).all()
     # A truncated Gaussian window leaks a little of the mirrored, negative frequency.
-    np.testing.assert_allclose(magnitudes[:, bin_], stft.sine_gain, rtol=1e-4 if stft.window == "hann" else 5e-3)
+    np.testing.assert_allclose(
+        magnitudes[:, bin_], stft.full_scale_magnitude, rtol=1e-4 if stft.window == "hann" else 5e-3
+    )
 
 
 @pytest.mark.parametrize("n_fft", [48, 256, 2048])
 def test_sine_gain_is_half_the_sum_of_the_window(n_fft: int) -> None:
-    assert STFT(n_fft, n_fft // 4).sine_gain == pytest.approx(n_fft / 4, rel=1e-6), "a Hann window's mean is 1/2"
+    assert STFT(n_fft, n_fft // 4).full_scale_magnitude == pytest.approx(n_fft / 4, rel=1e-6), (
+        "a Hann window's mean is 1/2"
+    )
     gaussian = slow_window(n_fft, "gaussian").sum()
-    assert STFT(n_fft, n_fft // 4, "gaussian").sine_gain == pytest.approx(gaussian / 2, rel=1e-6)
+    assert STFT(n_fft, n_fft // 4, "gaussian").full_scale_magnitude == pytest.approx(gaussian / 2, rel=1e-6)
 
 
 # Inverse

@@ -28,19 +28,19 @@ class TruncatedWarning(UserWarning):
     """The file is damaged or its end is missing; the sound before that was used."""
 
 
-class Source(NamedTuple):
+class OpenFile(NamedTuple):
     """Open sound file: its name for messages, the decoder, and the frames in its header (None: unknown)."""
 
     name: str
-    stream: Stream
+    decoder: NonSeekingDecoder
     frames: int | None
 
 
-class Stream(soundfile.SoundFile):
+class NonSeekingDecoder(soundfile.SoundFile):
     """Decoder whose reads may be short.
 
     A seekable `SoundFile` seeks after each read, and loses a short read at the end of a file that is shorter than its
-    header says. A stream that denies being seekable does not; `seek` works all the same.
+    header says. A decoder that denies being seekable does not; `seek` works all the same.
     """
 
     def seekable(self) -> bool:
@@ -55,57 +55,54 @@ class _OversizedFile(io.FileIO):
     """
 
     size_factor = 1
-    _claimed = 0
+    _claimed_size = 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         position = super().seek(offset, whence)
         at_end = self.size_factor > 1 and (offset, whence) == (0, os.SEEK_END)
-        self._claimed = self.size_factor * position if at_end else 0
-        return self._claimed or position
+        self._claimed_size = self.size_factor * position if at_end else 0
+        return self._claimed_size or position
 
     def tell(self) -> int:
-        return self._claimed or super().tell()
+        return self._claimed_size or super().tell()
 
 
 @contextlib.contextmanager
-def open_audio(path: str | os.PathLike[str]) -> Iterator[Source]:
+def open_audio(path: str | os.PathLike[str]) -> Iterator[OpenFile]:
     """Open a sound file, once; raise `AudioError`, with its name, if it is missing, empty or not a sound file."""
     name = printable(path)
     with contextlib.ExitStack() as stack:
         try:
             _refuse_all_but_files(path, name)
             file = stack.enter_context(_OversizedFile(path))
-            stream = stack.enter_context(Stream(file))
-            frames = stream.frames if stream.frames < NO_LENGTH else None
-            if stream.format == "MP3" and not _has_length_tag(file):
+            decoder = stack.enter_context(NonSeekingDecoder(file))
+            frames = decoder.frames if decoder.frames < NO_LENGTH else None
+            if decoder.format == "MP3" and not _has_length_tag(file):
                 file.size_factor = 64
                 file.seek(0)
-                stream, frames = stack.enter_context(Stream(file)), None
+                decoder, frames = stack.enter_context(NonSeekingDecoder(file)), None
         except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a name that ends in .raw
             # The decoder's message is left out: it is about RIFF chunks and pipes, or says no more than this.
-            raise AudioError(
-                f"{name}: not a sound file, or damaged at its beginning; use WAV, FLAC, OGG, MP3 or AIFF"
-            ) from error
+            problem = "not a sound file, or damaged at its beginning; use WAV, FLAC, OGG, MP3 or AIFF"
+            raise AudioError(f"{name}: {problem}") from error
         except (OSError, ValueError) as error:  # ValueError: a zero character in the name
             reason = getattr(error, "strerror", None) or error
             raise AudioError(f"{name}: cannot be opened ({reason}); check its name and its permissions") from error
-        if stream.samplerate not in RATES:
-            raise AudioError(
-                f"{name}: {stream.samplerate} Hz is not an audio sample rate ({RATES[0]} to {RATES[-1]} Hz); export it "
-                "again or leave it out"
-            )
+        if decoder.samplerate not in RATES:
+            rates = f"{decoder.samplerate} Hz is not an audio sample rate ({RATES[0]} to {RATES[-1]} Hz)"
+            raise AudioError(f"{name}: {rates}; export it again or leave it out")
         if frames == 0:
             raise AudioError(f"{name}: holds no sound (zero length); export it again or leave it out")
-        yield Source(name, stream, frames)
+        yield OpenFile(name, decoder, frames)
 
 
-def decode(source: Source, start: int = 0, frames: int | None = None) -> NDArray[np.float32]:
+def decode(source: OpenFile, start: int = 0, frames: int | None = None) -> NDArray[np.float32]:
     """Decode `frames` frames (None: all) from frame `start` and average the channels: (samples,).
 
     Errors and warnings are those of `audio.read`.
     """
-    name, stream, length = source
-    rate = stream.samplerate
+    name, decoder, length = source
+    rate = decoder.samplerate
     if length is not None and start >= length:
         raise AudioError(f"{name}: ends at {length / rate:.2f} s; start before that, not at {start / rate:.2f} s")
     # Seeking relies on the length; where that is not known, what comes before the part is decoded and dropped.
@@ -118,7 +115,7 @@ def decode(source: Source, start: int = 0, frames: int | None = None) -> NDArray
     failure: Exception | None = None
     try:
         if start > dropped:
-            stream.seek(start)
+            decoder.seek(start)
         while got < wanted and (chunk := _next_chunk(source, min(wanted - got, CHUNK_SIZE))).size:
             chunks.append(chunk)
             got += chunk.size
@@ -136,9 +133,9 @@ def decode(source: Source, start: int = 0, frames: int | None = None) -> NDArray
     return np.concatenate(chunks)[dropped:]
 
 
-def _next_chunk(source: Source, frames: float) -> NDArray[np.float32]:
-    name, stream, _ = source
-    chunk = stream.read(out=np.empty((int(frames), stream.channels), dtype=np.float32))
+def _next_chunk(source: OpenFile, frames: float) -> NDArray[np.float32]:
+    name, decoder, _ = source
+    chunk = decoder.read(out=np.empty((int(frames), decoder.channels), dtype=np.float32))
     if not np.isfinite(chunk).all():
         raise AudioError(f"{name}: has samples that are not finite (NaN or infinity); export it again or leave it out")
     return chunk.mean(axis=1, dtype=np.float64).astype(np.float32)

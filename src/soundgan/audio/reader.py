@@ -36,13 +36,13 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
     """
     with open_audio(path) as source:
         frames = decode(source).size if source.frames is None else source.frames
-        return AudioInfo(source.stream.samplerate, frames, source.stream.channels)
+        return AudioInfo(source.decoder.samplerate, frames, source.decoder.channels)
 
 
 def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return the text tags of a sound file, such as title and comment; raise `AudioError` as `probe`."""
     with open_audio(path) as source:
-        return source.stream.copy_metadata()
+        return source.decoder.copy_metadata()
 
 
 def read(
@@ -79,7 +79,7 @@ def read(
     if seconds is not None and not 0 < seconds < math.inf:
         raise ValueError(f"seconds must be above 0, not {seconds}")
     with open_audio(path) as source:
-        rate = source.stream.samplerate
+        rate = source.decoder.samplerate
         wave = decode(source, round(start * rate), None if seconds is None else max(1, round(seconds * rate)))
     target = rate if sample_rate is None else sample_rate
     return resample_decoded(wave, rate, target, printable(path)), target

@@ -42,7 +42,7 @@ class CachingReader:
     def probe(self, path: Path) -> audio.AudioInfo:
         """Read the header of a file, and keep its beginning; see `audio.probe`."""
         with open_audio(path) as source:
-            rate, frames = source.stream.samplerate, source.frames
+            rate, frames = source.decoder.samplerate, source.frames
             wanted = round(self._seconds * rate)
             if frames is None:
                 samples = decode(source)
@@ -56,7 +56,7 @@ class CachingReader:
                     samples = np.empty(0, np.float32)
                 if samples.size and wanted - samples.size <= MP3_SLACK:
                     self._kept[path] = _CachedSamples(samples, rate, wanted == frames)
-            return audio.AudioInfo(rate, frames, source.stream.channels)
+            return audio.AudioInfo(rate, frames, source.decoder.channels)
 
     def read(self, path: Path, sample_rate: int, start: float, seconds: float) -> NDArray[np.float32]:
         """Return a part of a file, (samples,), at a sample rate; see `audio.read`."""

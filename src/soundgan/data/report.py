@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from statistics import median
@@ -49,46 +49,44 @@ def _row(title: str, text: str) -> str:
     return f"{title:<12}{text}".rstrip()
 
 
-def _summary(survey: Survey) -> list[tuple[str, str]]:
+def _summary(survey: Survey) -> Iterator[tuple[str, str]]:
     files, rep = survey.files, survey.representation
     slices = f", {_count(survey.sounds, 'slice')}" if survey.data.slice else ""
     labels = _count(len(survey.labels), "label") if survey.labels else "no labels"
     used = f"{_count(len(files), 'recording')}{slices}, {labels}"
-    rows = [("Folder", printable(survey.scanned.folder)), ("Used", used)]
+    yield "Folder", printable(survey.scanned.folder)
+    yield "Used", used
     if files:
         shortest, middle, longest = _spread(files)
-        rows.append(("Lengths", f"{shortest:.2f} s shortest, {middle:.2f} s median, {longest:.2f} s longest"))
+        yield "Lengths", f"{shortest:.2f} s shortest, {middle:.2f} s median, {longest:.2f} s longest"
         formats = Counter((file.sample_rate, file.channels) for file in files).most_common()
-        rows.append(("Rates", ", ".join(f"{n} at {rate} Hz {_channels(channels)}" for (rate, channels), n in formats)))
+        yield "Rates", ", ".join(f"{n} at {rate} Hz {_channels(channels)}" for (rate, channels), n in formats)
     window = f"{rep.window} window of {rep.n_fft} samples every {rep.hop_length}"
     size = f"{rep.bands} {rep.scale} bands x {rep.frames} frames, {window}"
-    rows.append(("Spectrogram", f"{rep.duration:.2f} s at {rep.sample_rate} Hz, {size}"))
+    yield "Spectrogram", f"{rep.duration:.2f} s at {rep.sample_rate} Hz, {size}"
     if survey.spectrogram.duration is None and survey.spectrogram.image_size is None:
         reason = "the usual length of a recording" if survey.data.slice else "nearly all recordings are no longer"
-        rows.append(("Duration", f"from the recordings: {reason} (10 s at most); the setting `duration` overrides it"))
+        yield "Duration", f"from the recordings: {reason} (10 s at most); the setting `duration` overrides it"
     resampled = sum(file.sample_rate != rep.sample_rate for file in files)
     shorter = sum(file.seconds < rep.duration for file in files)
     longer = [file for file in files if file.seconds > rep.duration]
     silent = sum(file.silent_slices for file in files)
     ends = [file.unused_seconds for file in files if file.unused_seconds > 0]
-    rows.append(("Resampled", f"{resampled}"))
-    rows.append(("Padded", f"{shorter} shorter than {rep.duration:.2f} s, with silence at the end"))
+    yield "Resampled", f"{resampled}"
+    yield "Padded", f"{shorter} shorter than {rep.duration:.2f} s, with silence at the end"
     if survey.data.slice:
-        rows.append(("Sliced", f"{len(longer)} longer than {rep.duration:.2f} s"))
+        yield "Sliced", f"{len(longer)} longer than {rep.duration:.2f} s"
         remainders = f"{_count(len(ends), 'remainder')} under half a slice ({sum(ends):.2f} s)"
-        rows.append(("Dropped", f"{_count(silent, 'silent slice')}, {remainders}"))
+        yield "Dropped", f"{_count(silent, 'silent slice')}, {remainders}"
     else:
         lost = sum(file.seconds - rep.duration for file in longer)
         rest = f" ({lost:.2f} s not used; slicing uses it)" if longer else ""
-        rows.append(("Cut", f"{len(longer)} to their first {rep.duration:.2f} s{rest}"))
-    rows.append(("Left out", f"{len(survey.skipped)} (listed below)" if survey.skipped else "nothing"))
-    if survey.scanned.unmatched_patterns:
-        rows.append(
-            ("Excluded", f"nothing by {', '.join(map(printable, survey.scanned.unmatched_patterns))}: no file matches")
-        )
+        yield "Cut", f"{len(longer)} to their first {rep.duration:.2f} s{rest}"
+    yield "Left out", f"{len(survey.skipped)} (listed below)" if survey.skipped else "nothing"
+    if unmatched := ", ".join(map(printable, survey.scanned.unmatched_patterns)):
+        yield "Excluded", f"nothing by {unmatched}: no file matches"
     if survey.scanned.hidden:
-        rows.append(("Ignored", f"{survey.scanned.hidden} hidden, with a dot before the name"))
-    return rows
+        yield "Ignored", f"{survey.scanned.hidden} hidden, with a dot before the name"
 
 
 def _spread(files: Iterable[Recording]) -> tuple[float, float, float]:

@@ -48,7 +48,7 @@ def frequency_offset(magnitudes: Floats, stft: STFT) -> Floats:
     inner = offset[:, 1:-1]
     lower, middle, upper = magnitudes[:, :-2], magnitudes[:, 1:-1], magnitudes[:, 2:]
     if stft.window == "gaussian":
-        np.multiply(_log_slope(lower, middle, upper), np.float32(0.5 / np.pi / stft.gaussian_spread), out=inner)
+        np.multiply(_log_slope(lower, middle, upper), np.float32(0.5 / np.pi / stft.time_frequency_ratio), out=inner)
         return offset
     total = middle + middle
     total += lower
@@ -69,9 +69,9 @@ def group_delay(magnitudes: Floats, stft: STFT) -> Floats:
     silence = np.zeros((1, magnitudes.shape[1]), np.float32)
     padded = np.concatenate([silence, magnitudes, silence])
     if stft.window == "gaussian":
-        curvature = np.pi / stft.gaussian_spread / stft.overlap**2
+        curvature = np.pi / stft.time_frequency_ratio / stft.overlap**2
         slope = _log_slope(padded[:-2], magnitudes, padded[2:], curvature)
-        slope *= np.float32(stft.gaussian_spread * stft.overlap / 2 / np.pi)
+        slope *= np.float32(stft.time_frequency_ratio * stft.overlap / 2 / np.pi)
         return slope
     np.sqrt(padded, out=padded)
     before, middle, after = padded[:-2], padded[1:-1] + np.float32(1e-12), padded[2:]

@@ -208,7 +208,7 @@ def levels_db(waves: Wave, representation: Representation) -> NDArray[np.float32
     levels = np.empty((len(waves), *representation.shape), np.float32)
     for level, wave in zip(levels, fitted, strict=True):
         spectrum = stft.forward(wave)
-        power = (spectrum.real**2 + spectrum.imag**2) / stft.sine_gain**2
+        power = (spectrum.real**2 + spectrum.imag**2) / stft.full_scale_magnitude**2
         level[:] = 10 * np.log10(np.maximum(weights @ np.ascontiguousarray(power.T), 1e-20))
     return levels
 
@@ -250,7 +250,7 @@ def _bin_magnitudes(spectrogram: Spectrogram, representation: Representation) ->
             break
         levels = np.maximum(levels + error, 0)
         power = _bin_power(levels, representation)
-    gain = 10 ** (representation.floor_db / 20) * representation.stft.sine_gain
+    gain = 10 ** (representation.floor_db / 20) * representation.stft.full_scale_magnitude
     return np.sqrt(power.T) * np.float32(gain)
 
 

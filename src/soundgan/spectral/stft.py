@@ -66,15 +66,15 @@ class STFT:
         return -(-self.padding // self.hop_length)
 
     @cached_property
-    def weights(self) -> Floats:
+    def window_values(self) -> Floats:
         """The window, (n_fft,)."""
         time = np.arange(self.n_fft) / self.n_fft
         if self.window == "hann":
             return (0.5 - 0.5 * np.cos(2 * np.pi * time)).astype(np.float32)
-        return np.exp(-np.pi * (time - 0.5) ** 2 / self.gaussian_spread).astype(np.float32)
+        return np.exp(-np.pi * (time - 0.5) ** 2 / self.time_frequency_ratio).astype(np.float32)
 
     @property
-    def gaussian_spread(self) -> float:
+    def time_frequency_ratio(self) -> float:
         """Width of the Gaussian exp(-pi (t / n_fft)² / spread) that equals the window, or is closest to it.
 
         Průša et al. 2017, table I.
@@ -82,9 +82,9 @@ class STFT:
         return 0.25645 if self.window == "hann" else 0.17054
 
     @cached_property
-    def sine_gain(self) -> float:
+    def full_scale_magnitude(self) -> float:
         """Magnitude of a full-scale sine in its bin."""
-        return float(self.weights.sum()) / 2
+        return float(self.window_values.sum()) / 2
 
     def forward(self, wave: Floats) -> Spectrum:
         """Return the spectrum of a wave.
@@ -106,7 +106,7 @@ class STFT:
         padded = np.zeros(len(wave) + 2 * self.padding, np.float32)
         padded[self.padding : self.padding + len(wave)] = wave
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
-        return rfft(frames * self.weights)
+        return rfft(frames * self.window_values)
 
     def inverse(self, spectrum: Spectrum, gain: Floats | None = None) -> Floats:
         """Return the wave whose STFT is closest to a spectrum, in least squares (Griffin and Lim 1984, "Signal
@@ -125,14 +125,14 @@ class STFT:
             True
         """
         windowed = irfft(spectrum, self.n_fft)
-        windowed *= self.weights
+        windowed *= self.window_values
         wave = self._overlap_add(windowed)
         wave *= self.gain(len(spectrum)) if gain is None else gain
         return wave
 
     def gain(self, frames: int) -> Floats:
         """One over the sum of the squared windows that overlap at each sample: (frames * hop_length,)."""
-        squared = np.broadcast_to(self.weights**2, (frames, self.n_fft))
+        squared = np.broadcast_to(self.window_values**2, (frames, self.n_fft))
         return np.asarray(1 / self._overlap_add(squared), np.float32)
 
     def _overlap_add(self, windowed: Floats) -> Floats:
