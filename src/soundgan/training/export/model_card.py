@@ -43,33 +43,12 @@ def write_card(folder: Path, config: ModelConfig, dataset: Dataset | None = None
 
 
 def model_card(config: ModelConfig, notes: str = "", *, with_real: bool) -> str:
-    """Model card in Markdown.
+    """Model card in Markdown, with `notes` (Markdown) at its end.
 
     Args:
-        notes: Markdown that is appended.
         with_real: the picture of the samples begins with real spectrograms.
     """
-    card = render(
-        "model_card.md.j2",
-        config=config,
-        representation=config.representation,
-        training=_training(config),
-        label_option=f" --label {shlex.quote(config.labels[0])}" if config.labels else "",
-        rows=f"the first {REAL} in a row are real, the other {GENERATED} were generated"
-        if with_real
-        else "all generated",
-        notes=notes,
-    )
+    rows = f"the first {REAL} in a row are real, the other {GENERATED} were generated" if with_real else "all generated"
+    label_option = f" --label {shlex.quote(config.labels[0])}" if config.labels else ""
+    card = render("model_card.md.j2", config=config, label_option=label_option, rows=rows, notes=notes)
     return card.rstrip() + "\n"
-
-
-def _training(config: ModelConfig) -> str:
-    training = config.training
-    if not training.get("samples_seen"):
-        return "unknown: converted weights"
-    text = f"{training['samples_seen']:,} samples seen in {training.get('minutes')} minutes"
-    if machine := training.get("machine"):
-        text += f" on {machine}"
-    if kept := training.get("kept"):
-        text += f"; kept from {kept['samples_seen']:,} samples, the best in validation"
-    return text

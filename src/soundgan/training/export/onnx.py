@@ -17,6 +17,7 @@ import onnx
 import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import set_external_data
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -141,15 +142,10 @@ def _graph(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outp
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        options: dict[str, Any] = {"opset_version": OPSET, "dynamo": True, "verbose": False}
+        shapes = tuple({0: batch} for _ in inputs)
         program = torch.onnx.export(
-            module,
-            inputs,
-            input_names=names,
-            output_names=[output],
-            dynamic_shapes=tuple({0: batch} for _ in inputs),
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
+            module, inputs, input_names=names, output_names=[output], dynamic_shapes=shapes, **options
         )
     assert program is not None, "the exporter returns a program unless it is given a file"
     graph = program.model_proto
@@ -167,12 +163,9 @@ def _offsets(path: Path) -> dict[str, tuple[int, int]]:
     with path.open("rb") as file:
         (header_length,) = struct.unpack("<Q", file.read(8))
         header: dict[str, Any] = json.loads(file.read(header_length))
-    begin = 8 + header_length
-    return {
-        name: (begin + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
+    header.pop("__metadata__", None)
+    spans = {name: entry["data_offsets"] for name, entry in header.items()}
+    return {name: (8 + header_length + start, end - start) for name, (start, end) in spans.items()}
 
 
 def _share_weights(graph: onnx.ModelProto, weights: dict[str, Tensor], offsets: dict[str, tuple[int, int]]) -> None:
@@ -182,16 +175,9 @@ def _share_weights(graph: onnx.ModelProto, weights: dict[str, Tensor], offsets: 
         name = initializer.name
         if name not in weights or not np.array_equal(numpy_helper.to_array(initializer), weights[name].numpy()):
             continue
-        shape = list(initializer.dims)
-        initializer.Clear()
-        initializer.name = f"{name}.half"
-        initializer.data_type = TensorProto.FLOAT16
-        initializer.dims.extend(shape)
-        initializer.data_location = TensorProto.EXTERNAL
-        offset, length = offsets[name]
-        for key, value in {"location": WEIGHTS, "offset": offset, "length": length}.items():
-            entry = initializer.external_data.add()
-            entry.key, entry.value = key, str(value)
+        initializer.CopyFrom(numpy_helper.from_array(weights[name].half().numpy(), f"{name}.half"))
+        set_external_data(initializer, WEIGHTS, *offsets[name])
+        initializer.ClearField("raw_data")
         casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
     nodes = list(graph.graph.node)
     del graph.graph.node[:]
