@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from soundgan.errors import TrainingError
 from soundgan.settings import RunSettings
 from soundgan.training.runtime.device import torch_threads_and_determinism
-from soundgan.training.state.progress import Progress
+from soundgan.training.state.train_state import Progress
 
 Floats = NDArray[np.float32]
 Waves = list[Floats] | Floats  # mono, (samples,) each, of any lengths

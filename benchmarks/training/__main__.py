@@ -42,7 +42,7 @@ from soundgan.settings import RunSettings, Settings, check_settings
 from soundgan.training.monitor.monitor import ProgressReport
 from soundgan.training.pipeline import train_model_folder
 from soundgan.training.runtime.device import select_device
-from soundgan.training.state.progress import Progress
+from soundgan.training.state.train_state import Progress
 
 MAX_SAMPLE_RATE = 16_000  # Hz, that of the papers of WaveGAN and SpecGAN
 REPORT_INTERVAL = 30.0  # s

@@ -18,13 +18,11 @@ from soundgan.settings import LossSettings, Settings
 from soundgan.training.losses.adversarial import discriminator_loss, generator_loss, select_logits
 from soundgan.training.losses.auxiliary import ANCHORS, PARTNERS, AuxiliaryLosses
 from soundgan.training.losses.terms import weighted_sum
-from soundgan.training.runtime.compute import Compute
 from soundgan.training.runtime.cuda_graph import WARMUP_CALLS
-from soundgan.training.runtime.device import select_device, select_precision, torch_threads_and_determinism
+from soundgan.training.runtime.device import Compute, select_device, select_precision, torch_threads_and_determinism
 from soundgan.training.runtime.rng import PairedSampler, StepRNG
-from soundgan.training.state.progress import Progress
-from soundgan.training.state.train_state import GeneratorInputs, init_state
-from soundgan.training.step import GANUpdate, StepInputs, TrainStep
+from soundgan.training.state.train_state import GeneratorInputs, Progress, init_state
+from soundgan.training.step import StepInputs, TrainStep
 
 # Batch, channels, rows and columns of 3 × 3 convolutions: as the networks have them, and larger ones.
 SHAPES = ((16, 32, 32, 16), (64, 32, 32, 16), (64, 64, 16, 8), (64, 64, 32, 16), (8, 128, 64, 64), (16, 256, 16, 16))
@@ -65,8 +63,7 @@ class Ours(Loop):
     def __init__(self, dataset: Dataset, settings: Settings) -> None:
         super().__init__(dataset, settings)
         compute = Compute(self.device, select_precision(settings.run, self.device))
-        update = GANUpdate(dataset, settings, self.state, self.generator_inputs, Progress(), compute)
-        self.step = TrainStep(update)
+        self.step = TrainStep(dataset, settings, self.state, self.generator_inputs, Progress(), compute)
 
     def update(self) -> Tensor:
         stats = self.step(self.samples_seen)

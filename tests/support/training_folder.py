@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from soundgan.training.monitor.validation import BEST
-from soundgan.training.state.progress import Progress
+from soundgan.training.state.train_state import Progress
 
 NAME = "checkpoint.safetensors"
 

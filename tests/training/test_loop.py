@@ -37,8 +37,7 @@ from soundgan.training.monitor.snapshot import REAL, real_spectrograms, save_sna
 from soundgan.training.pipeline import train_model_folder
 from soundgan.training.runtime.rng import PairedSampler, StepRNG
 from soundgan.training.state.checkpoint import load_checkpoint, save_checkpoint
-from soundgan.training.state.progress import Progress
-from soundgan.training.state.train_state import GeneratorInputs, TrainState, init_state
+from soundgan.training.state.train_state import GeneratorInputs, Progress, TrainState, init_state
 
 
 @pytest.fixture(autouse=True)
@@ -427,14 +426,14 @@ def test_every_kind_of_network_trains_and_resumes(
 def test_training_frees_its_memory_at_the_end(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[weakref.ref[step.GANUpdate]] = []
+    made: list[weakref.ref[step.TrainStep]] = []
 
-    def making(*args: Any) -> step.GANUpdate:
-        one = step.GANUpdate(*args)
+    def making(*args: Any) -> step.TrainStep:
+        one = step.TrainStep(*args)
         made.append(weakref.ref(one))
         return one
 
-    monkeypatch.setattr(loop, "GANUpdate", making)
+    monkeypatch.setattr(loop, "TrainStep", making)
     gc.collect()
     gc.disable()  # so that a circle of references would stay
     try:

@@ -24,8 +24,8 @@ from soundgan.training.runtime.device import torch_threads_and_determinism
 from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
 from soundgan.training.runtime.signals import stop_signal
 from soundgan.training.setup import setup_training
-from soundgan.training.state.progress import Progress
-from soundgan.training.step import GANUpdate, TrainStep
+from soundgan.training.state.train_state import Progress
+from soundgan.training.step import TrainStep
 
 LOG_EVERY = 25  # steps
 
@@ -69,8 +69,7 @@ def train(
     """
     setup = setup_training(dataset, settings, folder, distributed)
     train_state, progress, optim, losses = setup.train_state, setup.progress, settings.optim, settings.losses
-    update = GANUpdate(dataset, settings, train_state, setup.generator_inputs, progress, setup.compute)
-    step = TrainStep(update)
+    step = TrainStep(dataset, settings, train_state, setup.generator_inputs, progress, setup.compute)
     monitor = Monitor(setup, on_progress, on_message)
     started = time.monotonic() - progress.seconds
 
@@ -92,7 +91,7 @@ def train(
             values = None
             if progress.steps % LOG_EVERY == 0:
                 values = distributed.mean(dict(zip(stats, torch.stack([*stats.values()]).tolist(), strict=True)))
-                update.adaptive.sync_to(progress)
+                step.adaptive.sync_to(progress)
             progress.seconds = time.monotonic() - started
             if values is not None:
                 check_finite(values, progress)
@@ -104,12 +103,14 @@ def train(
 
             # Save; always after an improvement, so that the best generator has a checkpoint and can be exported
             if improved or monitor.save_due():
-                update.adaptive.sync_to(progress)
+                step.adaptive.sync_to(progress)
                 monitor.save()
-        update.adaptive.sync_to(progress)
+        step.adaptive.sync_to(progress)
         monitor.finish(interrupted=stop.is_set())
         interrupted = distributed.any_rank(stop.is_set())
-    return TrainingResult(train_state.generator_ema, progress, interrupted, setup.machine, monitor.load_best())
+    return TrainingResult(
+        train_state.generator_ema, progress, interrupted, setup.config["machine"], monitor.load_best()
+    )
 
 
 def ema_decay(settings: OptimSettings, samples_seen: int) -> float:

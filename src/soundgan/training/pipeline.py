@@ -26,10 +26,11 @@ from soundgan.training.loop import TrainingResult, train
 from soundgan.training.monitor.monitor import ProgressReport
 from soundgan.training.monitor.validation import BEST, load_best
 from soundgan.training.networks.build import build_generator
+from soundgan.training.runtime.device import select_device
 from soundgan.training.runtime.distributed import init_distributed
+from soundgan.training.setup import ANOTHER_FOLDER_HINT
 from soundgan.training.state.checkpoint import CHECKPOINT, load_ema, read_training_config
-from soundgan.training.state.progress import Progress
-from soundgan.training.state.resume import ANOTHER_FOLDER_HINT
+from soundgan.training.state.train_state import Progress
 
 WRITING = "Writing the model"
 
@@ -57,7 +58,7 @@ def train_model_folder(
     """
     folder, data = Path(settings.run.saveroot), Path(settings.data.dataroot)
     _check_folders(folder, data)
-    with init_distributed(settings.run) as distributed:
+    with init_distributed(select_device(settings.run)) as distributed:
         rank_zero = distributed.is_rank_zero
         with _exclusive_lock(folder / TRAINING) if rank_zero else nullcontext():
             with distributed.rank_zero_first():
@@ -84,20 +85,18 @@ def export_checkpoint(folder: Path, on_message: Callable[[str], None] = lambda m
     """
     checkpoint = folder / TRAINING / CHECKPOINT
     if not checkpoint.is_file():
+        problem = f"holds no {TRAINING}/{CHECKPOINT}; name the model folder of a training"
         if checkpoint.parent.is_dir():
             problem = f"its training has no {TRAINING}/{CHECKPOINT} yet: the first is written at the first validation"
-            raise TrainingError(f"{folder}: {problem}, or after `snapshot_minutes`")
-        raise TrainingError(f"{folder}: holds no {TRAINING}/{CHECKPOINT}; name the model folder of a training")
+            problem += ", or after `snapshot_minutes`"
+        raise TrainingError(f"{folder}: {problem}")
     training_config = read_training_config(checkpoint)
     settings = check_settings(training_config["settings"], source=str(checkpoint))
     representation = Representation.model_validate(training_config["representation"])
     generator = build_generator(settings.model, representation, len(training_config["labels"]))
-    progress, best = load_ema(checkpoint, generator), None
-    if (kept := folder / TRAINING / BEST).exists():
-        best = load_best(kept, generator)
-    result = TrainingResult(
-        generator, progress, interrupted=False, machine=training_config.get("machine", ""), best=best
-    )
+    progress, kept = load_ema(checkpoint, generator), folder / TRAINING / BEST
+    best = load_best(kept, generator) if kept.exists() else None
+    result = TrainingResult(generator, progress, False, training_config.get("machine", ""), best)
     on_message(WRITING)
     config = _model_config(folder, settings, representation, training_config["labels"], result)
     write_card(folder, export(generator, config, folder))
@@ -117,19 +116,10 @@ def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
         raise ModelError(f"{folder}: already holds a model, or a training; choose another folder with --out")
     generator = legacy_generator(file, settings.model.nz, settings.model.ngf, settings.model.nc)
     rows, columns = generator.spectrogram_shape
-    representation = Representation(
-        sample_rate=22050,
-        n_fft=1024,
-        hop_length=512,
-        bands=rows,
-        frames=columns,
-        scale="mel",
-        floor_db=-80,
-        ceiling_db=0,
-    )
-    settings = settings.with_values(network="dcgan")
+    stft: dict[str, Any] = {"sample_rate": 22050, "n_fft": 1024, "hop_length": 512}
+    representation = Representation(**stft, bands=rows, frames=columns, scale="mel", floor_db=-80, ceiling_db=0)
     result = TrainingResult(generator, Progress(), interrupted=False, machine="", best=None)
-    config = _model_config(folder, settings, representation, [], result)
+    config = _model_config(folder, settings.with_values(network="dcgan"), representation, [], result)
     with _exclusive_lock(folder / TRAINING) if (folder / TRAINING).exists() else nullcontext():
         write_card(folder, export(generator, config, folder))
     return folder
@@ -158,20 +148,15 @@ def _exclusive_lock(folder: Path) -> Iterator[None]:
     """Prevent a second process from training in the same folder; the lock is released even if the process is killed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock", timeout=0)
-        lock.acquire()
+        lock = FileLock(folder / "lock", timeout=0).acquire()
     except Timeout:
-        raise TrainingError(
-            f"{folder.parent}: another process is training here; choose {ANOTHER_FOLDER_HINT}"
-        ) from None
+        problem = f"{folder.parent}: another process is training here"
+        raise TrainingError(f"{problem}; choose {ANOTHER_FOLDER_HINT}") from None
     except OSError as error:
-        raise TrainingError(
-            f"{folder}: cannot be written to ({error.strerror}); choose {ANOTHER_FOLDER_HINT}"
-        ) from error
-    try:
+        problem = f"{folder}: cannot be written to ({error.strerror})"
+        raise TrainingError(f"{problem}; choose {ANOTHER_FOLDER_HINT}") from error
+    with lock:
         yield
-    finally:
-        lock.release()
 
 
 def _already_exported(folder: Path, config: ModelConfig) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,20 @@ import torch
 
 from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
-from soundgan.settings import Settings
-from soundgan.training.runtime.compute import Compute
-from soundgan.training.runtime.device import select_device, select_precision
+from soundgan.settings import Settings, check_settings
+from soundgan.training.runtime.device import Compute, select_device, select_precision
 from soundgan.training.runtime.distributed import Distributed
-from soundgan.training.state.checkpoint import CHECKPOINT, load_checkpoint
-from soundgan.training.state.progress import Progress
-from soundgan.training.state.resume import load_compatible
-from soundgan.training.state.train_state import GeneratorInputs, TrainState, init_state
+from soundgan.training.state.checkpoint import CHECKPOINT, load_checkpoint, read_training_config
+from soundgan.training.state.train_state import GeneratorInputs, Progress, TrainState, init_state
+
+# Settings that a resumed run may change. The last line is for recovering from divergence.
+CHANGEABLE = {
+    "dataroot", "saveroot", "exclude", "license", "attribution", "original_image_size",
+    "minutes", "max_samples", "num_epochs", "snapshot_minutes", "threads", "precision", "ngpu",
+    "lr_G", "lr_D", "gradient_penalty",
+}  # fmt: skip
+ANOTHER_FOLDER_HINT = "another folder (--out, or saveroot in the settings)"
+UNUSED_BY_NETWORK = {"residual": {"ngf", "ndf"}, "dcgan": {"size"}}
 
 
 @dataclass
@@ -27,8 +34,7 @@ class TrainingSetup:
 
     Attributes:
         folder: of checkpoint, log, snapshots and report.
-        config: configuration that a resumed training must match, and the machine (JSON values).
-        machine: description of the device and precision.
+        config: configuration that a resumed training must match, and a description of the machine (JSON values).
     """
 
     dataset: Dataset
@@ -39,10 +45,6 @@ class TrainingSetup:
     generator_inputs: GeneratorInputs
     progress: Progress
     config: dict[str, Any]
-
-    @property
-    def machine(self) -> str:
-        return self.config["machine"]
 
 
 def setup_training(dataset: Dataset, settings: Settings, folder: Path, distributed: Distributed) -> TrainingSetup:
@@ -67,7 +69,7 @@ def setup_training(dataset: Dataset, settings: Settings, folder: Path, distribut
     if distributed.is_rank_zero:
         _remove_stale_files(folder, checkpoint)
     if checkpoint.exists():
-        previous = load_compatible(checkpoint, config)
+        previous = _load_compatible(checkpoint, config)
         progress = load_checkpoint(checkpoint, train_state)
         if settings.run.precision == "auto":  # another benchmark could choose another one, with other results
             settings = settings.with_values(precision=previous.get("precision", "auto"))
@@ -93,3 +95,29 @@ def _remove_stale_files(folder: Path, checkpoint: Path) -> None:
         unfinished.unlink(missing_ok=True)
     if not checkpoint.exists():
         shutil.rmtree(folder / "snapshots", ignore_errors=True)
+
+
+def _load_compatible(checkpoint: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the `training_config` of a checkpoint, if a run with `config` may resume it.
+
+    Raises:
+        TrainingError: its data or settings differ, which the message names, or it is damaged.
+    """
+    previous = read_training_config(checkpoint)
+    way_out = f"choose {ANOTHER_FOLDER_HINT}, or delete {checkpoint.parent.parent} to start anew"
+    before, after = (check_settings(values["settings"], str(checkpoint)).flat() for values in (previous, config))
+    for key in sorted(after.keys() - CHANGEABLE - UNUSED_BY_NETWORK[after["network"]]):
+        if before[key] != after[key]:
+            difference = f"was trained with {key} = {_as_json(before[key])}, now it is {_as_json(after[key])}"
+            raise TrainingError(f"{checkpoint}: {difference}; {way_out}")
+    # After the settings, as a setting that changes the spectrograms changes the digest of the data, too.
+    if previous["data"] != config["data"]:
+        old, new = _as_json(before["exclude"]), _as_json(after["exclude"])
+        reason = f" (exclude = {old}, now it is {new})" if old != new else ", or on these by other names"
+        raise TrainingError(f"{checkpoint}: was trained on other sounds{reason}; {way_out}")
+    return previous
+
+
+def _as_json(value: object) -> str:
+    """Return a value as in a settings file, strings without quotes."""
+    return value if isinstance(value, str) else json.dumps(value)

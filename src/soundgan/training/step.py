@@ -15,11 +15,10 @@ from soundgan.training.losses.adversarial import balanced_class_weights, discrim
 from soundgan.training.losses.augment import NUM_RANDOM, augment, update_augment_p
 from soundgan.training.losses.auxiliary import ANCHORS, PARTNERS, AuxiliaryLosses
 from soundgan.training.losses.terms import detached, weighted_sum
-from soundgan.training.runtime.compute import Compute
 from soundgan.training.runtime.cuda_graph import CudaGraphCallable
+from soundgan.training.runtime.device import Compute
 from soundgan.training.runtime.rng import PairedSampler, StepRNG
-from soundgan.training.state.progress import Progress
-from soundgan.training.state.train_state import GeneratorInputs, TrainState
+from soundgan.training.state.train_state import GeneratorInputs, Progress, TrainState
 
 DIVERSITY_HALF_LIFE = 256  # samples, of the moving average of the diversity
 MIN_NOISE_STD = 1e-4  # below which instance noise is none
@@ -86,17 +85,16 @@ class AdaptiveState:
         progress.augment_p, progress.diversity = torch.stack([self.augment_p, self.diversity]).tolist()
 
 
-class GANUpdate:
+class TrainStep:
     """Computes the losses of a batch and updates both networks.
 
-    `prepare` fills static inputs in place; `__call__` reads only these and never waits for the device, so it can be
-    captured as a CUDA graph.
+    Where a single process trains on a GPU, the update is captured as a CUDA graph: it reads only inputs that are filled
+    in place, and never waits for the device.
 
     Args:
         progress: from which adaptive values and random numbers go on.
 
     Attributes:
-        inputs: with all recordings.
         adaptive: copied to `Progress` by its `sync_to`.
     """
 
@@ -110,24 +108,26 @@ class GANUpdate:
         compute: Compute,
     ) -> None:
         self._optim, self._losses, self._nc = settings.optim, settings.losses, settings.model.nc
-        self._state, self._generator_inputs, self.compute = train_state, generator_inputs, compute
+        self._state, self._generator_inputs, self._compute = train_state, generator_inputs, compute
         device, distributed = compute.device, compute.distributed
-        self.inputs = StepInputs.allocate(dataset, settings.optim.batch_size, device)
+        self._inputs = StepInputs.allocate(dataset, settings.optim.batch_size, device)
         self.adaptive = AdaptiveState.load(progress, device)
         self._auxiliary = AuxiliaryLosses(dataset, settings.losses, device, train_state.latent_bank, distributed)
-        self._sampler = PairedSampler(settings.run.seed, np.array(dataset.labels))
-        self.rng = StepRNG(settings.run.seed, progress.samples_seen, device, distributed)
+        self._sampler = PairedSampler(settings.run.seed, dataset.labels)
+        self._rng = StepRNG(settings.run.seed, progress.samples_seen, device, distributed)
+        self._graph = CudaGraphCallable[StepStats](self._rng.generator) if compute.captures_graphs else None
 
-    def prepare(self, samples_seen: int) -> None:
-        """Set random numbers, noise texture, learning rates and inputs for the step after `samples_seen` samples."""
-        self.rng.seed_at(samples_seen)
-        self._generator_inputs.refresh_noise(self.rng)
+    def __call__(self, samples_seen: int) -> StepStats:
+        """Run the step after `samples_seen` samples. The next step overwrites the values that it returns."""
+        self._rng.seed_at(samples_seen)
+        self._generator_inputs.refresh_noise(self._rng)
         self._state.set_learning_rates(self._optim, samples_seen)
-        self.inputs.fill(self._sampler, self._losses, samples_seen)
+        self._inputs.fill(self._sampler, self._losses, samples_seen)
+        return self._update() if self._graph is None else self._graph(self._update)
 
-    def __call__(self) -> StepStats:
-        inputs, state, losses, rng = self.inputs, self._state, self._losses, self.rng
-        compute, distributed = self.compute, self.compute.distributed
+    def _update(self) -> StepStats:
+        inputs, state, losses, rng = self._inputs, self._state, self._losses, self._rng
+        compute, distributed = self._compute, self._compute.distributed
 
         # Real batch
         indices = distributed.shard(inputs.indices)
@@ -173,29 +173,15 @@ class GANUpdate:
 
     def _augment(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Return the discriminator's input: augmented together, as one call is faster, and with instance noise."""
-        spectrograms, rng = torch.cat([real, fake]), self.rng
+        spectrograms, rng = torch.cat([real, fake]), self._rng
         if self._losses.augment_p != 0:
             random = _draw_for_both(lambda: rng.uniform(len(real), NUM_RANDOM))
             fixed_p = self._losses.augment_p
-            augment_p = self.adaptive.augment_p if fixed_p is None else fixed_p
-            spectrograms = augment(spectrograms, augment_p, random)
-        if self.inputs.has_noise:
-            spectrograms = spectrograms + self.inputs.noise_std * _draw_for_both(lambda: rng.normal(*real.shape))
+            spectrograms = augment(spectrograms, self.adaptive.augment_p if fixed_p is None else fixed_p, random)
+        if self._inputs.has_noise:
+            spectrograms = spectrograms + self._inputs.noise_std * _draw_for_both(lambda: rng.normal(*real.shape))
         real, fake = spectrograms.chunk(2)
         return real.detach(), fake
-
-
-class TrainStep:
-    """Runs `update`; where a single process trains on a GPU, as a captured CUDA graph."""
-
-    def __init__(self, update: GANUpdate) -> None:
-        self._update = update
-        self._graph = CudaGraphCallable[StepStats](update.rng.generator) if update.compute.captures_graphs else None
-
-    def __call__(self, samples_seen: int) -> StepStats:
-        """Run the step after `samples_seen` samples. The next step overwrites the values that it returns."""
-        self._update.prepare(samples_seen)
-        return self._update() if self._graph is None else self._graph(self._update)
 
 
 def _draw_for_both(draw: Callable[[], Tensor]) -> Tensor:

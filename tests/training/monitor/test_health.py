@@ -8,7 +8,7 @@ import pytest
 
 from soundgan.errors import TrainingError
 from soundgan.training.monitor.health import check_finite
-from soundgan.training.state.progress import Progress
+from soundgan.training.state.train_state import Progress
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

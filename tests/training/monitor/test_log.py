@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from soundgan.training.monitor.log import LOG, Log, read_log
-from soundgan.training.state.progress import Progress
+from soundgan.training.state.train_state import Progress
 
 
 def write(folder: Path, start: int, *counts: int) -> None:

@@ -20,7 +20,7 @@ from soundgan.training.monitor.schedule import (
     is_validation_due,
 )
 from soundgan.training.runtime.rng import PairedSampler, samples_per_epoch
-from soundgan.training.state.progress import Progress
+from soundgan.training.state.train_state import Progress
 
 RECORDINGS = 50
 

@@ -11,8 +11,7 @@ from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.training.losses.cells import cells
 from soundgan.training.runtime.rng import StepRNG
-from soundgan.training.state.progress import Progress
-from soundgan.training.state.train_state import GeneratorInputs, TrainState
+from soundgan.training.state.train_state import GeneratorInputs, Progress, TrainState
 
 MIN_SAMPLES = 20_000  # samples seen before a lack of diversity counts as mode collapse
 MIN_RELATIVE_STD = 0.1  # relative to the real spectrograms; healthy trainings exceed 0.4 after 5,000 samples

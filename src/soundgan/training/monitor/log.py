@@ -9,7 +9,7 @@ from typing import IO
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from soundgan.files import write_text
-from soundgan.training.state.progress import Progress
+from soundgan.training.state.train_state import Progress
 
 LOG = "log.jsonl"
 

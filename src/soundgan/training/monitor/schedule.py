@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from soundgan.settings import RunSettings
-from soundgan.training.state.progress import Progress
+from soundgan.training.state.train_state import Progress
 
 FIRST_VALIDATION = 2_000  # samples seen
 GROWTH = 1.4  # ratio of the samples seen at one validation to those at the one before

@@ -135,7 +135,7 @@ def load_best(path: Path, generator: nn.Module | None = None) -> ValidationResul
     Raises:
         TrainingError: the file is damaged, or the weights are of another shape.
     """
-    with open_checkpoint(path, "validation") as file:
+    with open_checkpoint(path) as file:
         if generator is not None:
             load_weights(path, generator, {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
         return read_metadata(path, file, "validation", ValidationResult)

@@ -1,4 +1,4 @@
-"""Parts of the residual networks: blocks, initialization, and the bound of their output."""
+"""Parts of the residual networks: blocks, upsampling, initialization, and the bound of their output."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 W_DIM = 128  # dimensions of the mapped latent w
+MAX_MATMUL_CHANNELS = 4  # up to which matrix products are faster on a CPU
+MAX_MATMUL_SIDE = 128  # up to which they are faster in ONNX Runtime
 
 
 class Block(nn.Module):
@@ -42,6 +44,45 @@ class StyledBlock(Block):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:  # type: ignore[override]
         scale = 1 + self.style(w)[:, :, None, None]
         return x + self._second_with_gain(self.first(F.leaky_relu(x, 0.2) * scale))
+
+
+class BilinearUpsample(nn.Module):
+    """(n, nc, columns) or (n, nc, rows, columns) → the same, with every side `factor` times as long.
+
+    Interpolates linearly, by matrix products or by PyTorch's `interpolate`, which give the same values. On a GPU,
+    `interpolate` sums gradients in a nondeterministic order, and takes longer for one channel than the convolutions
+    around it; for many channels on a CPU it takes half the time of the products.
+
+    Args:
+        sides: (columns,) or (rows, columns).
+    """
+
+    rows: Tensor | None
+    columns: Tensor
+
+    def __init__(self, *sides: int, factor: int) -> None:
+        super().__init__()
+        self.factor, self.mode = float(factor), "linear" if len(sides) == 1 else "bilinear"
+        *rows, columns = (interpolation_matrix(side, factor) for side in sides)
+        self.register_buffer("rows", rows[0].T.contiguous() if rows else None, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        many = x.shape[1] > MAX_MATMUL_CHANNELS
+        long = torch.onnx.is_in_onnx_export() and max(x.shape[2:]) > MAX_MATMUL_SIDE
+        if x.device.type == "cpu" and (many or long):
+            return F.interpolate(x, scale_factor=self.factor, mode=self.mode, align_corners=False)
+        return self.by_matmul(x)
+
+    def by_matmul(self, x: Tensor) -> Tensor:
+        """Upsample by matrix products, on any device."""
+        x = x @ self.columns
+        return x if self.rows is None else self.rows @ x
+
+
+def interpolation_matrix(count: int, factor: int) -> Tensor:
+    """Return the matrix of linear interpolation with constant ends, (count, factor · count)."""
+    return F.interpolate(torch.eye(count)[None], scale_factor=float(factor), mode="linear", align_corners=False)[0]
 
 
 class _ClampWithInwardGradient(torch.autograd.Function):

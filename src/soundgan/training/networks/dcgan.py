@@ -21,17 +21,12 @@ class DCGANGenerator(Generator):
     """A small grid from the latent, upsampled by transposed convolutions.
 
     Args:
-        nz: dimensions of z.
+        nz, nc: dimensions of z, and channels of a spectrogram.
         ngf: channels before the last layer; each layer towards the latent has twice as many.
-        nc: channels of a spectrogram.
         grid_rows, grid_cols: size of the first feature map.
         stages: upsamples; spectrograms are `grid_rows * 2**stages` × `grid_cols * 2**stages`. The original has a 4×4
             grid and 6 stages, seven layers in all, for 256×256.
         labels: number of labels; 0 for an unlabeled network, which ignores the labels passed to it.
-
-    Attributes:
-        w_dim: dimensions of the mapped latent w.
-        spectrogram_shape: (rows, columns).
 
     Raises:
         SettingsError: a size is below 1, or `stages` below 2.
@@ -73,13 +68,8 @@ class DCGANDiscriminator(nn.Module):
     as in the original's loss. With labels the mean feature is also projected on a learned vector of each label
     (Miyato and Koyama, "cGANs with Projection Discriminator", 2018).
 
-    Args:
-        ndf: channels after the first layer; each further layer has twice as many.
-        nc: channels of a spectrogram.
-        grid_rows, grid_cols, stages, labels: as for `DCGANGenerator`.
-
-    Raises:
-        SettingsError: a size is below 1, or `stages` below 2.
+    `ndf` is the number of channels after the first layer; each further layer has twice as many. For the others, and for
+    the errors raised, see `DCGANGenerator`.
     """
 
     def __init__(self, ndf: int, nc: int, grid_rows: int, grid_cols: int, stages: int, labels: int = 0) -> None:

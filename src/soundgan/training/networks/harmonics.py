@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from soundgan.spectral.pitch import MAX_PITCH, MIN_PITCH
 from soundgan.spectral.representation import Representation
-from soundgan.training.networks.upsample import BilinearUpsample
+from soundgan.training.networks.blocks import BilinearUpsample
 
 FRAMES_PER_VALUE = 4  # frames between two predicted values of the pitch
 PITCH_LR_SCALE = 3.0  # factor by which the pitch learns faster than the rest

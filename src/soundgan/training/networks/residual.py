@@ -17,6 +17,7 @@ from soundgan.spectral.representation import Representation
 from soundgan.training.networks.base import Generator
 from soundgan.training.networks.blocks import (
     W_DIM,
+    BilinearUpsample,
     Block,
     StyledBlock,
     clamp_with_inward_gradient,
@@ -25,7 +26,6 @@ from soundgan.training.networks.blocks import (
 )
 from soundgan.training.networks.harmonics import Harmonics
 from soundgan.training.networks.patches import PATCH_STRIDE, Patches
-from soundgan.training.networks.upsample import BilinearUpsample
 
 MAX_NOISE_GAIN = 1.5  # times the log-spectral deviation of white noise
 MAX_HARMONIC_GAIN = 0.8  # of half the range of levels: 28 dB of 70

@@ -1,15 +1,43 @@
-"""Device and precision of a training, and the state of PyTorch while it runs."""
+"""Device, precision and processes of a training, and the state of PyTorch while it runs."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
 from soundgan.settings import RunSettings
+from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Device, precision and processes of a training."""
+
+    device: torch.device
+    precision: torch.dtype = torch.float32
+    distributed: Distributed = SINGLE_PROCESS
+
+    @property
+    def captures_graphs(self) -> bool:
+        """Steps are captured as a CUDA graph: by a single process only, as collectives are not captured."""
+        return self.device.type == "cuda" and self.distributed.size == 1
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context for calling networks: autocast to bfloat16, or nothing."""
+        if self.precision == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.precision)
+
+    def describe(self, threads: int) -> str:
+        """Return the machine in words, such as `2 CPU threads, float32`."""
+        kind = f"{threads} CPU thread{'s' * (threads > 1)}" if self.device.type == "cpu" else self.device.type
+        processes = f"{self.distributed.size} × " if self.distributed.size > 1 else ""
+        return f"{processes}{kind}, {str(self.precision).removeprefix('torch.')}"
 
 
 def select_device(settings: RunSettings) -> torch.device:
@@ -32,7 +60,7 @@ def select_precision(settings: RunSettings, device: torch.device) -> torch.dtype
     return min((torch.float32, torch.bfloat16), key=_benchmark_conv)
 
 
-@contextlib.contextmanager
+@contextmanager
 def torch_threads_and_determinism(settings: RunSettings) -> Iterator[None]:
     """Set PyTorch's threads, flush denormal numbers, which are slow on a CPU, and make cuDNN deterministic.
 

@@ -21,8 +21,6 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from soundgan.errors import TrainingError
-from soundgan.settings import RunSettings
-from soundgan.training.runtime.device import select_device
 
 RENDEZVOUS_TIMEOUT = timedelta(minutes=5)  # also of a gradient average, for the slowest process
 DATA_TIMEOUT = timedelta(days=1)  # for rank 0 to read a large folder of sounds
@@ -84,10 +82,6 @@ class Distributed:
         """Return True on all processes if `flag` is set on any."""
         return flag if self.size == 1 else self._sum(torch.tensor(int(flag)), self.cpu_group).item() > 0
 
-    def barrier(self) -> None:
-        """Wait for all processes."""
-        self.any_rank(False)
-
     def all_ranks_equal(self, text: str) -> bool:
         """Return True if all processes pass the same text."""
         if self.size == 1:
@@ -101,10 +95,10 @@ class Distributed:
     def rank_zero_first(self) -> Iterator[None]:
         """Run the block on rank 0 first, and then on the others."""
         if not self.is_rank_zero:
-            self.barrier()
+            self.any_rank(False)  # waits for all
         yield
         if self.is_rank_zero:
-            self.barrier()
+            self.any_rank(False)
 
     def _sum(self, values: Tensor, group: dist.ProcessGroup | None) -> Tensor:
         try:
@@ -126,10 +120,13 @@ def rank() -> int:
 
 
 @contextmanager
-def init_distributed(settings: RunSettings) -> Iterator[Distributed]:
+def init_distributed(device: torch.device) -> Iterator[Distributed]:
     """Connect to the processes that were started with this one, until the end of the block.
 
     If this process fails in the block, or ends otherwise, the others raise a `TrainingError`.
+
+    Args:
+        device: the kind that this process trains on.
 
     Raises:
         TrainingError: they cannot connect, or this machine has fewer GPUs than processes.
@@ -138,7 +135,7 @@ def init_distributed(settings: RunSettings) -> Iterator[Distributed]:
     if size == 1:
         yield SINGLE_PROCESS
         return
-    device, local_rank = select_device(settings), int(os.environ["LOCAL_RANK"])
+    local_rank = int(os.environ["LOCAL_RANK"])
     if device.type == "mps":
         raise TrainingError("several processes cannot train on MPS: start a single one, or set ngpu to 0")
     if device.type == "cuda":

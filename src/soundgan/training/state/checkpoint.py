@@ -6,6 +6,8 @@ No random state is stored: random numbers are drawn from (seed, samples_seen).
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,8 +19,7 @@ from torch import Tensor, nn
 
 from soundgan.errors import TrainingError
 from soundgan.files import atomic_write
-from soundgan.training.state.progress import Progress
-from soundgan.training.state.train_state import TrainState
+from soundgan.training.state.train_state import Progress, TrainState
 
 CHECKPOINT = "checkpoint.safetensors"
 Stored = TypeVar("Stored")
@@ -43,8 +44,8 @@ def save_checkpoint(path: Path, train_state: TrainState, progress: Progress, tra
 
 def read_training_config(path: Path) -> dict[str, Any]:
     """Return the `training_config` of a checkpoint."""
-    with open_checkpoint(path, "progress", "training_config") as file:
-        training_config = json.loads(file.metadata()["training_config"])
+    with open_checkpoint(path) as file:
+        training_config = read_metadata(path, file, "training_config", dict)
     if not {"settings", "data", "representation", "labels"} <= training_config.keys():
         raise TrainingError(f"{path}: was written by an older SoundGAN; delete it to start anew")
     return training_config
@@ -56,70 +57,69 @@ def load_checkpoint(path: Path, train_state: TrainState) -> Progress:
     Raises:
         TrainingError: the file is damaged or belongs to networks of another shape.
     """
-    with open_checkpoint(path, "progress", "training_config") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    with open_checkpoint(path) as file, _misfits(path):
         progress = read_metadata(path, file, "progress", Progress)
-    try:
         for name, module in train_state.modules().items():
-            module.load_state_dict(_below(tensors, name))
+            module.load_state_dict(_tensors(file, name))
         for name, optimizer in train_state.optimizers().items():
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             state: dict[int, dict[str, Tensor]] = {}
-            for key, value in _below(tensors, name).items():
+            for key, value in _tensors(file, name).items():
                 index, _, field = key.partition("/")
                 parameter = parameters[int(index)]
                 # The fused Adam needs moments in the memory format of their parameter.
                 same_format = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
                 state.setdefault(int(index), {})[field] = same_format
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise _misfit(path, error) from error
     return progress
 
 
 def load_ema(path: Path, generator: nn.Module) -> Progress:
     """Load the EMA weights of a checkpoint into a generator, and return the progress."""
-    with open_checkpoint(path, "progress", "training_config") as file:
-        keys = [key for key in file.keys() if key.startswith("generator_ema/")]  # noqa: SIM118 - not a mapping
-        load_weights(path, generator, {key.partition("/")[2]: file.get_tensor(key) for key in keys})
+    with open_checkpoint(path) as file:
+        load_weights(path, generator, _tensors(file, "generator_ema"))
         return read_metadata(path, file, "progress", Progress)
 
 
 def load_weights(path: Path, network: nn.Module, weights: dict[str, Tensor]) -> None:
     """Load weights that were read from `path`. Raises `TrainingError` if they are of another shape."""
-    try:
+    with _misfits(path):
         network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise _misfit(path, error) from error
+
+
+def open_checkpoint(path: Path) -> Any:
+    """Open a safetensors file. Raises `TrainingError` if it is not one."""
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise TrainingError(f"{path}: not a readable checkpoint ({error}); delete it to start anew") from error
 
 
 def read_metadata(path: Path, file: Any, key: str, kind: type[Stored]) -> Stored:
-    """Return an object from the metadata of a file. Raises `TrainingError` if its fields are unknown."""
+    """Return an object from the metadata of a file. Raises `TrainingError` if it is missing or has unknown fields."""
+    metadata = file.metadata() or {}
+    if key not in metadata:
+        raise TrainingError(f"{path}: not a checkpoint of SoundGAN; delete it to start anew")
     try:
-        return kind(**json.loads(file.metadata()[key]))
+        return kind(**json.loads(metadata[key]))
     except (TypeError, ValueError) as error:
         raise TrainingError(f"{path}: was written by another SoundGAN ({error}); delete it to start anew") from error
 
 
-def _misfit(path: Path, error: Exception) -> TrainingError:
-    reason = " ".join(str(error).split())
-    return TrainingError(
-        f"{path}: does not fit these networks ({reason}): it is damaged, or written by another version of SoundGAN; "
-        "resume it with that version, or delete it to start anew"
-    )
-
-
-def open_checkpoint(path: Path, *needed: str) -> Any:
-    """Open a safetensors file with these metadata keys. Raises `TrainingError` if it is not one."""
+@contextmanager
+def _misfits(path: Path) -> Iterator[None]:
+    """Raise a `TrainingError` that names the file if its tensors do not fit."""
     try:
-        file: Any = safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise TrainingError(f"{path}: not a readable checkpoint ({error}); delete it to start anew") from error
-    if not set(needed) <= (file.metadata() or {}).keys():
-        raise TrainingError(f"{path}: not a checkpoint of SoundGAN; delete it to start anew")
-    return file
+        yield
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(
+            f"{path}: does not fit these networks ({reason}): it is damaged, or written by another version of "
+            "SoundGAN; resume it with that version, or delete it to start anew"
+        ) from error
 
 
-def _below(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    prefix = f"{name}/"
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+def _tensors(file: Any, name: str) -> dict[str, Tensor]:
+    """Return the tensors of a network or optimizer by their names in it."""
+    keys = [key for key in file.keys() if key.startswith(f"{name}/")]  # noqa: SIM118 - not a mapping
+    return {key.removeprefix(f"{name}/"): file.get_tensor(key) for key in keys}

@@ -1,4 +1,4 @@
-"""The networks with their optimizers, and the inputs of the generator."""
+"""Progress of a training, its networks with their optimizers, and the inputs of the generator."""
 
 from __future__ import annotations
 
@@ -21,6 +21,22 @@ from soundgan.training.runtime.rng import StepRNG
 
 NOISE_BUFFER_SAMPLES = 8192  # samples seen with the same noise texture, so that no network memorizes it
 CONSTANT_LR_STEPS = 1_000  # steps before the learning rates decay
+
+
+@dataclass
+class Progress:
+    """Real samples seen, steps done, seconds spent, and two running values that adapt the losses.
+
+    Attributes:
+        augment_p: probability of each augmentation.
+        diversity: exponential moving average of the diversity of generated samples of a label; 1 is that of real ones.
+    """
+
+    samples_seen: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    augment_p: float = 0.0
+    diversity: float = 1.0
 
 
 @dataclass

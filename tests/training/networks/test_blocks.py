@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from soundgan.training.networks.upsample import BilinearUpsample
+from soundgan.training.networks.blocks import BilinearUpsample
 
 
 @pytest.mark.parametrize(("rows", "columns", "factor"), [(8, 4, 2), (1, 1, 4), (2, 5, 4), (3, 1, 2)])
