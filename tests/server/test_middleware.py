@@ -36,4 +36,7 @@ def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
 
 
 def test_large_body_is_refused(client: TestClient) -> None:
-    assert assert_problem(client.post(SOUNDS, content=" " * 1001, headers=JSON), 413)["title"] == "Too large"
+    assert (
+        assert_problem(client.post(SOUNDS, content=" " * 1001, headers=JSON), 413)["detail"]
+        == "the body is larger than 1000 bytes"
+    )

@@ -89,7 +89,7 @@ def test_document_has_the_limits_responses_and_examples_of_this_server(client: T
     document = client.get("/openapi.json").json()
     assert "HTTPValidationError" not in json.dumps(document)
     assert document["components"]["schemas"]["SoundsRequest"]["properties"]["n"]["maximum"] == 8
-    operation = document["paths"]["/v1/models/{name}/sounds"]["post"]
+    operation = document["paths"]["/v1/models/{model}/sounds"]["post"]
     assert set(operation["responses"]) == {
         "200", "400", "404", "408", "413", "415", "421", "422", "429", "503",
     }  # fmt: skip

@@ -48,7 +48,7 @@ def test_health_and_metrics_of_a_working_server(client: TestClient) -> None:
     client.post(SOUNDS, json={"n": 3})
     text = client.get("/metrics").text
     assert 'soundgan_sounds_total{model="tiny"} 4.0' in text, "one is the readiness probe"
-    assert 'soundgan_requests_total{method="POST",route="/v1/models/{name}/sounds",status="200"} 1.0' in text
+    assert 'soundgan_requests_total{method="POST",route="/v1/models/{model}/sounds",status="200"} 1.0' in text
 
 
 def test_failing_model_is_not_ready(

@@ -137,7 +137,7 @@ def test_shutdown_kills_workers_that_hang(model_folder: Path, tmp_path: Path) ->
         for connection in accepted:
             head, _, body = read_all(connection).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 503") and b"content-type: application/problem+json" in head.lower()
-            assert b"connection: close" in head.lower() and json.loads(body)["title"] == "Stopping"
+            assert b"connection: close" in head.lower() and "the server is stopping" in json.loads(body)["detail"]
         assert process.wait(TIMEOUT) in (0, -signal.SIGTERM)
         assert time.monotonic() - start < TIMEOUT / 2
         assert not any(Path(f"/proc/{pid}").exists() for pid in workers)

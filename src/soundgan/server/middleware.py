@@ -48,11 +48,11 @@ class RequestMiddleware:
             await exchange.respond(problem)
         except asyncio.CancelledError:  # by the server's own shutdown
             detail = "the server is stopping; retry when it has been restarted"
-            await exchange.fail(Problem(503, "Stopping", detail, connection="close"))
+            await exchange.fail(Problem(503, detail, connection="close"))
             raise
         except Exception:
             LOG.exception("%s failed", exchange.id)
-            await exchange.fail(Problem(500, "Failed", f"internal error; see the server's log for {exchange.id}"))
+            await exchange.fail(Problem(500, f"internal error; see the server's log for {exchange.id}"))
         finally:
             seconds = time.perf_counter() - start
             route = getattr(scope.get("route"), "path", "none")
@@ -115,9 +115,9 @@ class _Exchange:
                     self._body += message.get("body", b"")
                     too_large = len(self._body) > limit
         except TimeoutError:
-            raise Problem(408, "Too slow", f"the body did not arrive within {timeout:g} s") from None
+            raise Problem(408, f"the body did not arrive within {timeout:g} s") from None
         if too_large:
-            raise Problem(413, "Too large", f"the body is larger than {limit} bytes")
+            raise Problem(413, f"the body is larger than {limit} bytes")
         return True
 
     async def _receive_body(self) -> Message:

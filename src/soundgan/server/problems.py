@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,25 +20,16 @@ BUSY = "the queue is full; retry a little later"
 
 
 class Problem(Exception):
-    """An error response.
+    """An error response, of which `field` is the invalid field of the request, if there is one."""
 
-    Attributes:
-        field: the invalid field of the request, if there is one.
-    """
-
-    def __init__(self, status: int, title: str, detail: str, field: str | None = None, **headers: str) -> None:
+    def __init__(self, status: int, detail: str, field: str | None = None, **headers: str) -> None:
         super().__init__(detail)
-        self.status, self.title, self.detail, self.field = status, title, detail, field
+        self.status, self.title, self.detail, self.field = status, HTTPStatus(status).phrase, detail, field
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def response(self) -> JSONResponse:
         details = ProblemDetails(title=self.title, status=self.status, detail=self.detail, field=self.field)
         return JSONResponse(details.model_dump(exclude_none=True), self.status, self.headers, media_type=MEDIA_TYPE)
-
-
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return `responses` of a route with problems of these statuses; `openapi` describes them."""
-    return {status: {} for status in statuses}
 
 
 def install(app: FastAPI) -> None:
@@ -49,26 +41,27 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(QueueUnavailable)
     async def _(request: Request, error: QueueUnavailable) -> JSONResponse:
-        return Problem(503, "Busy", BUSY, retry_after=str(RETRY_AFTER)).response()
+        return Problem(503, BUSY, retry_after=str(RETRY_AFTER)).response()
 
     @app.exception_handler(ModelError)
     async def _(request: Request, error: ModelError) -> JSONResponse:
         field = str(error).partition(" = ")[0]
-        return Problem(422, "Not possible with this model", one_line(error), field).response()
+        return Problem(422, one_line(error), field).response()
 
     @app.exception_handler(RequestValidationError)
     async def _(request: Request, error: RequestValidationError) -> JSONResponse:
         errors = error.errors()
-        if errors[0]["type"] == "json_invalid":
-            return Problem(400, "Not JSON", f"the body is not JSON: {errors[0]['ctx']['error']}").response()
-        if errors[0]["loc"] == ("body",) and errors[0]["type"] == "missing":
-            return Problem(422, "Not a valid request", "the body is empty: send a JSON object, {} at least").response()
+        first = errors[0]
+        if first["type"] == "json_invalid":
+            return Problem(400, f"the body is not JSON: {first['ctx']['error']}").response()
+        if first["type"] == "missing" and first["loc"] == ("body",):
+            return Problem(422, "the body is empty: send a JSON object, {} at least").response()
         detail = "; ".join(f"{_field(entry)}: {_message(entry)}" for entry in errors)
-        return Problem(422, "Not a valid request", detail, _field(errors[0])).response()
+        return Problem(422, detail, _field(first)).response()
 
     @app.exception_handler(HTTPException)
     async def _(request: Request, error: HTTPException) -> JSONResponse:
-        problem = Problem(error.status_code, str(error.detail), f"{request.method} {request.url.path}: {error.detail}")
+        problem = Problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
         problem.headers |= error.headers or {}
         if "GET" in problem.headers.get("Allow", ""):
             problem.headers["Allow"] += ", HEAD"

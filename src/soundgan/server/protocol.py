@@ -67,7 +67,7 @@ class Connection(H11Protocol):
         super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(Problem(400, "Not HTTP", f"{msg[:1].lower()}{msg[1:].rstrip('.')}", connection="close"))
+        self._refuse(Problem(400, f"{msg[:1].lower()}{msg[1:].rstrip('.')}", connection="close"))
 
     def _update_header_timer(self) -> None:
         """Run the timer while there is no request; the remaining body of an answered request counts as none."""
@@ -87,7 +87,7 @@ class Connection(H11Protocol):
             self._header_timer = None
         if self.conn.trailing_data[0]:
             detail = f"the headers of the request did not arrive within {self._limits.header_timeout:g} s"
-            self._refuse(Problem(408, "Too slow", detail, connection="close"))
+            self._refuse(Problem(408, detail, connection="close"))
         elif not self.transport.is_closing():
             self.conn.send(h11.ConnectionClosed())
             self.transport.close()
@@ -100,7 +100,7 @@ class Connection(H11Protocol):
             min(deadlines, key=lambda pair: pair[0])[1]._header_timed_out()
         else:
             detail = f"all {self._limits.max_connections} connections are in use; retry a little later"
-            self._refuse(Problem(503, "Busy", detail, connection="close", retry_after=str(RETRY_AFTER)))
+            self._refuse(Problem(503, detail, connection="close", retry_after=str(RETRY_AFTER)))
 
     def _refuse(self, problem: Problem) -> None:
         """Send a problem, and close the connection."""

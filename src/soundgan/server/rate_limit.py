@@ -37,7 +37,7 @@ class RateLimiter:
         if missing > 1e-6:
             seconds = math.ceil(missing)
             message = f"the limit is {self._per_minute} sounds a minute for one client; retry in {seconds} s"
-            raise Problem(429, "Too many sounds", message, retry_after=str(seconds))
+            raise Problem(429, message, retry_after=str(seconds))
         self._put(client, full_at, now)
 
     def refund(self, address: str, count: int) -> None:

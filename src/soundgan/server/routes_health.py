@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from soundgan.model import SEEDS, GenerationRequest
 from soundgan.server.batch_queue import QueueUnavailable
-from soundgan.server.problems import RETRY_AFTER, Problem, problem_responses
+from soundgan.server.problems import RETRY_AFTER, Problem
 from soundgan.server.schemas import Health
 from soundgan.server.state import State, get_state
 from soundgan.sound import Sound
@@ -24,15 +24,15 @@ TEXT = {"schema": {"type": "string"}}
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz", responses=problem_responses(503))
+@router.get("/healthz", responses={503: {}})
 async def healthz(request: Request) -> Health:
     """Liveness: the process answers, and its queues accept requests."""
     if any(queue.closed for queue in get_state(request).queues.values()):
-        raise Problem(503, "Not alive", "a queue is closed; restart the server")
+        raise Problem(503, "a queue is closed; restart the server")
     return Health(status="alive")
 
 
-@router.get("/readyz", responses=problem_responses(503))
+@router.get("/readyz", responses={503: {}})
 async def readyz(request: Request) -> Health:
     """Readiness: a sound was generated recently, or one can be generated now."""
     state = get_state(request)
@@ -47,7 +47,7 @@ async def readyz(request: Request) -> Health:
             if not (isinstance(error, TimeoutError) and _in_progress(state)):
                 LOG.exception("not ready: no sound could be generated")
                 detail = "no sound could be generated; see the server's log"
-                raise Problem(503, "Not ready", detail, retry_after=str(RETRY_AFTER)) from error
+                raise Problem(503, detail, retry_after=str(RETRY_AFTER)) from error
     return Health(status="ready")
 
 

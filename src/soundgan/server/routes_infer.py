@@ -12,7 +12,7 @@ from soundgan.inference import save_at_size
 from soundgan.model import SEEDS, GenerationRequest
 from soundgan.server.batch_queue import QueueUnavailable
 from soundgan.server.output_path import resolve_within
-from soundgan.server.problems import BUSY, problem_responses
+from soundgan.server.problems import BUSY
 from soundgan.server.schemas import InferRequest, InferResponse
 from soundgan.server.security import AuthenticatedRoute
 from soundgan.server.state import get_state, submit
@@ -20,7 +20,7 @@ from soundgan.server.state import get_state, submit
 router = APIRouter(tags=["classic"], route_class=AuthenticatedRoute)
 
 
-@router.post("/infer", responses=problem_responses(422, 429))
+@router.post("/infer", responses={422: {}, 429: {}})
 async def infer(body: InferRequest, request: Request) -> InferResponse:
     """Generate a sound and write it to the output folder under the given name."""
     queue, settings = get_state(request).first_queue, get_state(request).settings

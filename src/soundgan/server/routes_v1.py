@@ -14,10 +14,10 @@ from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from soundgan.model import SEEDS, GenerationRequest, SoundGAN
 from soundgan.server.batch_queue import BatchQueue
-from soundgan.server.problems import Problem, problem_responses
+from soundgan.server.problems import Problem
 from soundgan.server.schemas import ModelDetails, Models, ModelSummary, SoundResponse, SoundsRequest, SoundsResponse
 from soundgan.server.security import AuthenticatedRoute, require_same_site
-from soundgan.server.state import get_state, named_queue, submit
+from soundgan.server.state import get_state, model_queue, submit
 from soundgan.sound import Sound
 
 MEDIA_TYPES = {"wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg"}
@@ -39,7 +39,7 @@ EXAMPLE_RESPONSE: dict[str, Any] = {
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # constant, so that the same sounds give the same bytes; zip has no earlier date
 
 router = APIRouter(prefix="/v1/models", tags=["sounds"], route_class=AuthenticatedRoute)
-NamedQueue = Annotated[BatchQueue, Depends(named_queue)]
+ModelQueue = Annotated[BatchQueue, Depends(model_queue)]
 
 
 @router.get("")
@@ -48,14 +48,14 @@ async def models(request: Request) -> Models:
     return Models(models=[ModelSummary(**_summary(queue.model)) for queue in get_state(request).queues.values()])
 
 
-@router.get("/{name}", responses=problem_responses(404))
-async def model(name: str, queue: NamedQueue, request: Request) -> ModelDetails:
+@router.get("/{model}", responses={404: {}})
+async def model(queue: ModelQueue, request: Request) -> ModelDetails:
     """A model and its card."""
-    return ModelDetails(**_summary(queue.model), card=get_state(request).cards[name])
+    return ModelDetails(**_summary(queue.model), card=get_state(request).cards[queue.model.config.name])
 
 
 @router.post(
-    "/{name}/sounds",
+    "/{model}/sounds",
     response_model=None,
     responses={
         200: {
@@ -70,24 +70,26 @@ async def model(name: str, queue: NamedQueue, request: Request) -> ModelDetails:
                 "Content-Disposition": {"description": "File name.", "schema": {"type": "string"}},
             },
         },
-        **problem_responses(404, 422, 429, 503),
+        404: {},
+        422: {},
+        429: {},
+        503: {},
     },
 )
 async def sounds(
     body: Annotated[SoundsRequest, Body(openapi_examples=EXAMPLE_REQUESTS)],
     request: Request,
-    queue: NamedQueue,
+    queue: ModelQueue,
 ) -> Response | SoundsResponse:
     """Generate sounds. The same seed gives the same bytes, independently of other requests."""
     largest = get_state(request).settings.largest_request
     if body.n > largest:
-        raise Problem(422, "Too many", f"n: at most {largest} sounds in one request", "n")
+        raise Problem(422, f"n: at most {largest} sounds in one request", "n")
     body.answer = body.answer or ("file" if body.n == 1 else "zip")
     if body.answer == "file" and body.n > 1:
-        raise Problem(422, "Not a valid request", "answer: a file has a single sound; use zip or json", "answer")
+        raise Problem(422, "answer: a file has a single sound; use zip or json", "answer")
     if body.spectrogram and body.answer != "json":
-        detail = "spectrogram: only in a JSON response; set answer to json"
-        raise Problem(422, "Not a valid request", detail, "spectrogram")
+        raise Problem(422, "spectrogram: only in a JSON response; set answer to json", "spectrogram")
     first = secrets.randbelow(SEEDS) if body.seed is None else body.seed
     seeds = [(first + i) % SEEDS for i in range(body.n)]
     requests = [GenerationRequest(seed, body.label, body.truncation, body.quality) for seed in seeds]
@@ -96,16 +98,20 @@ async def sounds(
 
 
 @router.get(
-    "/{name}/spectrogram.png",
+    "/{model}/spectrogram.png",
     response_class=Response,
     responses={
         200: {"description": "An image.", "content": {"image/png": BINARY}},
-        **problem_responses(403, 404, 422, 429, 503),
+        403: {},
+        404: {},
+        422: {},
+        429: {},
+        503: {},
     },
 )
 async def spectrogram(
     request: Request,
-    queue: NamedQueue,
+    queue: ModelQueue,
     seed: Annotated[int, Query(ge=0, lt=SEEDS)],
     label: str | None = None,
     truncation: Annotated[float, Query(ge=0, le=2, allow_inf_nan=False)] = 1.0,

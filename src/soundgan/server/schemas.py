@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, WithJsonSchema
@@ -142,7 +143,7 @@ class ProblemDetails(BaseModel):
     """Reason of an error response (RFC 9457)."""
 
     type: str = Field(default="about:blank", description="URI of the problem type.")
-    title: str = Field(description="Problem type in a few words.", examples=["Not possible with this model"])
+    title: str = Field(description="Phrase of the HTTP status.", examples=[HTTPStatus(422).phrase])
     status: int = Field(description="HTTP status.", examples=[422])
     detail: str = Field(
         description="Cause, location and remedy.",

@@ -22,20 +22,13 @@ from soundgan.server.problems import Problem
 from soundgan.server.state import get_state
 
 # Of the page at `/` as well: scripts, styles, images and requests belong to this server, or to the page itself.
-_POLICY = {
-    "default-src": "'none'",
-    "script-src": "'self'",
-    "style-src": "'self'",
-    "img-src": "'self' data: blob:",
-    "media-src": "'self' data: blob:",
-    "connect-src": "'self'",
-    "base-uri": "'none'",
-    "form-action": "'none'",
-    "frame-ancestors": "'none'",
-}
+_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    b"media-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", "; ".join(f"{directive} {source}" for directive, source in _POLICY.items()).encode()),
+    (b"content-security-policy", _POLICY),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"referrer-policy", b"no-referrer"),
 )
@@ -63,10 +56,9 @@ def require_token(request: Request) -> None:
     if token is None:
         return
     kind, _, given = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not secrets.compare_digest(
-        given.encode("latin-1"), token.get_secret_value().encode()
-    ):
-        raise Problem(401, "Unauthorized", "send the header `Authorization: Bearer TOKEN`", www_authenticate="Bearer")
+    matches = secrets.compare_digest(given.encode("latin-1"), token.get_secret_value().encode())
+    if kind.lower() != "bearer" or not matches:
+        raise Problem(401, "send the header `Authorization: Bearer TOKEN`", www_authenticate="Bearer")
 
 
 def require_json(request: Request) -> None:
@@ -74,7 +66,7 @@ def require_json(request: Request) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         actual = f"is {kind}" if kind else "has no content type"
-        raise Problem(415, "Not JSON", f"the body {actual}; send the header `Content-Type: application/json`")
+        raise Problem(415, f"the body {actual}; send the header `Content-Type: application/json`")
 
 
 def require_same_site(request: Request) -> None:
@@ -82,8 +74,7 @@ def require_same_site(request: Request) -> None:
     site = request.headers.get("sec-fetch-site", "none")  # sent by browsers only
     allowed = request.headers.get("origin") in get_state(request).settings.allowed_origins
     if site not in ("none", "same-origin") and not allowed:
-        detail = f"Sec-Fetch-Site: {site}; pages of another site need its origin in --allow-origin"
-        raise Problem(403, "Another site", detail)
+        raise Problem(403, f"Sec-Fetch-Site: {site}; pages of another site need its origin in --allow-origin")
 
 
 def check_host(host: str, allowed: Sequence[str]) -> None:
@@ -92,7 +83,7 @@ def check_host(host: str, allowed: Sequence[str]) -> None:
     name = match[1].strip("[]").rstrip(".").lower() if match else ""
     if not is_loopback(name) and name not in allowed:
         detail = f"Host: {host!r} is not a name of this server; to accept it, start the server with --allow-host {name}"
-        raise Problem(421, "Wrong host", detail)
+        raise Problem(421, detail)
 
 
 def is_loopback(name: str) -> bool:

@@ -52,13 +52,12 @@ def get_state(request: Request) -> State:
     return request.app.state.soundgan
 
 
-async def named_queue(name: str, request: Request) -> BatchQueue:
+async def model_queue(model: str, request: Request) -> BatchQueue:
     """Queue of the model in the path."""
     queues = get_state(request).queues
-    if name not in queues:
-        detail = f"{name}: not a model of this server, which has {', '.join(queues)}"
-        raise Problem(404, "No such model", detail, "name")
-    return queues[name]
+    if model not in queues:
+        raise Problem(404, f"{model}: not a model of this server, which has {', '.join(queues)}", "model")
+    return queues[model]
 
 
 async def submit(request: Request, queue: BatchQueue, requests: Sequence[GenerationRequest]) -> list[Sound]:
