@@ -17,10 +17,11 @@ from soundgan import audio
 from soundgan.errors import AudioError, check_integer
 from soundgan.model import SEEDS, SoundGAN
 from soundgan.model_folder import CONFIG, DEFAULT_MODEL, bundled
-from soundgan.settings import Settings, check_settings, load_settings
+from soundgan.settings import Settings, Size, check_settings, load_settings
 from soundgan.sound import Sound, limit_and_fade
 from soundgan.spectral.phase_retrieval import QUALITIES, Quality
 from soundgan.spectral.representation import Representation, synthesize
+from soundgan.spectral.stft import Floats
 from soundgan.viz.spectrogram_image import picture, resize, save_picture
 
 N_FFTS = range(16, 65_537)  # samples; a longer window spans whole sounds
@@ -102,9 +103,7 @@ def spectrogram_to_wav(
     return audio.write(output_path, wave, representation.sample_rate)
 
 
-def save_at_size(
-    sound: Sound, path: Path, representation: Representation, size: tuple[int, int] | None
-) -> NDArray[np.float32]:
+def save_at_size(sound: Sound, path: Path, representation: Representation, size: Size | None) -> Floats:
     """Write a sound after resizing its spectrogram to (bands, frames), unless that is None; return the spectrogram.
 
     Raises:
@@ -120,7 +119,7 @@ def save_at_size(
     return spectrogram
 
 
-def model_and_size(settings: Settings) -> tuple[str | Path, tuple[int, int] | None]:
+def model_and_size(settings: Settings) -> tuple[str | Path, Size | None]:
     """Return the model of the settings and the size to which its spectrograms are resized; the bundled one is not."""
     size = settings.spectrogram.original_image_size
     if (Path(settings.run.saveroot) / CONFIG).is_file():

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from soundgan.cpu import cores
 from soundgan.errors import ModelError, check_integer
@@ -22,8 +21,11 @@ from soundgan.sound import Sound, limit_and_fade
 from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.spectral.phase_retrieval import QUALITIES, Quality
 from soundgan.spectral.representation import Representation, synthesize
+from soundgan.spectral.stft import Floats
 from soundgan.version import __version__
 
+Session = onnxruntime.InferenceSession
+Providers = list[str | tuple[str, dict[str, str]]]  # with options
 SEEDS = 2**32  # number of seeds
 
 # Execution providers of ONNX Runtime by device; where one is missing, the next is used.
@@ -50,7 +52,7 @@ class GenerationRequest:
 class SeedInputs(NamedTuple):
     """Random inputs of a seed, in the order in which they are drawn, including those that are not used."""
 
-    z: NDArray[np.float32]  # (1, nz)
+    z: Floats  # (1, nz)
     label: int  # index of the label, for requests without one; 0 in a model without labels
     noise_offset: int  # start of the crop of the noise texture; 0 in a model without noise
 
@@ -58,17 +60,9 @@ class SeedInputs(NamedTuple):
 class SoundGAN:
     """Trained generator of sounds; see `SoundGAN.load`."""
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        mapping: onnxruntime.InferenceSession,
-        generator: onnxruntime.InferenceSession,
-        threads: int = 1,
-    ) -> None:
+    def __init__(self, config: ModelConfig, mapping: Session, generator: Session, threads: int = 1) -> None:
         self.config = config
-        self._mapping = mapping
-        self._generator = generator
-        self._threads = threads
+        self._mapping, self._generator, self._threads = mapping, generator, threads
         self._uses_noise = any(node.name == "noise" for node in generator.get_inputs())
         self._noise_texture: NoiseTexture | None = None  # created on first use
 
@@ -160,7 +154,7 @@ class SoundGAN:
         with ThreadPoolExecutor(self._threads) as pool:
             run = map if len(requests) < 2 or self._threads == 1 else pool.map
             spectrograms = list(run(self._spectrogram, inputs, indices, truncations))
-        waves: dict[int, NDArray[np.float32]] = {}
+        waves: dict[int, Floats] = {}
         qualities: set[Quality] = {request.quality for request in requests}
         for quality in qualities:
             rows = [row for row, request in enumerate(requests) if request.quality == quality]
@@ -183,7 +177,7 @@ class SoundGAN:
         if request.quality not in QUALITIES:
             raise ModelError(f"quality = {request.quality!r}: must be one of {', '.join(QUALITIES)}")
 
-    def spectrogram(self, seed: int, label_index: int = 0, truncation: float = 1.0) -> NDArray[np.float32]:
+    def spectrogram(self, seed: int, label_index: int = 0, truncation: float = 1.0) -> Floats:
         """Return the spectrogram of a seed: (bands, frames), float32 in [-1, 1].
 
         The generator runs with a batch size of 1: kernels for another batch size round differently.
@@ -199,14 +193,14 @@ class SoundGAN:
         label_index = check_integer("label_index", label_index, range(max(len(self.labels), 1)), ModelError)
         return self._spectrogram(self._draw_inputs([seed])[0], label_index, truncation)
 
-    def _spectrogram(self, seed_inputs: SeedInputs, label_index: int, truncation: float) -> NDArray[np.float32]:
+    def _spectrogram(self, seed_inputs: SeedInputs, label_index: int, truncation: float) -> Floats:
         inputs = {"w": self._map(seed_inputs.z, label_index, truncation)}
         if self._noise_texture:
             inputs["noise"] = self._noise_texture.crop(seed_inputs.noise_offset)
         (spectrogram,) = self._generator.run(["spectrogram"], inputs)
         return np.clip(np.asarray(spectrogram)[0, 0], -1, 1)
 
-    def _map(self, z: NDArray[np.float32], label_index: int, truncation: float) -> Any:
+    def _map(self, z: Floats, label_index: int, truncation: float) -> Any:
         """Return the mapped latent w, (1, …)."""
         inputs = {"z": z, "label": np.array([label_index]), "truncation": np.array([truncation], np.float32)}
         return self._mapping.run(["w"], inputs)[0]
@@ -225,9 +219,7 @@ class SoundGAN:
             inputs.append(SeedInputs(z, label, noise_offset))
         return inputs
 
-    def _sound(
-        self, wave: NDArray[np.float32], spectrogram: NDArray[np.float32], label: str | None, request: GenerationRequest
-    ) -> Sound:
+    def _sound(self, wave: Floats, spectrogram: Floats, label: str | None, request: GenerationRequest) -> Sound:
         wave = limit_and_fade(wave, self.representation.sample_rate)
         labeled = self.config.name if label is None else f"{self.config.name} label={label}"
         values = f"seed={request.seed} truncation={request.truncation} quality={request.quality}"
@@ -238,7 +230,7 @@ class SoundGAN:
         return Sound(wave, self.representation.sample_rate, label, request.seed, spectrogram, tags)
 
 
-def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
+def _providers(device: str) -> Providers:
     """Return the execution providers for a device, in the order cuda, mps, cpu, starting with the requested one."""
     requested = re.fullmatch(rf"({'|'.join(_PROVIDERS)})(?::(\d+))?", device, re.ASCII)
     if not requested:
@@ -249,9 +241,7 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
     return [(_PROVIDERS[kind], number) if kind == "cuda" else _PROVIDERS[kind] for kind in usable]
 
 
-def _session(
-    path: Path, providers: list[str | tuple[str, dict[str, str]]], threads: int
-) -> onnxruntime.InferenceSession:
+def _session(path: Path, providers: Providers, threads: int) -> Session:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised; the log would repeat them
     options.intra_op_num_threads = threads

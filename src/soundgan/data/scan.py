@@ -132,12 +132,11 @@ def scan(folder: Path, exclude: Sequence[str] = ()) -> ScanResult:
                 candidates.append(Candidate(path, status.st_size, status.st_mtime_ns))
     labeled = any(candidate.path.parent != folder for candidate in candidates)
     usable: list[Candidate] = []
-    for candidate in candidates:
+    for candidate in sorted(candidates, key=lambda candidate: candidate.path.relative_to(folder).as_posix()):
         if labeled and (problem := _label_problem(candidate.path.relative_to(folder).parts)):
             skipped.append(SkippedFile(candidate.path, SkipReason.UNLABELED, problem))
         else:
             usable.append(candidate)
-    usable.sort(key=lambda candidate: candidate.path.relative_to(folder).as_posix())
     skipped.sort(key=lambda item: item.path.as_posix())
     unmatched = [pattern for pattern in exclude if pattern not in matched]
     return ScanResult(folder, usable, skipped, hidden, unmatched)
