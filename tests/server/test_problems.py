@@ -22,9 +22,9 @@ def test_empty_body_is_a_problem(client: TestClient) -> None:
 
 
 def test_invalid_json_and_unknown_paths_are_problems(client: TestClient) -> None:
-    assert assert_problem(client.post(SOUNDS, content="{", headers=JSON), 400)["detail"].startswith(
-        "the body is not JSON"
-    )
+    for body in (b"{", b'{"label": "\xff"}'):
+        problem = assert_problem(client.post(SOUNDS, content=body, headers=JSON), 400)
+        assert problem["detail"].startswith("the body is not JSON: ")
     problem = assert_problem(client.post("/v1/models/none/sounds", json={}), 404)
     assert problem["title"] == "Not Found" and problem["field"] == "model" and "tiny, flat" in problem["detail"]
     assert_problem(client.get("/nothing"), 404)

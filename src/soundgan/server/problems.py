@@ -61,6 +61,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400:  # FastAPI's, for a body whose parsing fails otherwise than at a character of JSON
+            detail = "the body is not JSON: it is not UTF-8, is nested too deeply, or has a number of too many digits"
+            return Problem(400, detail).response()
         problem = Problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
         problem.headers |= error.headers or {}
         if "GET" in problem.headers.get("Allow", ""):
