@@ -117,10 +117,16 @@ def test_unlabeled_model_generates_without_label_and_refuses_labels(flat_model: 
     assert [sound.label for sound in sounds] == [None, None]
     assert "label" not in sounds[0].tags["comment"]
     assert sounds[0].spectrogram.ndim == 2  # of its three channels, the first is the sound
-    with pytest.raises(ModelError, match="quality = 'perfect': must be one of fast, balanced, best"):
-        flat_model.generate(quality="perfect")  # type: ignore[arg-type]
+    for quality in ("perfect", ["fast"]):
+        with pytest.raises(ModelError, match=r"quality = .*: must be one of fast, balanced, best"):
+            flat_model.generate(quality=quality)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=r"label = 'kick'.*it has no labels"):
         flat_model.generate(label="kick")
+
+
+def test_sounds_are_compared_by_identity(flat_model: SoundGAN) -> None:
+    first, second = flat_model.generate(seed=3)[0], flat_model.generate(seed=3)[0]
+    assert first == first and first != second and len({first, second}) == 2
 
 
 # Truncation

@@ -88,7 +88,7 @@ def spectrogram_to_wav(
             cannot be written.
     """
     values = _numbers(image)
-    if quality not in QUALITIES:
+    if quality not in list(QUALITIES):  # a list has no hash
         raise AudioError(f"quality = {quality!r}: must be one of {', '.join(QUALITIES)}")
     if representation is None:
         representation = _classic_representation(values.shape, sr, hop_length, n_fft)

@@ -174,7 +174,7 @@ class SoundGAN:
             raise ModelError(f"label = {request.label!r}: not a label of the model {self.config.name}; {known}")
         if not (isinstance(request.truncation, Real) and 0 <= request.truncation <= 2):
             raise ModelError(f"truncation = {request.truncation!r}: must be from 0 to 2")
-        if request.quality not in QUALITIES:
+        if request.quality not in list(QUALITIES):  # a list has no hash
             raise ModelError(f"quality = {request.quality!r}: must be one of {', '.join(QUALITIES)}")
 
     def spectrogram(self, seed: int, label_index: int = 0, truncation: float = 1.0) -> Floats:

@@ -167,7 +167,7 @@ def synthesize(
         >>> wave.shape, round(float(np.sqrt(2 * (wave**2).mean())), 1)
         ((1, 2048), 0.5)
     """
-    if quality not in QUALITIES:
+    if quality not in list(QUALITIES):  # a list has no hash
         raise ValueError(f"quality = {quality!r}: must be one of {', '.join(QUALITIES)}")
     spectrograms = np.asarray(spectrograms, np.float32)
     one_channel = spectrograms.ndim < 4 or (spectrograms.ndim == 4 and spectrograms.shape[1] == 1)
