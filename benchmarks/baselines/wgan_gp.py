@@ -55,17 +55,12 @@ PAPER = WGANConfig()
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Seed, device and end of a training: wall-clock minutes or steps of the generator, whichever comes first.
-
-    Args:
-        report: called after each step of the critic.
-    """
+    """Seed, device and end of a training: wall-clock minutes or steps of the generator, whichever comes first."""
 
     seed: int
     minutes: float
     steps: int | None = None
     device: torch.device = CPU
-    report: Callable[[Progress], None] = lambda progress: None
 
     def is_finished(self, progress: Progress) -> bool:
         return progress.seconds >= 60 * self.minutes or (self.steps is not None and progress.steps >= self.steps)
@@ -157,7 +152,6 @@ def train_wgan_gp(
                     raise TrainingError(f"the critic's loss is {loss.item()} {seen}; lower the learning rate")
                 progress.samples_seen += config.batch_size
                 progress.seconds = time.monotonic() - started
-                options.report(progress)
                 if options.is_finished(progress):  # the next step of the generator can be a minute away
                     return generator, progress
             critic.requires_grad_(False)

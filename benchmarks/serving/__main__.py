@@ -15,7 +15,7 @@ import os
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -40,13 +40,11 @@ class Endpoint(NamedTuple):
     path: str
     fields: dict[str, str]
 
-    def requests(self) -> Iterator[bytes]:
-        """Requests with a new seed each."""
-        first = time.monotonic_ns() % 2**31
-        return (request(self.path, {"seed": seed, **self.fields}) for seed in itertools.count(first))
-
     def drive(self, clients: int, seconds: float) -> list[float]:
-        return asyncio.run(drive(self.server.port, self.requests(), clients, seconds))
+        """Latencies in s of requests with a new seed each."""
+        seeds = itertools.count(time.monotonic_ns() % 2**31)
+        requests = (request(self.path, {"seed": seed, **self.fields}) for seed in seeds)
+        return asyncio.run(drive(self.server.port, requests, clients, seconds))
 
     def counters(self) -> Figures:
         """Processor time of the server and of the clients, and that withheld by the host of a virtual machine, in s."""
@@ -73,12 +71,9 @@ def measure_round(endpoint: Endpoint, clients: int, seconds: float) -> Figures:
     before = endpoint.counters()
     elapsed, latencies = timed(endpoint.drive, clients, seconds)
     after = endpoint.counters()
-    return {
-        "rate": len(latencies) / elapsed,
-        "latencies": [round(1000 * value, 1) for value in latencies],
-        "load": os.getloadavg()[0],
-        **{name: (after[name] - before[name]) / elapsed for name in after},
-    }
+    used = {name: (after[name] - before[name]) / elapsed for name in after}
+    milliseconds = [round(1000 * value, 1) for value in latencies]
+    return {"rate": len(latencies) / elapsed, "latencies": milliseconds, "load": os.getloadavg()[0], **used}
 
 
 def measure_set(model: str, cores: set[int], title: str, options: argparse.Namespace) -> Figures:

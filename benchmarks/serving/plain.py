@@ -12,17 +12,15 @@ phase retrieval by librosa. Weights are random, with the cost of trained ones.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import librosa
 import numpy as np
 import soundfile
 import torch
 import uvicorn
-from fastapi import FastAPI, Response
+from fastapi import Body, FastAPI, Response
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from benchmarks.common import command_line
 from benchmarks.serving.page import PIPELINES
@@ -34,31 +32,6 @@ from soundgan.training.networks.build import build_generator
 ITERATIONS = 32
 WIDTH = 128  # ngf of the original's DCGAN
 Floats = NDArray[np.float32]
-
-
-class SoundRequest(BaseModel):
-    seed: int = 0
-
-
-def build_model(
-    network: str, settings: Settings, representation: Representation, labels: int
-) -> Callable[[int], Floats]:
-    """Return a function from a seed to levels in dB, (bands, frames), by a Generator with random weights."""
-    torch.manual_seed(0)
-    chosen = settings.with_values(network=network, ngf=WIDTH, nc=1)
-    generator = build_generator(chosen.model, representation, labels).eval()
-    span = representation.ceiling_db - representation.floor_db
-
-    @torch.inference_mode()
-    def generate(seed: int) -> Floats:
-        rng = torch.Generator().manual_seed(seed)
-        inputs = [torch.randn(1, settings.model.nz, generator=rng), torch.zeros(1, dtype=torch.int64)]
-        if generator.uses_noise:
-            inputs.append(torch.randn(1, 1, *representation.shape, generator=rng) * 0.1)
-        spectrogram = generator(*inputs)[0, 0].numpy()
-        return (spectrogram + 1) * (span / 2) + representation.floor_db
-
-    return generate
 
 
 def synthesize(levels: Floats, representation: Representation, *, nnls: bool) -> Floats:
@@ -75,19 +48,31 @@ def synthesize(levels: Floats, representation: Representation, *, nnls: bool) ->
 
 def create_app(model: str, pipeline: str) -> FastAPI:
     config = read_config(resolve_model(model))
-    settings, representation = Settings.model_validate(config.settings), config.representation
+    representation = config.representation
     network = "residual" if pipeline == "ours" else "dcgan"
-    generate = build_model(network, settings, representation, len(config.labels))
+    settings = Settings.model_validate(config.settings).with_values(network=network, ngf=WIDTH, nc=1).model
+    torch.manual_seed(0)
+    generator = build_generator(settings, representation, len(config.labels)).eval()
     app = FastAPI()
+
+    @torch.inference_mode()
+    def levels(seed: int) -> Floats:
+        """Levels in dB, (bands, frames)."""
+        rng = torch.Generator().manual_seed(seed)
+        inputs = [torch.randn(1, settings.nz, generator=rng), torch.zeros(1, dtype=torch.int64)]
+        if generator.uses_noise:
+            inputs.append(torch.randn(1, 1, *representation.shape, generator=rng) * 0.1)
+        spectrogram = generator(*inputs)[0, 0].numpy()
+        return (spectrogram + 1) / 2 * (representation.ceiling_db - representation.floor_db) + representation.floor_db
 
     @app.get("/readyz")
     def readyz() -> str:
-        sounds(SoundRequest())  # compile and plan outside of all timings
+        sounds()  # compile and plan outside of all timings
         return "ready"
 
     @app.post("/sounds")
-    def sounds(body: SoundRequest) -> Response:
-        wave = synthesize(generate(body.seed), representation, nnls=pipeline == "original")
+    def sounds(seed: Annotated[int, Body(embed=True)] = 0) -> Response:
+        wave = synthesize(levels(seed), representation, nnls=pipeline == "original")
         file = io.BytesIO()
         soundfile.write(file, wave / max(1.0, float(np.abs(wave).max())), representation.sample_rate, format="WAV")
         return Response(file.getvalue(), media_type="audio/wav")

@@ -16,7 +16,6 @@ import argparse
 import importlib
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,32 +32,18 @@ from soundgan.data.scan import scan
 from soundgan.errors import DataError, SoundGANError, one_line
 from soundgan.evaluation.evaluate import generate_set
 from soundgan.evaluation.features.classifier import classifier_for
-from soundgan.evaluation.metrics.catalog import MetricRow, SoundSet
+from soundgan.evaluation.metrics.catalog import SoundSet
 from soundgan.evaluation.options import EvaluationOptions
 from soundgan.evaluation.score import score
 from soundgan.evaluation.sounds import RealSplit, Sounds, as_file, read_generated_sounds, read_real_sounds
 from soundgan.model import SoundGAN
 from soundgan.settings import RunSettings, Settings, check_settings
-from soundgan.training.monitor.monitor import ProgressReport
 from soundgan.training.pipeline import train_model_folder
 from soundgan.training.runtime.device import select_device
 from soundgan.training.state.train_state import Progress
 
 MAX_SAMPLE_RATE = 16_000  # Hz, that of the papers of WaveGAN and SpecGAN
-REPORT_INTERVAL = 30.0  # s
 FACTS = "facts.json"
-
-
-class Reporter:
-    """Logs the progress of a training."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.last = name, time.monotonic()
-
-    def __call__(self, progress: Progress | ProgressReport) -> None:
-        if time.monotonic() - self.last > REPORT_INTERVAL:
-            self.last = time.monotonic()
-            log(f"{self.name}: {progress.samples_seen:,} samples seen")
 
 
 def facts_of(progress: Progress, settings: Figures) -> Figures:
@@ -79,7 +64,7 @@ def our_settings(options: argparse.Namespace, rate: int, folder: Path) -> Settin
 def train_ours(options: argparse.Namespace, real: RealSplit, folder: Path) -> tuple[Sounds, Figures]:
     """Train our networks or resume; generate the labels of the test sounds; return them and the facts."""
     settings = our_settings(options, real.held_out.sample_rate, folder)
-    progress = train_model_folder(settings, on_message=log, on_progress=Reporter(OURS)).progress
+    progress = train_model_folder(settings, on_message=log).progress
     model = SoundGAN.load(folder)
     parameters = model.config.training["generator_parameters"]
     summary = {"batch_size": settings.optim.batch_size, "generator_parameters": parameters}
@@ -94,7 +79,7 @@ def train_baseline(name: str, options: argparse.Namespace, real: RealSplit, fold
     if not (folder / FACTS).is_file():
         module = importlib.import_module(f"benchmarks.baselines.{name}")
         width = {"width": options.width} if options.width else {}
-        training = TrainingOptions(options.seed, options.minutes, device=device(options), report=Reporter(name))
+        training = TrainingOptions(options.seed, options.minutes, device=device(options))
         trained = module.train(real.train.waves, rate, training, **width)
         folder.mkdir(parents=True, exist_ok=True)
         for index, wave in enumerate(trained(len(real.held_out), options.seed)):
@@ -113,10 +98,6 @@ def machine(options: argparse.Namespace) -> str:
     used = f"{threads} {'thread' if threads == 1 else 'threads'} on {os.cpu_count()} cores"
     card = f"{torch.cuda.get_device_name()} and " if device(options).type == "cuda" else ""
     return f"{card}{used} ({processor()}), PyTorch {torch.__version__}"
-
-
-def figures_of(row: MetricRow) -> Figures:
-    return {key: list(estimate) for key, estimate in row.estimates.items()}
 
 
 def measure_quality(options: argparse.Namespace, record: Path) -> None:
@@ -139,12 +120,12 @@ def measure_quality(options: argparse.Namespace, record: Path) -> None:
             train_ours(options, real, folder) if name == OURS else train_baseline(name, options, real, folder)
         )
         scores = score(sounds, real, evaluation, classifier=classifier)
-        shared = {"embedding": scores.embedding, "ceiling": figures_of(scores.table[SoundSet.REAL_BASELINE])}
+        generated, ceiling = (scores.table[key].estimates for key in (SoundSet.GENERATED, SoundSet.REAL_BASELINE))
         row = {
             "name": name, "minutes": options.minutes, "seed": options.seed, "n": len(sounds),
-            "machine": machine(options), **facts, "figures": figures_of(scores.table[SoundSet.GENERATED]),
+            "machine": machine(options), **facts, "figures": generated,
         }  # fmt: skip
-        add_row(record, conditions, shared, key, row)
+        add_row(record, conditions, {"embedding": scores.embedding, "ceiling": ceiling}, key, row)
 
 
 def row_name(name: str, options: argparse.Namespace) -> str:

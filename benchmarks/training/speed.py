@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import Figures
@@ -169,16 +170,12 @@ def convolution_speed(shape: tuple[int, int, int, int], precision: torch.dtype, 
         torch.randn(*size, device=device).to(precision, memory_format=torch.channels_last)
         for size in (shape, (channels, channels, 3, 3), shape)
     )
-    x.requires_grad_()
-    weight.requires_grad_()
-    best, spent, runs = float("inf"), 0.0, 0
-    while runs < 2 or (spent < (0.1 if device.type == "cuda" else 0.5) and runs < 100):
-        start = time.perf_counter()
-        torch.autograd.grad(F.conv2d(x, weight, padding=1), (x, weight), gradient)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
-        best, spent, runs = min(best, seconds), spent + seconds, runs + 1
+    inputs = x.requires_grad_(), weight.requires_grad_()
+    timer = Timer(
+        "grad(conv2d(*inputs, padding=1), inputs, gradient)", num_threads=torch.get_num_threads(),
+        globals={"grad": torch.autograd.grad, "conv2d": F.conv2d, "inputs": inputs, "gradient": gradient},
+    )  # fmt: skip
+    best = min(timer.blocked_autorange(min_run_time=0.1 if device.type == "cuda" else 0.5).times)
     return 3 * 2 * batch * rows * columns * channels**2 * 9 / best
 
 
