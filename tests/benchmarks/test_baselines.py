@@ -221,9 +221,9 @@ def test_page_reports_the_bfloat16_goal_unless_it_is_emulated(bfloat16: float, t
     page.render({"sets": {}, "speed": {"digits": measured}}, tmp_path)
     text = (tmp_path / "training.md").read_text(encoding="utf-8")
     emulated = bfloat16 < 4e9 / 2
-    assert ("| at least 50% of the bfloat16 peak | 50.0% | undefined |" in text) == emulated
-    assert ("| here: at least 50% of the float32 peak | 12% | **not met** |" in text) == emulated
-    assert ("runs at 25% of the speed of the fastest float32 one" in text) == emulated
+    assert ("| at least 50 % of the bfloat16 peak | 50.0 % | undefined |" in text) == emulated
+    assert ("| here: at least 50 % of the float32 peak | 12 % | **not met** |" in text) == emulated
+    assert ("runs at 25 % of the speed of the fastest float32 one" in text) == emulated
 
 
 def test_row_names_have_size_batch_and_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

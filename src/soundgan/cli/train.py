@@ -106,7 +106,7 @@ def run_training(settings: Settings) -> Path:
             # Without a terminal, a line for every 5 %.
             last_line = min(last_line, step.done + 0.05)  # early stopping lowers the fraction when validation improves
             if not console.is_terminal and step.done >= last_line:
-                typer.echo(f"{step.done:4.0%}  {status}", err=True)
+                typer.echo(f"{100 * step.done:3.0f} %  {status}", err=True)
                 last_line = step.done + 0.05
 
         result = train_model_folder(
@@ -124,7 +124,8 @@ def run_training(settings: Settings) -> Path:
     progress, best = result.progress, result.best
     typer.echo(f"Model:   {folder} ({progress.samples_seen:,} samples seen in {progress.seconds / 60:.1f} minutes)")
     if best is not None:
-        metrics = f"Fréchet distance {best.frechet:.1f}, coverage {best.coverage:.0%}, recall {best.recall:.0%}"
+        shares = f"coverage {100 * best.coverage:.0f} %, recall {100 * best.recall:.0f} %"
+        metrics = f"Fréchet distance {best.frechet:.1f}, {shares}"
         typer.echo(f"Best:    at {best.samples_seen:,} samples seen (validation: {metrics})")
     for remark in remarks(read_log(folder / TRAINING)):
         typer.echo(f"Note:    {remark}")

@@ -148,7 +148,7 @@ def test_remark_on_no_improvement_comes_after_enough_validations() -> None:
 
 
 def test_remarks_on_overfitting_and_mode_collapse() -> None:
-    assert "Overfitting: 40% of the generated sounds" in remarks_of([GOOD._replace(near_duplicate_rate=0.4)])
+    assert "Overfitting: 40 % of the generated sounds" in remarks_of([GOOD._replace(near_duplicate_rate=0.4)])
     assert "Overfitting" not in remarks_of([GOOD])
     assert "Low variety" in remarks_of([GOOD._replace(recall=0.02)])
     assert "Low variety" not in remarks_of([GOOD._replace(recall=0.02, precision=0.1)])  # just bad
@@ -156,5 +156,5 @@ def test_remarks_on_overfitting_and_mode_collapse() -> None:
 
 def test_remarks_on_a_strong_discriminator() -> None:
     assert "nearly all pairs correctly" in remarks_of([GOOD], d_accuracy=1.0)
-    assert "at its maximum of 80%" in remarks_of([GOOD], augment_p=MAX_P)
+    assert "at its maximum of 80 %" in remarks_of([GOOD], augment_p=MAX_P)
     assert "pairs" not in remarks_of([GOOD]) and "at its maximum" not in remarks_of([GOOD])

@@ -112,8 +112,8 @@ class Monitor:
         if result.overfitting and not self._warned:
             self._warned = True
             self._on_message(
-                f"overfitting: {result.near_duplicate_rate:.0%} of the generated sounds are close to a recording after "
-                f"{progress.samples_seen:,} samples; more recordings would help"
+                f"overfitting: {100 * result.near_duplicate_rate:.0f} % of the generated sounds are close to a "
+                f"recording after {progress.samples_seen:,} samples; more recordings would help"
             )
         return improved
 

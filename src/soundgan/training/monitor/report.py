@@ -80,14 +80,14 @@ def remarks(lines: LogLines) -> list[str]:
             )
         if last.overfitting:
             sentences.append(
-                f"Overfitting: {last.near_duplicate_rate:.0%} of the generated sounds are close to a training "
-                "recording; 5% is normal. More recordings would help."
+                f"Overfitting: {100 * last.near_duplicate_rate:.0f} % of the generated sounds are close to a training "
+                "recording; 5 % is normal. More recordings would help."
             )
         if not early and last.recall < LOW_RECALL and last.precision > 0.5:
             sentences.append(
                 "Low variety (mode collapse): the generated sounds resemble recordings, but only "
-                f"{last.recall:.0%} of the recordings resemble a generated sound. If recall does not rise, double "
-                "gradient_penalty in a settings file (--config)."
+                f"{100 * last.recall:.0f} % of the recordings resemble a generated sound. If recall does not rise, "
+                "double gradient_penalty in a settings file (--config)."
             )
     recent = steps[-RECENT_LINES:]
     if recent and sum(line["d_accuracy"] for line in recent) / len(recent) > HIGH_D_ACCURACY:
@@ -97,8 +97,8 @@ def remarks(lines: LogLines) -> list[str]:
         )
     if recent and recent[-1].get("augment_p", 0) >= MAX_P:
         sentences.append(
-            f"The augmentation probability is at its maximum of {MAX_P:.0%}: there are few recordings for networks of "
-            "this size."
+            f"The augmentation probability is at its maximum of {100 * MAX_P:.0f} %: there are few recordings for "
+            "networks of this size."
         )
     return sentences
 
@@ -121,8 +121,8 @@ def _key_figures(lines: LogLines) -> list[tuple[str, str, str]]:
         best, last = min(validations, key=lambda result: result.score), validations[-1]
         figures += [
             ("Fréchet distance", f"{best.frechet:.1f}", f"of the kept generator, after {best.samples_seen:,} samples"),
-            ("Coverage", f"{best.coverage:.0%}", f"of the recordings; last validation: {last.coverage:.0%}"),
-            ("Near-duplicates", f"{last.near_duplicate_rate:.0%}", "of the generated sounds; 5% is normal"),
+            ("Coverage", f"{100 * best.coverage:.0f} %", f"of the recordings; last: {100 * last.coverage:.0f} %"),
+            ("Near-duplicates", f"{100 * last.near_duplicate_rate:.0f} %", "of the generated sounds; 5 % is normal"),
         ]
     return figures
 
