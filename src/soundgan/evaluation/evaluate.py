@@ -15,7 +15,7 @@ from soundgan import audio
 from soundgan.data.scan import relative_name, scan
 from soundgan.errors import AudioError, DataError
 from soundgan.evaluation.features.classifier import classifier_for
-from soundgan.evaluation.metrics.catalog import SoundSet
+from soundgan.evaluation.metrics.catalog import METRICS, SoundSet
 from soundgan.evaluation.options import EvaluationOptions
 from soundgan.evaluation.result import Evaluation, versions
 from soundgan.evaluation.score import score
@@ -127,9 +127,9 @@ def _with_known_labels(real: RealSplit, known: Sequence[str]) -> tuple[RealSplit
         )
     notes = []
     if missing:
-        notes.append(f"The model also knows {', '.join(missing)}: no real sounds, so none was generated.")
+        notes.append(f"There are no real sounds of {', '.join(missing)}, so none was generated.")
     if unknown:
-        notes.append(f"Real sounds of {', '.join(unknown)} are skipped: the model does not know these labels.")
+        notes.append(f"The model does not know {', '.join(unknown)}, so real sounds of these labels are skipped.")
         train, held_out = (
             part[[i for i, label in enumerate(part.labels) if label in known]] for part in (real.train, real.held_out)
         )
@@ -159,15 +159,15 @@ def _evaluation(
             )  # fmt: skip
         except ModuleNotFoundError as error:
             notes.append(
-                f"Label scores are skipped: the classifier needs the training extra ({error.name} is missing): "
+                f"{error.name} is missing, so label scores are skipped: install the training extra with "
                 "pip install -c constraints.txt -e '.[train]'"
             )
     scores = score(generated, real, options, classifier=classifier, generated_full=generated_full)
     accuracy = scores.table[SoundSet.REAL_BASELINE].estimates.get("accuracy")
     if accuracy and accuracy.value < MIN_CLASSIFIER_ACCURACY:
         notes.append(
-            f"The classifier's accuracy on held-out real sounds is only {accuracy.value:.1%}: label scores of "
-            "generated sounds are unreliable."
+            f"The label accuracy of held-out real sounds is only {METRICS['accuracy'].format(accuracy.value)}, so "
+            "label scores are unreliable: add real sounds of each label."
         )
     conditions = {
         **conditions, "test_patterns": real.test_patterns, "seed": options.seed, "sample_rate": generated.sample_rate,
@@ -181,19 +181,18 @@ def _data_notes(n_generated: int, real: RealSplit, compared_with_all: bool) -> l
     notes = []
     if not real.held_out_is_unseen:
         notes.append(
-            "Not all held-out sounds are unseen: the model may have been trained on them, so the real baseline is "
-            "approximate. If no file was excluded from the training, they are a random half. The nearest sounds are "
-            "searched for in all real sounds, so slightly more count as memorized."
+            "The model may have been trained on held-out sounds, so the real baseline is approximate, and slightly "
+            "more sounds count as memorized: exclude files from the training."
         )
     if len(real.held_out) < FEW_HELD_OUT:
-        advice = "The comparison with all training sounds is more reliable; exclude" if compared_with_all else "Exclude"
+        advice = "rely on the comparison with all, or exclude" if compared_with_all else "exclude"
         notes.append(
-            f"Only {len(real.held_out)} held-out real sounds: distances and overlaps are unreliable, and too "
-            f"optimistic. {advice} more files from the training."
+            f"There are only {len(real.held_out)} held-out real sounds, so distances and overlaps are unreliable and "
+            f"too optimistic: {advice} more files from the training."
         )
     if n_generated > (size := min(n_generated, len(real.train), len(real.held_out))):
         notes.append(
-            f"Distances and overlaps compare {size} sounds with {size}, the size of the smaller part of the real ones; "
+            f"Distances and overlaps compare {size} sounds with {size}, as many as the smaller part of the real ones; "
             f"label scores and memorization use all {n_generated}."
         )
     if real.skipped:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from soundgan.errors import DataError
 from soundgan.evaluation.features.embedding import Embedding, LogMelStatistics, Points
+from soundgan.evaluation.features.logmel import pad_or_cut
 from soundgan.evaluation.features.predictions import Predictions, classify
 from soundgan.evaluation.metrics.catalog import METRICS, Estimate, MetricRow, SoundSet
 from soundgan.evaluation.metrics.confidence import confidence_interval, wilson_interval
@@ -136,10 +137,11 @@ def score(
 
 def embed(sounds: Sounds, embedding: Embedding, progress: ProgressCallback | None = None) -> Points:
     """Embeddings of sounds, all padded to one length. Shape: (n, d)."""
-    parts = list[Points]()
+    parts, samples = list[Points](), round(sounds.seconds * sounds.sample_rate)
     for start in range(0, len(sounds), CHUNK_SIZE):
         chunk = sounds[range(start, min(start + CHUNK_SIZE, len(sounds)))]
-        parts.append(embedding.embed(chunk.padded(), sounds.sample_rate))
+        waves = [pad_or_cut(wave, samples) for wave in chunk.waves]
+        parts.append(embedding.embed(waves, sounds.sample_rate))
         if progress is not None:
             progress("Embedding", start + len(chunk), len(sounds))
     return np.concatenate(parts)

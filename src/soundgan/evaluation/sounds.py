@@ -18,7 +18,7 @@ from soundgan.cpu import bounded_parallel_map
 from soundgan.data.scan import AUDIO_SUFFIXES, SkippedFile, SkipReason, matching_patterns, relative_name, scan
 from soundgan.data.survey import MIN_SOUNDS, SILENCE_DB
 from soundgan.errors import AudioError, DataError
-from soundgan.evaluation.features.logmel import Floats, pad_or_cut
+from soundgan.evaluation.features.logmel import Floats
 from soundgan.evaluation.options import EvaluationOptions
 from soundgan.files import printable
 
@@ -55,10 +55,6 @@ class Sounds:
     def __add__(self, other: Sounds) -> Sounds:
         waves, labels, names = [*self.waves, *other.waves], [*self.labels, *other.labels], [*self.names, *other.names]
         return replace(self, waves=waves, labels=labels, names=names)
-
-    def padded(self) -> list[Floats]:
-        """Return the waves, padded with silence to `seconds`."""
-        return [pad_or_cut(wave, round(self.seconds * self.sample_rate)) for wave in self.waves]
 
     def sample_indices(self, n: int, seed: int) -> NDArray[np.int64]:
         """Return indices of at most `n` sounds, stratified by label; the same for the same seed."""

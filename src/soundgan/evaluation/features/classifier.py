@@ -46,20 +46,13 @@ class Classifier:
     """
 
     def __init__(self, network: nn.Module, labels: Sequence[str], frontend: LogMel, training: dict[str, Any]) -> None:
-        self.labels = list(labels)
-        self.frontend = frontend
-        self.training = training
+        self.labels, self.frontend, self.training = list(labels), frontend, training
         self._network = network.eval()
 
     def predict(self, waves: Waves) -> Floats:
-        """Return the probability of each label. Shape: n waves (any,) at the rate of `frontend` → (n, labels).
-
-        Raises `DataError` if there are no waves.
-        """
+        """Return the probability of each label. Shape: n waves (any,) at the rate of `frontend` → (n, labels)."""
         import torch
 
-        if not len(waves):
-            raise DataError("there are no sounds to classify: pass at least one wave")
         with torch.inference_mode():
             chunks = torch.from_numpy(self.frontend.spectrograms(waves)[:, None]).split(CHUNK_SIZE)
             return torch.cat([self._network(chunk).softmax(dim=1) for chunk in chunks]).numpy()
@@ -70,9 +63,8 @@ class Classifier:
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = {
-            "version": _VERSION, "labels": self.labels, "frontend": asdict(self.frontend), "training": self.training,
-        }  # fmt: skip
+        settings = {"version": _VERSION, "labels": self.labels, "training": self.training}
+        settings["frontend"] = asdict(self.frontend)
         with atomic_write(folder / _WEIGHTS) as temporary:  # save_file() writes files that only their owner can read
             temporary.write_bytes(save(self._network.state_dict()))
         write_text(folder / _SETTINGS, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
@@ -80,11 +72,7 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: str | Path) -> Classifier:
-        """Load a saved classifier; its predictions are exactly the same.
-
-        Raises:
-            ModelError: a file is missing, damaged, or of another version.
-        """
+        """Load a saved classifier. Raises `ModelError` if a file is missing, damaged, or of another version."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -156,23 +144,21 @@ def train_classifier(
     machine.
 
     Args:
-        files: sound files of any format that `soundgan.audio` reads, with their labels; at least two different ones.
+        files: sound files with their labels, of which there are at least two different ones.
         frontend: spectrograms of the input.
         epochs: passes over the files; None takes `default_epochs`.
         progress: called with the task, the epochs done and in all.
 
     Raises:
         AudioError: a file cannot be read.
-        DataError: there are fewer than two labels, or no epochs.
+        DataError: there are fewer than two labels.
     """
     import torch
 
     labels = sorted({label for _, label in files})
     if len(labels) < 2:
         raise DataError(f"a classifier needs at least two labels, these files have {len(labels)}: {labels}")
-    epochs = default_epochs(len(files)) if epochs is None else epochs
-    if epochs < 1:
-        raise DataError(f"epochs is {epochs}: a training needs at least one epoch")
+    epochs = epochs or default_epochs(len(files))
     report = progress or (lambda task, done, total: None)
     task = f"Training a classifier of labels on {len(files):,} sounds"
     report(task, 0, epochs)

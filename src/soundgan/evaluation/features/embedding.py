@@ -103,20 +103,23 @@ class OnnxEmbedding:
         except Exception as error:  # ONNX Runtime has an exception class for every kind of damage
             raise ModelError(f"{self.file}: cannot be loaded ({_first_line(error)}); export it again") from error
         inputs = self._session.get_inputs()
-        shapes = ", ".join(f"{item.name} {item.type} {item.shape}" for item in inputs)
-        if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) not in (1, 2):
+        shape = inputs[0].shape if len(inputs) == 1 and inputs[0].type == "tensor(float)" else []
+        if len(shape) not in (1, 2) or (len(shape) == 2 and isinstance(shape[0], int) and shape[0] != 1):
+            shapes = ", ".join(f"{item.name} {item.type} {item.shape}" for item in inputs)
             raise ModelError(
-                f"{self.file}: takes {shapes or 'nothing'}; export it with one float32 wave, (samples,) or (n, samples)"
+                f"{self.file}: takes {shapes or 'nothing'}; export it with one float32 input, for one wave at a time, "
+                "(samples,), or for any number of waves, (n, samples)"
             )
-        if len(inputs[0].shape) == 2 and isinstance(inputs[0].shape[0], int) and inputs[0].shape[0] != 1:
-            raise ModelError(
-                f"{self.file}: takes {shapes}; export it for one wave at a time, or for any number of waves"
-            )
-        self._input, (*_, length) = inputs[0], inputs[0].shape
-        self._length = length if isinstance(length, int) else None
+        self._input, self._length = inputs[0], shape[-1] if isinstance(shape[-1], int) else None
         outputs = [output.name for output in self._session.get_outputs()]
         self._output = next((name for name in outputs if "embedding" in name.lower()), outputs[0])
-        self.sample_rate = self._rate(sample_rate)
+        stored = self._session.get_modelmeta().custom_metadata_map.get("sample_rate", sample_rate)
+        self.sample_rate = int(stored) if stored is not None and str(stored).isdecimal() else 0
+        if self.sample_rate not in audio.RATES:
+            raise ModelError(
+                f"{self.file}: its sample rate is {'not known' if stored is None else repr(stored)}; put `sample_rate` "
+                "(Hz) into its metadata, or use --embedding-rate"
+            )
 
     def embed(self, waves: Waves, sample_rate: int) -> Points:
         """Shape: n waves (any,) at `sample_rate` Hz → (n, d).
@@ -150,19 +153,6 @@ class OnnxEmbedding:
         if not 1 <= values.ndim <= 3 or values.size == 0:
             raise ModelError(f"{self.file}: gives {values.shape}; an embedding is (d,), (n, d) or (n, time, d)")
         return values.reshape(-1, values.shape[-1]).mean(axis=0)
-
-    def _rate(self, default: int | None) -> int:
-        stored = self._session.get_modelmeta().custom_metadata_map.get("sample_rate", default)
-        try:
-            rate = int(stored)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            rate = 0
-        if rate not in audio.RATES:
-            raise ModelError(
-                f"{self.file}: its sample rate is {'not known' if stored is None else repr(stored)}; put `sample_rate` "
-                "(Hz) into its metadata, or use --embedding-rate"
-            )
-        return rate
 
 
 def _first_line(error: Exception) -> str:
