@@ -173,12 +173,14 @@ def test_missing_permission_is_an_audio_error() -> None:
         assert os.listdir(folder) == ["secret.wav"]
 
 
-def test_samples_that_resampling_drives_to_infinity_are_refused(tmp_path: Path) -> None:
-    wave = np.where(np.arange(2000) // 50 % 2, 3.4e38, -3.4e38)  # a square wave overshoots
-    soundfile.write(tmp_path / "a.wav", wave, 8000, subtype="FLOAT")
-    assert np.isfinite(audio.read(tmp_path / "a.wav")[0]).all()
+@pytest.mark.parametrize("rate", [8_000, 44_100])
+def test_samples_whose_power_would_overflow_are_refused(rate: int, tmp_path: Path) -> None:
+    square = np.where(np.arange(2000) // 50 % 2, 1.0, -1.0)  # it overshoots when it is resampled
+    soundfile.write(tmp_path / "integers.wav", square * 2**31, 8000, subtype="FLOAT")
+    assert np.isfinite(audio.read(tmp_path / "integers.wav", rate)[0]).all()
+    soundfile.write(tmp_path / "a.wav", square * 3.4e38, 8000, subtype="FLOAT")
     with pytest.raises(AudioError, match="too large"):
-        audio.read(tmp_path / "a.wav", 44_100)
+        audio.read(tmp_path / "a.wav", rate)
 
 
 def test_sound_too_short_for_resampling_is_refused(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from soundgan.errors import AudioError
 from soundgan.files import printable
 
 CHUNK_SIZE = 4096  # frames decoded at a time: bounds the memory, and the sound lost before a damaged spot
+MAX_SAMPLE = 2.0**32  # of a float file, which may hold integers; the power of far larger samples overflows to NaN
 RATES = range(1_000, 768_001)  # Hz; a header that claims 1 Hz would fill the memory when it is resampled
 NO_LENGTH = 2**62  # libsndfile gives a stream without a length nearly 2**63 frames
 MP3_SLACK = 2 * 1152  # frames that an undamaged MP3 may be shorter than its length tag says: the delay of the encoder
@@ -138,6 +139,8 @@ def _next_chunk(source: OpenFile, frames: float) -> NDArray[np.float32]:
     chunk = decoder.read(out=np.empty((int(frames), decoder.channels), dtype=np.float32))
     if not np.isfinite(chunk).all():
         raise AudioError(f"{name}: has samples that are not finite (NaN or infinity); export it again or leave it out")
+    if np.abs(chunk).max(initial=0) > MAX_SAMPLE:
+        raise AudioError(f"{name}: its samples are too large for a sound; export it again or leave it out")
     return chunk.mean(axis=1, dtype=np.float64).astype(np.float32)
 
 
