@@ -39,18 +39,18 @@ def extent(values: list[float]) -> tuple[float, float]:
 
 def goals(title: str, rows: list[Figures]) -> list[tuple[str, str, bool]]:
     """Goals for sounds of a second, those that were measured: goal, measured value, met."""
-    found, reached = {row["server"]: row for row in rows if row["clients"] == GOAL_CLIENTS}, []
+    at_goal, results = {row["server"]: row for row in rows if row["clients"] == GOAL_CLIENTS}, []
     for name, quality in OURS.items():
         case = f"{title}, {quality}, {GOAL_CLIENTS} clients"
-        if name in found and ORIGINAL in found:
+        if name in at_goal and ORIGINAL in at_goal:
             goal = f"{case}: {TARGET_SPEEDUP:g} × as many sounds as {PIPELINES[ORIGINAL]}"
-            times = found[ORIGINAL]["speedup"][name]
-            reached.append((goal, f"{number(times)} ×", times >= TARGET_SPEEDUP))
-        if name in found:
-            latency = found[name]["p99"]
+            times = at_goal[ORIGINAL]["speedup"][name]
+            results.append((goal, f"{number(times)} ×", times >= TARGET_SPEEDUP))
+        if name in at_goal:
+            latency = at_goal[name]["p99"]
             goal = f"{case}: 99 of 100 within {MAX_LATENCY:g} ms"
-            reached.append((goal, f"{number(latency)} ms", latency < MAX_LATENCY))
-    return reached
+            results.append((goal, f"{number(latency)} ms", latency < MAX_LATENCY))
+    return results
 
 
 def sound_format(model: str) -> str:
