@@ -10,7 +10,6 @@ import math
 import struct
 import warnings
 import zipfile
-import zlib
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -59,11 +58,7 @@ def read_state(path: str | Path) -> dict[str, NDArray[Any]]:
         raise ModelError(f"{path}: {error}") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
-    # Raised by zipfile, pickletools and the interpreter for invalid bytes.
-    except (
-        ValueError, LookupError, TypeError, AttributeError, OverflowError, EOFError, RuntimeError, MemoryError,
-        struct.error, zlib.error, zipfile.BadZipFile,
-    ) as error:  # fmt: skip
+    except Exception as error:  # of many types, from zipfile, pickletools and the interpreter, for invalid bytes
         reason = f"{error!s:.200}" or type(error).__name__
         raise ModelError(f"{path}: damaged, or not a file that torch.save wrote ({reason})") from None
     wrapped = all(name.startswith("module.") for name in state)
@@ -85,12 +80,10 @@ def legacy_generator(path: str | Path, nz: int, ngf: int, nc: int) -> DCGANGener
     layers = [f"conv{number}.weight" for number in range(1, len(state) + 1)]
     unexpected = sorted(set(state) - set(layers))
     if unexpected or len(layers) < 3 or any(array.ndim != 4 for array in state.values()):
-        content = (
-            repr(unexpected[0]) if unexpected else ", ".join(f"{name} {_by(state[name].shape)}" for name in layers)
-        )
-        raise ModelError(
-            f"{path}: not the classic generator, convolutions conv1 to conv7 without bias: contains {content}"
-        )
+        shapes_found = ", ".join(f"{name} {_by(state[name].shape)}" for name in state)
+        content = repr(unexpected[0]) if unexpected else shapes_found
+        expected = "the classic generator, convolutions conv1 to conv7 without bias"
+        raise ModelError(f"{path}: not {expected}: contains {content}")
     shapes = [state[name].shape for name in layers]
     sizes = {"nz": shapes[0][0], "ngf": shapes[-1][0], "nc": shapes[-1][1]}
     stages = len(layers) - 1
@@ -121,9 +114,8 @@ def _build(path: str | Path, state: dict[str, NDArray[Any]], sizes: tuple[int, .
         with np.errstate(over="ignore"):
             values = np.array(array, np.float32, order="C")
         if not np.isfinite(values).all():
-            raise ModelError(
-                f"{path}: {name} contains NaN, infinity or values beyond float32; its training had diverged"
-            )
+            problem = f"{name} contains NaN, infinity or values beyond float32"
+            raise ModelError(f"{path}: {problem}; its training had diverged")
         weights[name] = torch.from_numpy(values)
     generator.load_state_dict(weights, assign=True)
     return generator

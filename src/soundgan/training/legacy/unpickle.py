@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import pickletools
 import re
-from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from soundgan.errors import ModelError
 
@@ -40,22 +39,19 @@ _MODULE = re.compile(
 )
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Name:
+class Name(NamedTuple):
     """Dotted name of a Python object."""
 
     name: str
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Module:
+class Module(NamedTuple):
     """State of an instance of a module class."""
 
-    state: dict[Any, Any] = field(default_factory=dict)
+    state: dict[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(NamedTuple):
     """`count` values of `itemsize` bytes each, stored elsewhere in the file under `key`."""
 
     key: str
@@ -64,8 +60,7 @@ class Storage:
     count: int
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """View of a storage. Offset, shape and strides, in values, are unchecked."""
 
     storage: Storage
@@ -143,7 +138,7 @@ def interpret(stream: BytesIO, storages: dict[str, Storage]) -> Any:
                 arguments, named = stack.pop(), _require(Name, stack.pop())
                 if not _MODULE.fullmatch(named.name) or arguments != ():
                     raise ModelError(f"refused, and nothing was run: it creates an instance of {named.name}")
-                stack.append(Module())
+                stack.append(Module({}))
             case "REDUCE":
                 arguments, named = _require(tuple, stack.pop()), _require(Name, stack.pop())
                 stack.append(_call(named.name, arguments))
