@@ -9,13 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from soundgan.settings import ModelSettings
 from soundgan.spectral.presets import PRESETS, preset
 from soundgan.spectral.representation import Representation
+from soundgan.training.networks.base import Generator
 from soundgan.training.networks.blocks import W_DIM
 from soundgan.training.networks.build import build_discriminator, build_generator
 from soundgan.training.networks.residual import ResidualDiscriminator, ResidualGenerator
@@ -31,6 +32,13 @@ def tiny(**changes: Any) -> ModelSettings:
 
 def sized(rows: int, columns: int) -> Representation:
     return preset(8000, 0.25, bands=rows, frames=columns)
+
+
+def networks(kind: str) -> tuple[Generator, nn.Module]:
+    """Generator and discriminator of spectrograms of 32 × 16, the same at every call."""
+    torch.manual_seed(0)
+    settings, representation = tiny(network=kind), sized(32, 16)
+    return build_generator(settings, representation, LABELS), build_discriminator(settings, representation, LABELS)
 
 
 def generated(generator: Any, z: Tensor, labels: Tensor) -> Tensor:
@@ -90,8 +98,7 @@ def test_networks_fit_any_multiple_of_16(kind: str, rows: int, columns: int, nc:
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_spectrograms_are_bounded_for_any_weights(kind: str) -> None:
-    torch.manual_seed(0)
-    generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
+    generator, _ = networks(kind)
     for strength in (1.0, 3.0):
         for parameter in generator.parameters():
             parameter.mul_(strength)
@@ -130,9 +137,7 @@ def test_noise_is_added_with_gains_of_the_latent(generator: ResidualGenerator) -
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_parameter_has_a_gradient(kind: str) -> None:
-    torch.manual_seed(0)
-    generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
-    discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
+    generator, discriminator = networks(kind)
     labels = torch.arange(LABELS)
     z = torch.randn(LABELS, NZ)
     discriminator(generated(generator, z, labels)).square().sum().backward()
@@ -159,9 +164,7 @@ def test_discriminator_input_equals_pixel_unshuffle(nc: int, layout: torch.memor
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_labels_change_spectrogram_and_logit(kind: str) -> None:
-    torch.manual_seed(0)
-    generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
-    discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
+    generator, discriminator = networks(kind)
     z, labels = torch.randn(1, NZ).expand(LABELS, -1), torch.arange(LABELS)
     spectrograms = generated(generator, z, labels)
     logits = discriminator(spectrograms[:1])
@@ -206,9 +209,7 @@ def test_mapping_is_invariant_to_the_scale_of_z(generator: ResidualGenerator) ->
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_outputs_do_not_depend_on_the_batch(kind: str) -> None:
-    torch.manual_seed(0)
-    generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
-    discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
+    generator, discriminator = networks(kind)
     z, labels = torch.randn(6, NZ), torch.arange(6) % LABELS
     together = generated(generator, z, labels)
     alone = torch.cat([generated(generator, z[i : i + 1], labels[i : i + 1]) for i in range(6)])
@@ -220,9 +221,7 @@ def test_outputs_do_not_depend_on_the_batch(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_residual_outputs_are_float32_under_bfloat16_autocast(kind: str) -> None:
-    torch.manual_seed(0)
-    generator = build_generator(tiny(network=kind), sized(32, 16), LABELS)
-    discriminator = build_discriminator(tiny(network=kind), sized(32, 16), LABELS)
+    generator, discriminator = networks(kind)
     z, labels = torch.randn(2, NZ), torch.zeros(2, dtype=torch.int64)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         spectrograms = generated(generator, z, labels)

@@ -55,7 +55,7 @@ from soundgan.training.runtime.distributed import init_distributed
 torch.set_default_dtype(torch.float64)
 torch.Tensor.float = torch.Tensor.double
 loop.LOG_EVERY, monitor.save_snapshot, augment.ADA_RAMP_SAMPLES = 1, lambda *args: None, 20
-settings, place = Settings.model_validate_json(sys.argv[1]), Path(sys.argv[2])
+settings, folder = Settings.model_validate_json(sys.argv[1]), Path(sys.argv[2])
 batch, results, written, reports = chance.PairedSampler.__call__, {}, [], []
 
 def watch(event, details):
@@ -81,24 +81,24 @@ def fail():
     raise ZeroDivisionError
 
 def together():
-    with init_distributed(torch.device("cpu")) as world:
-        with world.rank_zero_first():
-            dataset = prepare(Path(settings.data.dataroot), settings.data, settings.spectrogram, place / "cache")
+    with init_distributed(torch.device("cpu")) as distributed:
+        with distributed.rank_zero_first():
+            dataset = prepare(Path(settings.data.dataroot), settings.data, settings.spectrogram, folder / "cache")
 
         def train(name, **changes):
             changed = settings.with_values(**changes)
-            return loop.train(dataset, changed, place / name, reports.append, reports.append, world)
+            return loop.train(dataset, changed, folder / name, reports.append, reports.append, distributed)
 
         train("two")
         train("two then one", max_samples=12)
         train("one then two")
         results["indivisible"] = error_of(lambda: train("indivisible", batch_size=6))
-        results["unlike"] = error_of(lambda: train("unlike", license=str(world.rank)))
-        if world.rank == 1:
+        results["unlike"] = error_of(lambda: train("unlike", license=str(distributed.rank)))
+        if distributed.rank == 1:
             at(8, lambda: signal.raise_signal(signal.SIGINT))
         outcome = train("stopped")
         results["stopped"] = [outcome.progress.samples_seen, outcome.interrupted]
-        if world.rank == 1:
+        if distributed.rank == 1:
             at(8, fail)
         train("failed")
 
@@ -106,7 +106,7 @@ try:
     results["lost"] = error_of(together)
 except ZeroDivisionError:
     results["failed"] = True
-results |= {"written": [path for path in written if path.startswith(str(place))], "reports": len(reports)}
+results |= {"written": [path for path in written if path.startswith(str(folder))], "reports": len(reports)}
 Path(sys.argv[3], os.environ["RANK"]).write_text(json.dumps(results))
 """
 
@@ -155,37 +155,37 @@ def doubles() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def place(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Trainings of one process, of two, and of both in turns; `results` has what the two said, by rank."""
-    place = tmp_path_factory.mktemp("world")
-    settings = tiny_settings(**NOISY)
+def trainings(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of trainings of one process, of two, and of both in turn."""
+    folder, settings = tmp_path_factory.mktemp("trainings"), tiny_settings(**NOISY)
+    results = folder.with_name(f"{folder.name} results")
+    results.mkdir()
     with doubles():
-        train(tiny_dataset, settings, place / "one")
-        train(tiny_dataset, settings.with_values(max_samples=12), place / "one then two")
-        (place.parent / f"{place.name} results").mkdir()
-        both = start(["-c", WORKER, settings.model_dump_json(), place, place.parent / f"{place.name} results"])
-        ended = finish(both)
+        train(tiny_dataset, settings, folder / "one")
+        train(tiny_dataset, settings.with_values(max_samples=12), folder / "one then two")
+        ended = finish(start(["-c", WORKER, settings.model_dump_json(), folder, results]))
         assert [status for status, *_ in ended] == [0, 0], ended
-        train(tiny_dataset, settings, place / "two then one")
-    return place
+        train(tiny_dataset, settings, folder / "two then one")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def results(place: Path) -> list[dict[str, Any]]:
-    return [json.loads((place.parent / f"{place.name} results" / str(k)).read_text()) for k in range(2)]
+def results(trainings: Path) -> list[dict[str, Any]]:
+    """Results that the two processes wrote, by rank."""
+    return [json.loads((trainings.with_name(f"{trainings.name} results") / str(k)).read_text()) for k in range(2)]
 
 
 @pytest.mark.parametrize("name", ["two", "two then one", "one then two"])
-def test_two_processes_compute_the_weights_of_one(name: str, place: Path) -> None:
-    mine, theirs = tensors(place / name), tensors(place / "one")
+def test_two_processes_compute_the_weights_of_one(name: str, trainings: Path) -> None:
+    mine, theirs = tensors(trainings / name), tensors(trainings / "one")
     assert mine.keys() == theirs.keys()
     for key in theirs:
         torch.testing.assert_close(mine[key], theirs[key], rtol=1e-5, atol=1e-8, msg=lambda text, key=key: key + text)
-    assert progress_of(place / name).samples_seen == progress_of(place / "one").samples_seen == 24
+    assert progress_of(trainings / name).samples_seen == progress_of(trainings / "one").samples_seen == 24
 
 
-def test_log_of_two_processes_is_that_of_one(place: Path) -> None:
-    one, two = log_of(place / "one"), log_of(place / "two")
+def test_log_of_two_processes_is_that_of_one(trainings: Path) -> None:
+    one, two = log_of(trainings / "one"), log_of(trainings / "two")
     mixed = "label_loss", "imle_loss", "texture_loss", "pitch_loss", "diversity"
     for key in ("samples_seen", "steps", "loss_D", "loss_G", "d_accuracy", "gradient_penalty", "augment_p", *mixed):
         assert [line[key] for line in two] == pytest.approx([line[key] for line in one], rel=1e-4, abs=2e-5)
@@ -198,25 +198,25 @@ def test_rank_zero_alone_writes_and_reports(results: list[dict[str, Any]]) -> No
 
 
 def test_indivisible_batch_is_rejected(results: list[dict[str, Any]]) -> None:
-    for each in results:
-        assert each["indivisible"].startswith("batch_size = 6 cannot be split into pairs among 2 processes: ")
+    for result in results:
+        assert result["indivisible"].startswith("batch_size = 6 cannot be split into pairs among 2 processes: ")
 
 
 def test_processes_with_different_settings_are_rejected(results: list[dict[str, Any]]) -> None:
-    for each in results:
-        assert "the processes differ in their checkpoint, data or settings" in each["unlike"]
+    for result in results:
+        assert "the processes differ in their checkpoint, data or settings" in result["unlike"]
 
 
-def test_signal_to_one_process_stops_all_at_the_same_step(place: Path, results: list[dict[str, Any]]) -> None:
-    for each in results:
-        assert each["stopped"] == [12, True]
-    assert progress_of(place / "stopped").samples_seen == 12
+def test_signal_to_one_process_stops_all_at_the_same_step(trainings: Path, results: list[dict[str, Any]]) -> None:
+    for result in results:
+        assert result["stopped"] == [12, True]
+    assert progress_of(trainings / "stopped").samples_seen == 12
 
 
-def test_failure_of_one_process_stops_the_other(place: Path, results: list[dict[str, Any]]) -> None:
+def test_failure_of_one_process_stops_the_other(trainings: Path, results: list[dict[str, Any]]) -> None:
     assert results[1]["failed"]
     assert results[0]["lost"].startswith("process 0 of 2 stops because another one failed, see its message; ")
-    assert not list((place / "failed").glob("*.safetensors"))
+    assert not list((trainings / "failed").glob("*.safetensors"))
 
 
 CLI = "from soundgan.cli.app import main; main()"
@@ -246,10 +246,10 @@ def test_torchrun_trains_a_model(tiny_settings: TinySettings, tmp_path: Path) ->
     assert model.config.training["machine"] == "2 × 1 CPU thread, float32"
 
 
-# A world without processes
+# Without other processes
 
 
-def test_shards_concatenate_to_the_batch(tiny_settings: TinySettings) -> None:
+def test_shards_concatenate_to_the_batch() -> None:
     batch = torch.arange(12).reshape(6, 2)
     shares = [Distributed(k, 3).shard(batch) for k in range(3)]
     assert torch.equal(torch.cat(shares), batch) and {len(share) for share in shares} == {2}
@@ -273,7 +273,7 @@ def test_random_numbers_do_not_depend_on_the_number_of_processes(shape: tuple[in
         )
 
 
-def test_process_without_launcher_is_single(tiny_settings: TinySettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_without_launcher_is_single(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.setenv("RANK", "3")  # left over from something else
     assert rank() == 0
@@ -289,9 +289,7 @@ def test_process_without_launcher_is_single(tiny_settings: TinySettings, monkeyp
     assert not torch.distributed.is_initialized()
 
 
-def test_incomplete_launcher_environment_is_rejected(
-    tiny_settings: TinySettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_incomplete_launcher_environment_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WORLD_SIZE", "2")
