@@ -158,18 +158,18 @@ def _read_old(path: Path) -> Contents:
     storages = {}
     for key in interpret(stream, declared):
         storage = declared[key]
-        if struct.unpack("<q", stream.read(8)) != (storage.count,):
+        if struct.unpack("<q", stream.read(8)) != (storage.size,):
             raise ModelError(f"its storage {key!r:.80} is not as long as its tensors declare")
-        storages[key] = _values(storage, stream.read(storage.count * storage.itemsize))
+        storages[key] = _values(storage, stream.read(storage.size * storage.itemsize))
     return root, storages
 
 
 def _values(storage: Storage, record: bytes) -> NDArray[Any]:
-    if len(record) < storage.count * storage.itemsize:
-        raise ModelError(f"its storage {storage.key!r:.80} of {len(record)} bytes cannot hold {storage.count} values")
+    if len(record) < storage.size * storage.itemsize:
+        raise ModelError(f"its storage {storage.key!r:.80} of {len(record)} bytes cannot hold {storage.size} values")
     if storage.dtype == "bfloat16":  # the upper half of a float32
-        return (np.frombuffer(record, "<u2", storage.count).astype("<u4") << 16).view("<f4")
-    return np.frombuffer(record, storage.dtype, storage.count)
+        return (np.frombuffer(record, "<u2", storage.size).astype("<u4") << 16).view("<f4")
+    return np.frombuffer(record, storage.dtype, storage.size)
 
 
 def _view(name: str, tensor: Tensor, storages: dict[str, NDArray[Any]]) -> NDArray[Any]:

@@ -52,12 +52,12 @@ class Module(NamedTuple):
 
 
 class Storage(NamedTuple):
-    """`count` values of `itemsize` bytes each, stored elsewhere in the file under `key`."""
+    """`size` values of `itemsize` bytes each, stored elsewhere in the file under `key`."""
 
     key: str
     dtype: str
     itemsize: int
-    count: int
+    size: int
 
 
 class Tensor(NamedTuple):
