@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
@@ -23,7 +24,7 @@ from soundgan.data.dataset import Dataset, prepare
 from soundgan.errors import TrainingError
 from soundgan.model import SoundGAN
 from soundgan.training import loop, step
-from soundgan.training.loop import train
+from soundgan.training.loop import TrainingResult, train
 from soundgan.training.losses import augment
 from soundgan.training.monitor import monitor, schedule
 from soundgan.training.monitor.report import REPORT
@@ -32,6 +33,7 @@ from soundgan.training.monitor.validation import BEST, ValidationResult, load_be
 from soundgan.training.pipeline import TRAINING, export_checkpoint
 from soundgan.training.runtime.rng import PairedSampler
 
+Resume = Callable[..., TrainingResult]
 # Instance noise takes part in what has to be reproduced.
 NOISY = {"initial_noise_std": 0.2, "noise_decay_rate": 0.9}
 # The figures of the two kinds of lines in a log.
@@ -73,6 +75,16 @@ def started(tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path) 
     """A training folder of 8 sounds, to go on from."""
     train(tiny_dataset, tiny_settings(max_samples=8), tmp_path / "training")
     return tmp_path / "training"
+
+
+@pytest.fixture
+def resume(tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path) -> Resume:
+    """Resume `started`, up to 16 sounds, with other settings, or with data of another digest."""
+
+    def resume(digest: str = tiny_dataset.digest, **changes: Any) -> TrainingResult:
+        return train(replace(tiny_dataset, digest=digest), tiny_settings(**{"max_samples": 16, **changes}), started)
+
+    return resume
 
 
 def at_sounds(monkeypatch: pytest.MonkeyPatch, samples_seen: int, act: Any) -> None:
@@ -303,12 +315,12 @@ def test_divergence_raises_and_the_last_checkpoint_resumes(
     [("size", 16), ("nz", 16), ("batch_size", 8), ("seed", 1), ("network", "dcgan"), ("ema_rampup", 0.1), ("nc", 2)],
 )
 def test_resume_with_other_settings_is_rejected(
-    key: str, value: object, tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
+    key: str, value: object, tiny_settings: TinySettings, started: Path, resume: Resume
 ) -> None:
     good, messages = (started / NAME).read_bytes(), (started / REPORT).read_bytes()
     before = tiny_settings().flat()[key]
     with pytest.raises(TrainingError) as caught:
-        train(tiny_dataset, tiny_settings(max_samples=16, **{key: value}), started)
+        resume(**{key: value})
     was, now = (value if isinstance(value, str) else json.dumps(value) for value in (before, value))
     assert f"{key} = {was}, now it is {now};" in str(caught.value)
     assert str(started / NAME) in str(caught.value)
@@ -317,24 +329,19 @@ def test_resume_with_other_settings_is_rejected(
     assert (started / REPORT).read_bytes() == messages
 
 
-def test_resume_on_other_sounds_is_rejected(tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path) -> None:
+def test_resume_on_other_sounds_is_rejected(resume: Resume) -> None:
     with pytest.raises(TrainingError, match=r"other sounds.*saveroot"):
-        train(replace(tiny_dataset, digest="other"), tiny_settings(max_samples=16), started)
+        resume("other")
 
 
-def test_resume_error_names_changed_exclude_patterns(
-    tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
-) -> None:
-    now = tiny_settings(max_samples=16, exclude=("*5.wav",))
+def test_resume_error_names_changed_exclude_patterns(resume: Resume) -> None:
     with pytest.raises(TrainingError, match=r"other sounds \(exclude = \[\], now it is \[\"\*5\.wav\"\]\);"):
-        train(replace(tiny_dataset, digest="other"), now, started)
+        resume("other", exclude=("*5.wav",))
 
 
-def test_resume_error_names_the_setting_before_the_data(
-    tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
-) -> None:
+def test_resume_error_names_the_setting_before_the_data(resume: Resume) -> None:
     with pytest.raises(TrainingError, match=r"duration = 0\.25, now it is 0\.5"):
-        train(replace(tiny_dataset, digest="other"), tiny_settings(max_samples=16, duration=0.5), started)
+        resume("other", duration=0.5)
 
 
 @pytest.mark.parametrize(
@@ -346,17 +353,13 @@ def test_resume_error_names_the_setting_before_the_data(
         {"ngf": 9, "ndf": 9},
     ],
 )
-def test_changeable_settings_may_change_on_resume(
-    changes: dict[str, object], tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
-) -> None:
-    assert train(tiny_dataset, tiny_settings(max_samples=12, **changes), started).progress.samples_seen == 12
+def test_changeable_settings_may_change_on_resume(changes: dict[str, object], resume: Resume) -> None:
+    assert resume(max_samples=12, **changes).progress.samples_seen == 12
 
 
-def test_changed_learning_rate_takes_effect_on_resume(
-    tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
-) -> None:
+def test_changed_learning_rate_takes_effect_on_resume(started: Path, resume: Resume) -> None:
     before = tensors(started)
-    train(tiny_dataset, tiny_settings(max_samples=12, lr_G=1e-12), started)
+    resume(max_samples=12, lr_G=1e-12)
     after = tensors(started)
     torch.testing.assert_close(after["generator/dense.weight"], before["generator/dense.weight"], rtol=0, atol=1e-9)
     assert (after["discriminator/dense.weight"] - before["discriminator/dense.weight"]).abs().max() > 1e-5
@@ -373,21 +376,17 @@ def foreign(path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [half, foreign, lambda path: path.write_bytes(b""), lambda path: path.write_bytes(b"\xff" * 4096)]
 )
-def test_damaged_checkpoint_error_names_file_and_remedy(
-    damage: Any, tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
-) -> None:
+def test_damaged_checkpoint_error_names_file_and_remedy(damage: Any, started: Path, resume: Resume) -> None:
     damage(started / NAME)
     with pytest.raises(TrainingError, match="delete it") as caught:
-        train(tiny_dataset, tiny_settings(max_samples=16), started)
+        resume()
     assert str(started / NAME) in str(caught.value)
 
 
-def test_checkpoint_without_a_weight_is_rejected(
-    tiny_dataset: Dataset, tiny_settings: TinySettings, started: Path
-) -> None:
+def test_checkpoint_without_a_weight_is_rejected(started: Path, resume: Resume) -> None:
     with safe_open(started / NAME, framework="pt") as file:
         metadata = file.metadata()
     rest = {key: value for key, value in tensors(started).items() if key != "generator/dense.weight"}
     save_file(rest, started / NAME, metadata)
     with pytest.raises(TrainingError, match=r"does not fit.*dense\.weight"):
-        train(tiny_dataset, tiny_settings(max_samples=16), started)
+        resume()
