@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from soundgan.evaluation.result import Evaluation
 
-MIN_ELAPSED = 2.0  # s of a task, after which its remaining time is estimated
+MIN_ANNOUNCED = 5.0  # s that remain of a task after its first tenth
 
 
 def evaluate(
@@ -118,10 +118,10 @@ def _progress(bar: Progress) -> Callable[[str, int, int], None]:
             if bar.disable:
                 bar.console.print(task)
         bar.update(item, completed=done, total=total)
-        elapsed = time.monotonic() - started
-        if bar.disable and not announced and done and elapsed > MIN_ELAPSED:
+        if bar.disable and not announced and done and done >= total / 10:
             announced = True
-            bar.console.print(f"{task}: about {elapsed / done * (total - done):.0f} s more")
+            if (remaining := (time.monotonic() - started) / done * (total - done)) > MIN_ANNOUNCED:
+                bar.console.print(f"{task}: about {remaining:.0f} s more")
 
     return progress
 
