@@ -48,16 +48,17 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
     if len(set(names)) < len(names):
         raise ModelError(f"two models have the same name ({', '.join(names)}); rename one in its config.json")
 
-    state = State(settings, cards={name: _card(folder) for name, folder in zip(names, folders, strict=True)})
-    if settings.rate_limit is not None:
-        state.rate_limiter = RateLimiter(settings.rate_limit)
+    limiter = RateLimiter(settings.rate_limit) if settings.rate_limit else None
+    state = State(settings, rate_limiter=limiter, cards=dict(zip(names, map(_card, folders), strict=True)))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with ExitStack() as stack:
             workers = [stack.enter_context(closing(Worker(folders))) for _ in range(processes if processes > 1 else 0)]
             pool = WorkerPool([worker.generate for worker in workers]) if workers else None
-            state.queues = {model.config.name: _queue(model, pool, state) for model in loaded}
+            for name, model in zip(names, loaded, strict=True):
+                limits = {"max_queue": settings.max_queue, "max_batch": settings.max_batch}
+                state.queues[name] = BatchQueue(model, **limits, workers=pool, on_batch=partial(state.on_batch, name))
             async with asyncio.TaskGroup() as tasks:
                 consumers = [tasks.create_task(queue.consume()) for queue in state.queues.values()]
                 try:
@@ -103,13 +104,3 @@ def create_app(models: Sequence[str | Path], settings: ServerSettings | None = N
 def _card(folder: Path) -> str:
     path = folder / "README.md"
     return path.read_text(encoding="utf-8") if path.is_file() else ""
-
-
-def _queue(model: SoundGAN, pool: WorkerPool | None, state: State) -> BatchQueue:
-    return BatchQueue(
-        model,
-        max_queue=state.settings.max_queue,
-        max_batch=state.settings.max_batch,
-        workers=pool,
-        on_batch=partial(state.on_batch, model.config.name),
-    )

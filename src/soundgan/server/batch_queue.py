@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from soundgan.model import GenerationRequest, SoundGAN
@@ -24,9 +24,11 @@ class _PendingSound:
     sound: asyncio.Future[Sound]
     started: bool = False
 
-    def fail(self, error: Exception) -> None:
-        if not self.sound.done():
-            self.sound.set_exception(error)
+
+def _fail(sounds: Iterable[_PendingSound], error: Exception) -> None:
+    for pending in sounds:
+        if not pending.sound.done():
+            pending.sound.set_exception(error)
 
 
 class BatchQueue:
@@ -53,7 +55,7 @@ class BatchQueue:
         self._max_queue, self._max_batch, self._on_batch = max_queue, max_batch, on_batch
         self._pending: deque[_PendingSound] = deque()
         self._changed = asyncio.Event()
-        self._closed = False
+        self.closed = False  # no more requests are accepted
         self._running: list[tuple[int, float]] = []  # size and start of each current batch
 
     @property
@@ -66,11 +68,6 @@ class BatchQueue:
     def waiting(self) -> int:
         """Sounds in the queue whose client still waits."""
         return sum(not pending.sound.done() for pending in self._pending)
-
-    @property
-    def closed(self) -> bool:
-        """True once no more requests are accepted."""
-        return self._closed
 
     async def run(
         self, requests: Sequence[GenerationRequest], on_dropped: Callable[[int], None] = lambda count: None
@@ -86,7 +83,7 @@ class BatchQueue:
         """
         for request in requests:
             self.model.check(request)
-        if self._closed or self.waiting + len(requests) > self._max_queue:
+        if self.closed or self.waiting + len(requests) > self._max_queue:
             on_dropped(len(requests))
             raise QueueUnavailable
         loop = asyncio.get_running_loop()
@@ -105,7 +102,7 @@ class BatchQueue:
         """Generate what is queued, until `close` was called and the queue is empty."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                while not (self._closed and not self._pending):
+                while not (self.closed and not self._pending):
                     await self._changed.wait()
                     worker = await self._workers.acquire()  # before the batch: queued sounds can still be cancelled
                     if batch := self._next_batch():
@@ -113,13 +110,12 @@ class BatchQueue:
                     else:
                         self._workers.release(worker)
         finally:  # on cancellation, no client may wait forever
-            self._closed = True
-            for pending in self._pending:
-                pending.fail(QueueUnavailable())
+            self.closed = True
+            _fail(self._pending, QueueUnavailable())
 
     def close(self) -> None:
         """Accept no more requests; queued ones are still generated."""
-        self._closed = True
+        self.closed = True
         self._changed.set()
 
     def _next_batch(self) -> list[_PendingSound]:
@@ -131,7 +127,7 @@ class BatchQueue:
             if not pending.sound.done():  # otherwise its client has left
                 pending.started = True
                 batch.append(pending)
-        if not self._pending and not self._closed:
+        if not self._pending and not self.closed:
             self._changed.clear()
         return batch
 
@@ -143,12 +139,10 @@ class BatchQueue:
             sounds = await self._workers.run(worker, self.model.config.name, requests)
             self._on_batch(len(sounds))
         except asyncio.CancelledError:
-            for pending in batch:
-                pending.fail(QueueUnavailable())
+            _fail(batch, QueueUnavailable())
             raise
         except Exception as error:  # of any kind: later batches must go on
-            for pending in batch:
-                pending.fail(error)
+            _fail(batch, error)
             return
         finally:
             self._running.remove(entry)

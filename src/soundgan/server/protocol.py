@@ -55,10 +55,10 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        for timer in (self._header_timer, self._response_timer, self._close_timer):
+        self._stop_header_timer()
+        for timer in (self._response_timer, self._close_timer):
             if timer is not None:
                 timer.cancel()
-        self._header_timer = None
 
     def shutdown(self) -> None:
         """Answer the current request with `Connection: close`: Uvicorn closes the connection without it."""
@@ -76,15 +76,17 @@ class Connection(H11Protocol):
         waiting = waiting and self._close_timer is None and not self.transport.is_closing()
         if waiting and self._header_timer is None:
             self._header_timer = self.loop.call_later(self._limits.header_timeout, self._header_timed_out)
-        elif not waiting and self._header_timer is not None:
+        elif not waiting:
+            self._stop_header_timer()
+
+    def _stop_header_timer(self) -> None:
+        if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
 
     def _header_timed_out(self) -> None:
         """Close a connection without a request, or with incomplete headers."""
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
+        self._stop_header_timer()
         if self.conn.trailing_data[0]:
             detail = f"the headers of the request did not arrive within {self._limits.header_timeout:g} s"
             self._refuse(Problem(408, detail, connection="close"))
@@ -112,11 +114,8 @@ class Connection(H11Protocol):
             return
         LOG.info("%s %d %s", self._address, problem.status, problem.title)
         response = problem.response()
-        for event in (
-            h11.Response(status_code=response.status_code, headers=response.raw_headers),
-            h11.Data(data=bytes(response.body)),
-            h11.EndOfMessage(),
-        ):
+        head = h11.Response(status_code=response.status_code, headers=response.raw_headers)
+        for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import io
 import secrets
 import zipfile
+from base64 import b64encode
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -135,24 +135,20 @@ def _summary(model: SoundGAN) -> dict[str, Any]:
 def _encode(generated: list[Sound], model: str, body: SoundsRequest) -> Response | SoundsResponse:
     files = [sound.encode(body.format) for sound in generated]
     names = [f"{model if sound.label is None else sound.label}_{sound.seed}.{body.format}" for sound in generated]
-    first_seed = generated[0].seed
-    if body.answer == "json":
-        entries = zip(generated, names, files, strict=True)
-        return SoundsResponse(model=model, sounds=[_json_sound(*entry, body) for entry in entries])
     if body.answer == "file":
-        return _attachment(files[0], names[0], MEDIA_TYPES[body.format], first_seed)
-    return _attachment(_zip(names, files), f"{model}_{first_seed}.zip", "application/zip", first_seed)
-
-
-def _json_sound(sound: Sound, name: str, file: bytes, body: SoundsRequest) -> SoundResponse:
-    return SoundResponse(
-        name=name, label=sound.label, seed=sound.seed, sample_rate=sound.sample_rate, duration=sound.duration,
-        format=body.format, audio=_base64(file), spectrogram=_base64(_png(sound)) if body.spectrogram else None,
-    )  # fmt: skip
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+        return _attachment(files[0], names[0], MEDIA_TYPES[body.format], generated[0].seed)
+    if body.answer == "zip":
+        name = f"{model}_{generated[0].seed}.zip"
+        return _attachment(_zip(names, files), name, "application/zip", generated[0].seed)
+    sounds = [
+        SoundResponse(
+            name=name, label=sound.label, seed=sound.seed, sample_rate=sound.sample_rate, duration=sound.duration,
+            format=body.format, audio=b64encode(file).decode(),
+            spectrogram=b64encode(_png(sound)).decode() if body.spectrogram else None,
+        )
+        for sound, name, file in zip(generated, names, files, strict=True)
+    ]  # fmt: skip
+    return SoundsResponse(model=model, sounds=sounds)
 
 
 def _png(sound: Sound, zoom: int = 1) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictInt, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
 from soundgan.audio import Format
@@ -19,7 +19,7 @@ def _integer(value: object) -> object:
 
 def _integer_as_text(value: object) -> object:
     integer = _integer(value)
-    return str(integer) if isinstance(integer, int) and not isinstance(integer, bool) else value
+    return str(integer) if type(integer) is int else value
 
 
 # 2.0 is an integer in JSON Schema; "2" and true are not.
@@ -44,13 +44,7 @@ _CONDITIONAL_RULES: dict[str, Any] = {
 }
 
 
-class Request(BaseModel):
-    """Base class of request bodies; unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class InferRequest(Request):
+class InferRequest(BaseModel, extra="forbid"):
     """Body of `POST /infer`."""
 
     output_file: str = Field(description="Name of the sound in the server's output folder.", examples=["x.wav"])
@@ -63,10 +57,8 @@ class InferResponse(BaseModel):
     error: str = Field(examples=[""])
 
 
-class SoundsRequest(Request):
+class SoundsRequest(BaseModel, extra="forbid", json_schema_extra=_CONDITIONAL_RULES):
     """Sounds to generate; all fields are optional."""
-
-    model_config = ConfigDict(json_schema_extra=_CONDITIONAL_RULES)
 
     n: Count = Field(default=1, ge=1, description="Number of sounds; sound i has the seed `seed + i`.", examples=[1])
     label: Label | None = Field(

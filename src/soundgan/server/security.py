@@ -53,11 +53,9 @@ class AuthenticatedRoute(APIRoute):
 def require_token(request: Request) -> None:
     """Raise `Problem` unless a request has the bearer token of the server, if it has one."""
     token = get_state(request).settings.token
-    if token is None:
-        return
+    expected = token.get_secret_value().encode() if token is not None else None
     kind, _, given = request.headers.get("authorization", "").partition(" ")
-    matches = secrets.compare_digest(given.encode("latin-1"), token.get_secret_value().encode())
-    if kind.lower() != "bearer" or not matches:
+    if expected and not (kind.lower() == "bearer" and secrets.compare_digest(given.encode("latin-1"), expected)):
         raise Problem(401, "send the header `Authorization: Bearer TOKEN`", www_authenticate="Bearer")
 
 

@@ -7,18 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from soundgan.errors import SettingsError
 
-_TOKEN = re.compile("[!-~]+")
 MAX_PROCESSES = 16  # the process that answers does not keep up with more workers
 
 
-class ServerSettings(BaseModel):
+class ServerSettings(BaseModel, extra="forbid", frozen=True):
     """Access, limits and timeouts of a server; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     output_folder: Path = Field(default=Path("."), description="Folder into which `POST /infer` writes.")
     image_size: tuple[int, int] | None = Field(
@@ -36,10 +33,7 @@ class ServerSettings(BaseModel):
     max_queue: int = Field(default=256, ge=1, description="Sounds queued for one model; further requests get 503.")
     max_batch: int = Field(default=4, ge=1, description="Sounds generated together, of one request or several.")
     processes: int | None = Field(
-        default=1,
-        ge=1,
-        le=MAX_PROCESSES,
-        description="Worker processes; 1: the server's own process; null: one per core.",
+        default=1, ge=1, le=MAX_PROCESSES, description="Worker processes; 1: the server itself; null: one per core."
     )
     max_body_bytes: int = Field(default=65_536, ge=1, description="Size of a request body, in bytes.")
     max_connections: int = Field(default=512, ge=1, description="Open connections.")
@@ -57,7 +51,7 @@ class ServerSettings(BaseModel):
     @field_validator("token")
     @classmethod
     def _sendable(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and not _TOKEN.fullmatch(token.get_secret_value()):
+        if token is not None and not re.fullmatch("[!-~]+", token.get_secret_value()):
             raise ValueError("must be printable ASCII without spaces, since browsers can send nothing else")
         return token
 

@@ -15,7 +15,6 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from soundgan.errors import ModelError
 from soundgan.model import GenerationRequest, SoundGAN
@@ -84,19 +83,19 @@ class Worker:
             OSError: no process could be started; the next call tries again.
         """
         with self._lock:
-            if self._process is None:
-                self._start()
-            try:
-                reply = self._call(model, requests)
-            except (EOFError, OSError):
-                self._reap()
-                if self._closing:
-                    raise RuntimeError("the server is stopping") from None
-                self._start()
+            for _ in range(2):
+                if self._process is None:
+                    self._start()
                 try:
-                    reply = self._call(model, requests)
-                except (EOFError, OSError) as error:
-                    raise RuntimeError(f"two processes died over {len(requests)} sounds of {model}") from error
+                    self._connection.send((model, requests))
+                    reply = self._connection.recv()
+                    break
+                except (EOFError, OSError):
+                    self._reap()
+                if self._closing:
+                    raise RuntimeError("the server is stopping")
+            else:
+                raise RuntimeError(f"two processes died over {len(requests)} sounds of {model}")
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -116,10 +115,6 @@ class Worker:
                 self._process.join(SHUTDOWN_GRACE)
                 self._process.kill()
                 self._process.join()
-
-    def _call(self, model: str, requests: Sequence[GenerationRequest]) -> Any:
-        self._connection.send((model, requests))
-        return self._connection.recv()
 
     def _start(self) -> None:
         context = get_context("spawn")  # a fork would copy locks that other threads hold
