@@ -9,10 +9,9 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import soundfile
 from markupsafe import Markup
 
+from soundgan.audio import encode
 from soundgan.evaluation.features.logmel import Floats, LogMel
 from soundgan.evaluation.features.predictions import Predictions
 from soundgan.evaluation.metrics.catalog import METRICS, Estimate, Metric, SoundSet
@@ -142,14 +141,13 @@ def audio_figure(wave: Floats, sample_rate: int, seconds: float, name: str, css_
         name: caption.
         css_class: of the figure, "generated" or "real".
     """
-    image, audio = io.BytesIO(), io.BytesIO()
+    image = io.BytesIO()
     picture(LogMel(sample_rate, seconds, BANDS).spectrograms([wave])[0]).save(image, "PNG", optimize=True)
     # FLAC is lossless and supported by every browser; the waves of an evaluation are rounded to 16 bits.
-    samples = np.rint(wave * 2**15).clip(-(2**15), 2**15 - 1).astype(np.int16)
-    soundfile.write(audio, samples, sample_rate, "PCM_16", format="FLAC")
+    sound = encode(wave, sample_rate, "flac")
     sources = {
-        key: f"data:{kind};base64,{base64.b64encode(content.getvalue()).decode()}"
-        for key, kind, content in (("picture", "image/png", image), ("audio", "audio/flac", audio))
+        key: f"data:{kind};base64,{base64.b64encode(content).decode()}"
+        for key, kind, content in (("picture", "image/png", image.getvalue()), ("audio", "audio/flac", sound))
     }
     return Markup(render("audio_figure.html.j2", name=name, css_class=css_class, **sources))
 
