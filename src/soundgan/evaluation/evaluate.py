@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from soundgan import audio
 from soundgan.data.scan import relative_name, scan
 from soundgan.errors import AudioError, DataError
-from soundgan.evaluation.features.classifier import classifier_for
+from soundgan.evaluation.features.classifier import Classifier, classifier_for
 from soundgan.evaluation.metrics.catalog import METRICS, SoundSet
 from soundgan.evaluation.options import EvaluationOptions
 from soundgan.evaluation.result import Evaluation, versions
@@ -27,11 +27,7 @@ from soundgan.evaluation.sounds import (
     read_real_sounds,
     stratified_indices,
 )
-from soundgan.model import SEEDS
-
-if TYPE_CHECKING:
-    from soundgan.evaluation.features.classifier import Classifier
-    from soundgan.model import SoundGAN
+from soundgan.model import SEEDS, SoundGAN
 
 MAX_FULL_TRAIN = 3000  # training sounds up to which as many are generated for the comparison with all of them
 CHUNK_SIZE = 64  # sounds generated at a time

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soundgan.errors import DataError
+from soundgan.evaluation.features.classifier import Classifier
 from soundgan.evaluation.features.embedding import Embedding, LogMelStatistics, Points
 from soundgan.evaluation.features.logmel import pad_or_cut
 from soundgan.evaluation.features.predictions import Predictions, classify
@@ -21,9 +22,6 @@ from soundgan.evaluation.metrics.periodicity import periodicity
 from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS, SetMetrics, set_metrics
 from soundgan.evaluation.options import EvaluationOptions, ProgressCallback
 from soundgan.evaluation.sounds import RealSplit, Sounds
-
-if TYPE_CHECKING:
-    from soundgan.evaluation.features.classifier import Classifier
 
 Estimates = dict[str, Estimate]
 
@@ -78,38 +76,35 @@ def score(
         DataError: there are fewer than two sounds in one of the sets.
     """
     options = options or EvaluationOptions()
-    train, held_out, seed, report = real.train, real.held_out, options.seed, options.progress
+    train, held_out, seed, progress = real.train, real.held_out, options.seed, options.progress
     size = min(len(generated), len(train), len(held_out))
     if size < 2:
         raise DataError(
             f"{len(generated)} generated, {len(train)} training, {len(held_out)} held-out sounds: use two of each"
         )
     embedding = options.embedding or LogMelStatistics(generated.seconds)
-    train_points = embed(train, embedding, report)
+    train_points = embed(train, embedding, progress)
     reference = train_points[train.sample_indices(size, seed)]
-    report("Finding nearest sounds", 0, 2)
+    progress("Finding nearest sounds", 0, 2)
     nearest = nearest_training_sounds(generated.waves, real.possible_training_sounds.waves, generated.sample_rate)
-    report("Finding nearest sounds", 1, 2)
+    progress("Finding nearest sounds", 1, 2)
     held_out_nearest = nearest_training_sounds(held_out.waves, train.waves, generated.sample_rate)
-    report("Finding nearest sounds", 2, 2)
+    progress("Finding nearest sounds", 2, 2)
 
-    table, predictions = dict[SoundSet, MetricRow](), dict[SoundSet, Predictions]()
-
-    def label_scores(name: SoundSet, sounds: Sounds) -> Estimates:
-        if classifier is None:
-            return {}
-        predictions[name] = classify(classifier, sounds)
-        return _label_scores(predictions[name], train.labels, seed)
-
+    all_sets = {SoundSet.GENERATED: generated, SoundSet.REAL_BASELINE: held_out}
+    if generated_full is not None:
+        all_sets[SoundSet.GENERATED_FULL] = generated_full
+    predictions = {name: classify(classifier, sounds) for name, sounds in all_sets.items()} if classifier else {}
+    table = dict[SoundSet, MetricRow]()
     sets = ((SoundSet.GENERATED, generated, nearest), (SoundSet.REAL_BASELINE, held_out, held_out_nearest))
     for done, (name, sounds, nearest_training) in enumerate(sets):
-        report("Measuring", done, len(sets))
+        progress("Measuring", done, len(sets))
         points = embed(sounds[sounds.sample_indices(size, seed)], embedding)
         periodicities = periodicity(sounds.waves, sounds.sample_rate)
         estimates = (
             _set_metrics(reference, points, seed)
             | _bins(train_points, points, seed)
-            | label_scores(name, sounds)
+            | _label_scores(predictions.get(name), train.labels, seed)
             | _estimates(("periodicity",), lambda p: [np.median(p)], periodicities, seed=seed)
             | _estimates(
                 ("memorized_fraction",),
@@ -118,12 +113,12 @@ def score(
             )
         )  # fmt: skip
         table[name] = MetricRow(len(sounds), estimates)
-        report("Measuring", done + 1, len(sets))
+        progress("Measuring", done + 1, len(sets))
     if generated_full is not None:
-        report("Comparing with all training sounds", 0, 1)
-        points = embed(generated_full, embedding, report)
+        progress("Comparing with all training sounds", 0, 1)
+        points = embed(generated_full, embedding, progress)
         estimates = _set_metrics(train_points, points) | _bins(train_points, points, seed)
-        estimates |= label_scores(SoundSet.GENERATED_FULL, generated_full)
+        estimates |= _label_scores(predictions.get(SoundSet.GENERATED_FULL), train.labels, seed)
         table[SoundSet.GENERATED_FULL] = MetricRow(len(generated_full), estimates)
         estimates = _set_metrics(train_points, embed(held_out, embedding))
         estimates = {key: estimates[key] for key in ("precision", "density")}  # the others depend on the number
@@ -159,8 +154,10 @@ def _bins(train_points: Points, points: Points, seed: int) -> Estimates:
     return {"ndb": Estimate(ndb), "jsd": Estimate(jsd)}
 
 
-def _label_scores(predictions: Predictions, train_labels: Sequence[str], seed: int) -> Estimates:
-    """Scores of the predicted labels; the accuracy only where labels were requested."""
+def _label_scores(predictions: Predictions | None, train_labels: Sequence[str], seed: int) -> Estimates:
+    """Scores of the predicted labels, if there are any; the accuracy only where labels were requested."""
+    if predictions is None:
+        return {}
     counts = [list(train_labels).count(label) for label in predictions.labels]
 
     def scores(p: NDArray[Any]) -> tuple[float, ...]:

@@ -21,8 +21,8 @@ def periodicity(waves: Waves, sample_rate: int) -> NDArray[np.float64]:
     values = np.zeros(len(waves))
     for index, wave in enumerate(waves):
         frames = -(-len(wave) // hop_length)
-        whole = np.pad(np.asarray(wave, np.float64), (0, frames * hop_length - len(wave)))
-        power = np.square(whole.reshape(frames, hop_length)).sum(axis=1)
+        padded = np.pad(np.asarray(wave, np.float64), (0, frames * hop_length - len(wave)))
+        power = np.square(padded.reshape(frames, hop_length)).sum(axis=1)
         if power.any():
-            values[index] = np.average(track(whole, sample_rate, hop_length).periodicity[0], weights=power)
+            values[index] = np.average(track(padded, sample_rate, hop_length).periodicity[0], weights=power)
     return values
