@@ -93,7 +93,7 @@ def test_early_stopping_waits_for_a_first_validation() -> None:
 
 def test_early_stopping_waits_for_min_samples_however_early_the_best() -> None:
     auto = criterion(minutes="auto")
-    auto.update_best(2000)
+    auto.set_best_samples_seen(2000)
     assert not auto.is_finished(Progress(MIN_SAMPLES - 1)) and auto.is_finished(Progress(MIN_SAMPLES))
 
 
@@ -103,7 +103,7 @@ def test_early_stopping_ends_after_two_validations_without_improvement(batch: in
     while not is_validation_due(progress.samples_seen, progress.samples_seen + batch):
         progress.samples_seen += batch
     progress.samples_seen += batch
-    auto.update_best(progress.samples_seen)
+    auto.set_best_samples_seen(progress.samples_seen)
     while not auto.is_finished(progress):
         validations += is_validation_due(progress.samples_seen, progress.samples_seen + batch)
         progress.samples_seen += batch
@@ -112,14 +112,14 @@ def test_early_stopping_ends_after_two_validations_without_improvement(batch: in
 
 def test_new_best_validation_postpones_the_end() -> None:
     auto = criterion(minutes="auto")
-    auto.update_best(20_000)
+    auto.set_best_samples_seen(20_000)
     before = auto.seconds_left(Progress(30_000), 10)
     assert 0.5 < auto.fraction(Progress(30_000)) < 1
-    auto.update_best(30_000)
+    auto.set_best_samples_seen(30_000)
     assert auto.seconds_left(Progress(30_000), 10) > before
 
 
 def test_best_validation_does_not_matter_where_the_end_is_set() -> None:
     fixed = criterion(max_samples=1000)
-    fixed.update_best(10)
+    fixed.set_best_samples_seen(10)
     assert fixed.fraction(Progress(500)) == 0.5

@@ -80,7 +80,7 @@ class Monitor:
         self._best = BestCheckpoint(setup.folder, reset=progress.samples_seen == 0)
         self._result, self._warned = self._best.result, False
         if self._best.result:
-            self._stopping.update_best(self._best.result.samples_seen)
+            self._stopping.set_best_samples_seen(self._best.result.samples_seen)
         self._last_report, self._last_save = -math.inf, progress.seconds
 
     @contextmanager
@@ -107,7 +107,7 @@ class Monitor:
         result = self._result = self._validator.validate(train_state.generator_ema, progress.samples_seen)
         improved = self._best.update(result, train_state.generator_ema)
         if self._best.result:
-            self._stopping.update_best(self._best.result.samples_seen)
+            self._stopping.set_best_samples_seen(self._best.result.samples_seen)
         self._log.write(progress, {name: value for name, value in result._asdict().items() if name != "samples_seen"})
         if result.overfitting and not self._warned:
             self._warned = True

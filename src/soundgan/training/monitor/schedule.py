@@ -48,7 +48,7 @@ class StoppingCriterion:
         self._max_seconds = math.inf if minutes == "auto" else 60 * minutes
         self._early_stop = math.inf
 
-    def update_best(self, samples_seen: int) -> None:
+    def set_best_samples_seen(self, samples_seen: int) -> None:
         """Set the samples seen at the best validation so far."""
         if self.early_stopping:
             self._early_stop = max(MIN_SAMPLES, MAX_SAMPLES_RATIO * samples_seen)

@@ -15,7 +15,7 @@ from soundgan.training.runtime.rng import StepRNG
 from soundgan.training.state.train_state import GeneratorInputs
 from soundgan.viz.spectrogram_figure import SpectrogramAxes, save_figure, spectrogram_figure
 
-GENERATED, REAL, MAX_ROWS = 8, 4, 10
+GENERATED, REAL, MAX_ROWS = 8, 4, 10  # spectrograms in a row, and rows
 
 
 @torch.no_grad()
