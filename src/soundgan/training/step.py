@@ -150,8 +150,9 @@ class TrainStep:
         state.discriminator_optimizer.zero_grad()
         with compute.autocast():
             noise = _draw_for_both(lambda: rng.normal(*real.shape))
-            args = real, augmented.detach(), labels, noise, losses, inputs.class_weights
-            d_loss = discriminator_loss(state.discriminator, *args)
+            d_loss = discriminator_loss(
+                state.discriminator, real, augmented.detach(), labels, noise, losses, inputs.class_weights
+            )
         d_loss.loss.backward()
         distributed.average_gradients(state.discriminator)
         state.discriminator_optimizer.step()
