@@ -23,7 +23,7 @@ TRAINING = "training"  # sub-folder with checkpoint and log, if the model was tr
 DEFAULT_MODEL = "digits"  # the bundled model that is used when none is named
 
 
-def _all_different(labels: tuple[str, ...]) -> tuple[str, ...]:
+def _check_unique(labels: tuple[str, ...]) -> tuple[str, ...]:
     if twice := [label for label, count in Counter(labels).items() if count > 1]:
         raise ValueError(f"{twice[0]!r} is given twice")
     return labels
@@ -41,7 +41,7 @@ class ModelConfig(BaseModel):
     name: _Name = Field(description="Name of the model.")
     representation: Representation = Field(description="STFT, bands and levels of its spectrograms.")
     nz: int = Field(ge=1, description="Dimensions of the latent z.")
-    labels: Annotated[tuple[_Name, ...], AfterValidator(_all_different)] = Field(
+    labels: Annotated[tuple[_Name, ...], AfterValidator(_check_unique)] = Field(
         default=(), description="Its labels in the order of their indices; empty for none."
     )
     settings: dict[str, Any] = Field(default={}, description="The settings of its training.")

@@ -74,7 +74,7 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[OpenFile]:
     name = printable(path)
     with contextlib.ExitStack() as stack:
         try:
-            _refuse_all_but_files(path, name)
+            _require_regular_file(path, name)
             file = stack.enter_context(_OversizedFile(path))
             decoder = stack.enter_context(NonSeekingDecoder(file))
             frames = decoder.frames if decoder.frames < NO_LENGTH else None
@@ -112,24 +112,24 @@ def decode(source: OpenFile, start: int = 0, frames: int | None = None) -> NDArr
     if length is not None:
         wanted = min(wanted, length - start)
     chunks: list[NDArray[np.float32]] = []
-    got = 0
+    decoded = 0
     failure: Exception | None = None
     try:
         if start > dropped:
             decoder.seek(start)
-        while got < wanted and (chunk := _next_chunk(source, min(wanted - got, CHUNK_SIZE))).size:
+        while decoded < wanted and (chunk := _next_chunk(source, min(wanted - decoded, CHUNK_SIZE))).size:
             chunks.append(chunk)
-            got += chunk.size
+            decoded += chunk.size
     except soundfile.LibsndfileError as error:
         failure = error
-    end = start - dropped + got
-    if failure is not None or (length is not None and wanted - got > MP3_SLACK):
+    end = start - dropped + decoded
+    if failure is not None or (length is not None and wanted - decoded > MP3_SLACK):
         declared = "" if length is None else f" of {length / rate:.2f} s"
         state = f"{name}: damaged or cut short at {end / rate:.2f} s{declared}"
-        if got <= dropped or end < (length or 0) / 2:
+        if decoded <= dropped or end < (length or 0) / 2:
             raise AudioError(f"{state}; copy it again from where it came or leave it out") from failure
         warnings.warn(f"{state}; the sound before that is used", TruncatedWarning, stacklevel=3)
-    if got <= dropped:
+    if decoded <= dropped:
         raise AudioError(f"{name}: ends at {end / rate:.2f} s; start before that, not at {start / rate:.2f} s")
     return np.concatenate(chunks)[dropped:]
 
@@ -144,7 +144,7 @@ def _next_chunk(source: OpenFile, frames: float) -> NDArray[np.float32]:
     return chunk.mean(axis=1, dtype=np.float64).astype(np.float32)
 
 
-def _refuse_all_but_files(path: str | os.PathLike[str], name: str) -> None:
+def _require_regular_file(path: str | os.PathLike[str], name: str) -> None:
     status = os.stat(path)
     if stat.S_ISDIR(status.st_mode):
         raise AudioError(f"{name}: is a folder; give the name of a sound file in it")

@@ -15,7 +15,7 @@ from soundgan.audio.reader import resample_decoded
 from soundgan.errors import AudioError
 from soundgan.files import printable
 
-MAX_KEPT_SECONDS = 60.0  # of a file: a part behind that opens the file again
+MAX_KEPT_SECONDS = 60.0  # of a file: a later part opens the file again
 MAX_KEPT_SAMPLES = 2**27  # of all files together, 512 MiB: files beyond it are opened again for each part
 
 

@@ -54,7 +54,7 @@ class Recording:
     rms_db: float
     slices: tuple[int, ...] = (0,)  # those in use; slice k starts at k * duration
     silent_slices: int = 0
-    unused_seconds: float = 0.0  # cut off behind the last slice
+    unused_seconds: float = 0.0  # after the last slice
     damage: str = ""  # why only the part before it is used
 
 
@@ -123,7 +123,7 @@ def survey(
     reader = CachingReader(CHUNK_SECONDS if data.slice else longest + DURATION_MARGIN)
     skipped = list(scanned.skipped)
     readable: list[tuple[Path, audio.AudioInfo]] = []
-    first_with: dict[str, Recording] = {}
+    by_digest: dict[str, Recording] = {}
     with warnings.catch_warnings(action="ignore", category=audio.TruncatedWarning):  # the report lists them
         for done, (path, info) in enumerate(bounded_parallel_map(partial(_probe, reader=reader), paths), 1):
             progress(done, 2 * len(paths))
@@ -141,7 +141,7 @@ def survey(
             progress(done, 2 * len(paths))
             if isinstance(recording, SkippedFile):
                 skipped.append(recording)
-            elif (first := first_with.setdefault(recording.digest, recording)) is not recording:
+            elif (first := by_digest.setdefault(recording.digest, recording)) is not recording:
                 same = f"the same sound as {relative_name(first.path, folder)}"
                 skipped.append(SkippedFile(recording.path, SkipReason.DUPLICATE, same))
             else:
@@ -227,7 +227,7 @@ def _measure(item: tuple[Path, audio.AudioInfo], *, surveyed: Survey, root: Path
 
 
 def _slice_count(seconds: float, duration: float) -> tuple[int, float]:
-    """Return the slices in a recording and the seconds left behind; a remainder of at least half a slice counts."""
+    """Return the slices in a recording and the seconds left over; a remainder of at least half a slice counts."""
     whole = int(seconds / duration)
     remainder = seconds - whole * duration
     if whole == 0 or remainder >= duration / 2:

@@ -75,7 +75,7 @@ class STFT:
 
     @property
     def time_frequency_ratio(self) -> float:
-        """Width of the Gaussian exp(-pi (t / n_fft)² / spread) that equals the window, or is closest to it.
+        """Width of the Gaussian exp(-pi (t / n_fft)² / ratio) that equals the window, or is closest to it.
 
         Průša et al. 2017, table I.
         """

@@ -80,10 +80,10 @@ def legacy_generator(path: str | Path, nz: int, ngf: int, nc: int) -> DCGANGener
     layers = [f"conv{number}.weight" for number in range(1, len(state) + 1)]
     unexpected = sorted(set(state) - set(layers))
     if unexpected or len(layers) < 3 or any(array.ndim != 4 for array in state.values()):
-        shapes_found = ", ".join(f"{name} {_by(state[name].shape)}" for name in state)
+        shapes_found = ", ".join(f"{name} {_dims(state[name].shape)}" for name in state)
         content = repr(unexpected[0]) if unexpected else shapes_found
-        expected = "the classic generator, convolutions conv1 to conv7 without bias"
-        raise ModelError(f"{path}: not {expected}: contains {content}")
+        problem = "not the classic generator, convolutions conv1 to conv7 without bias"
+        raise ModelError(f"{path}: {problem}: contains {content}")
     shapes = [state[name].shape for name in layers]
     sizes = {"nz": shapes[0][0], "ngf": shapes[-1][0], "nc": shapes[-1][1]}
     stages = len(layers) - 1
@@ -92,8 +92,8 @@ def legacy_generator(path: str | Path, nz: int, ngf: int, nc: int) -> DCGANGener
     for name, shape, required in zip(layers, shapes, expected, strict=True):
         if shape != required:
             raise ModelError(
-                f"{path}: not the classic generator (perhaps the discriminator): {name} is {_by(shape)}, and before "
-                f"the last layer, {_by(shapes[-1])}, should be {_by(required)}"
+                f"{path}: not the classic generator (perhaps the discriminator): {name} is {_dims(shape)}, and before "
+                f"the last layer, {_dims(shapes[-1])}, should be {_dims(required)}"
             )
     given = {"nz": nz, "ngf": ngf, "nc": nc}
     mismatches = [f'"{key}" is {given[key]} but should be {sizes[key]}' for key in given if given[key] != sizes[key]]
@@ -183,8 +183,8 @@ def _view(name: str, tensor: Tensor, storages: dict[str, NDArray[Any]]) -> NDArr
     end = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True)) + 1
     if 0 in shape or math.prod(shape) > values.size or end > values.size:
         raise ModelError(
-            f"tensor {name!r}, {_by(shape)} with strides {_by(strides)} from {offset}, reaches outside its storage of "
-            f"{values.size} values"
+            f"tensor {name!r}, {_dims(shape)} with strides {_dims(strides)} from {offset}, reaches outside its storage "
+            f"of {values.size} values"
         )
     step = values.itemsize
     view = np.ndarray(shape, values.dtype, values.data, offset * step, [stride * step for stride in strides])
@@ -220,5 +220,5 @@ def _collect(root: Any) -> dict[str, Tensor]:
     return tensors
 
 
-def _by(numbers: tuple[int, ...]) -> str:
+def _dims(numbers: tuple[int, ...]) -> str:
     return "×".join(map(str, numbers)) or "scalar"

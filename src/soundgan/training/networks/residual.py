@@ -37,7 +37,8 @@ class ResidualGenerator(Generator):
     Args:
         representation: of the spectrogram, whose bands and frames are multiples of 16.
         size: channels of the finest stage; the coarser ones have two and three times as many.
-        nz: dimensions of z.   nc: channels of a spectrogram.   labels: number of labels, 0 for none.
+        nz, nc: dimensions of z, and channels of a spectrogram.
+        labels: number of labels, 0 for none.
     """
 
     uses_noise = True
