@@ -49,7 +49,7 @@ class DataSettings(Section):
     level: Literal["peak", "rms", "none"] = Field(
         default="peak", description="Leveling of recordings: to equal peak, to equal RMS, or not at all."
     )
-    slice: bool = Field(default=False, description="Cut into slices of `duration`; otherwise only the start is used.")
+    slice: bool = Field(default=False, description="Cut recordings into slices of `duration`; else use their start.")
     license: str = Field(default="", description="License of the sounds in dataroot, for the model card.")
     attribution: str = Field(default="", description="Authors of the sounds in dataroot, for the model card.")
 
@@ -116,11 +116,11 @@ class LossSettings(Section):
     gradient_penalty_sigma: Fraction = Field(default=0.05, description="Step of the penalties' finite difference.")
     label_loss: Weight = Field(default=0.2, description="Weight of the auxiliary classifier's loss on real labels.")
     mode_seeking: Weight = Field(
-        default=2.0, description="Weight against mode collapse: fakes of a label that are more alike than real ones."
+        default=2.0, description="Weight against mode collapse: generated sounds of a label should differ as real ones."
     )
     imle: Weight = Field(
         default=3.0,
-        description="Weight of the IMLE loss; it pulls the generated spectrogram nearest to each recording towards it, "
+        description="Weight of the IMLE loss; it pulls the generated spectrogram nearest to each recording toward it, "
         "up to the distance of another recording.",
     )
     texture: Weight = Field(default=2.0, description="Weight of the difference in texture from the nearest recording.")

@@ -24,7 +24,7 @@ def generate(
         int | None, typer.Option(help="Seed of the first sound, then counted up; by default random.")
     ] = None,
     truncation: Annotated[
-        float, typer.Option(help="Truncation psi, 0 to 2; 1: full variety; towards 0: more typical.")
+        float, typer.Option(help="Truncation psi, 0 to 2; 1: full variety; toward 0: more typical.")
     ] = 1.0,
     quality: QualityOption = "balanced",
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the sounds; created if missing.")] = Path("."),

@@ -67,7 +67,7 @@ class Survey:
     spectrogram: SpectrogramSettings
     reader: CachingReader  # reads the same files again without opening them
     representation: Representation
-    skipped: list[SkippedFile]  # while scanning, too
+    skipped: list[SkippedFile]  # by the scan or the survey
     files: list[Recording]
 
     @property

@@ -67,7 +67,7 @@ class SoundsRequest(BaseModel, extra="forbid", json_schema_extra=_CONDITIONAL_RU
     seed: Seed | None = Field(default=None, description="Seed of the first sound; null: random.", examples=[7])
     truncation: float = Field(
         default=1.0, strict=True, ge=0, le=2, allow_inf_nan=False,
-        description="Truncation psi; 1: full variety; towards 0: more typical.",
+        description="Truncation psi; 1: full variety; toward 0: more typical.",
     )  # fmt: skip
     quality: Quality = Field(
         default="balanced", description="Quality of phase retrieval; `best` takes up to ten times as long."

@@ -27,7 +27,7 @@ def line_figure(lines: Mapping[str, Points], *, share: bool = False, mark: float
 
     Args:
         lines: (samples seen, value) points by name; curves without points are left out.
-        share: values are fractions from 0 to 1, labeled in per cent.
+        share: values are fractions from 0 to 1, labeled in percent.
         mark: samples seen at which a dashed vertical line is drawn.
     """
     from matplotlib.figure import Figure

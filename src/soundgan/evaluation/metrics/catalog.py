@@ -41,7 +41,7 @@ class Metric(NamedTuple):
         title: its name in tables.
         better: which direction is better: higher, lower, or near the real baseline.
         description: its meaning and its good values, as sentences.
-        is_share: a share from 0 to 1, written in per cent.
+        is_share: a share from 0 to 1, written in percent.
         minimum: lower end of its range.
     """
 
@@ -63,7 +63,7 @@ class Metric(NamedTuple):
         )
 
     def format(self, value: float) -> str:
-        """Value as text, with three significant digits or in per cent."""
+        """Value as text, with three significant digits or in percent."""
         if self.is_share:
             return f"{value * 100:.1f} %"
         digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1

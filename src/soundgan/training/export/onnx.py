@@ -28,14 +28,14 @@ from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.training.networks.base import Generator
 
 OPSET = 20
-W_AVG_SAMPLES = 4096  # latents averaged for w_avg, which truncation interpolates towards
+W_AVG_SAMPLES = 4096  # latents averaged for w_avg, which truncation interpolates toward
 # Between ONNX Runtime and PyTorch, of a range of 2: a rounding error of the pitch is multiplied by the number of the
 # harmonic, some hundreds at most. A wrong graph differs by a hundred times as much.
 MAX_ONNX_ERROR = 5e-3
 
 
 class _Mapping(nn.Module):
-    """z, label and truncation → w; truncation interpolates towards the label's average w (Karras et al. 2019)."""
+    """z, label and truncation → w; truncation interpolates toward the label's average w (Karras et al. 2019)."""
 
     def __init__(self, generator: Generator, nz: int, labels: int) -> None:
         super().__init__()

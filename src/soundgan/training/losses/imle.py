@@ -1,4 +1,4 @@
-"""Implicit maximum likelihood (IMLE): draws the nearest generated spectrogram towards each recording.
+"""Implicit maximum likelihood (IMLE): draws the nearest generated spectrogram toward each recording.
 
 Li and Malik 2018, beside the adversarial loss as in Inclusive GAN (Yu et al. 2020): every recording has a generated
 neighbor, so that the generator leaves none out, which a discriminator of single spectrograms hardly penalizes.

@@ -22,7 +22,7 @@ class DCGANGenerator(Generator):
 
     Args:
         nz, nc: dimensions of z, and channels of a spectrogram.
-        ngf: channels before the last layer; each layer towards the latent has twice as many.
+        ngf: channels before the last layer; each layer toward the latent has twice as many.
         grid_rows, grid_cols: size of the first feature map.
         stages: upsamples; spectrograms are `grid_rows * 2**stages` × `grid_cols * 2**stages`. The original has a 4×4
             grid and 6 stages, seven layers in all, for 256×256.

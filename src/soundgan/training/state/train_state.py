@@ -75,7 +75,7 @@ class TrainState:
 
     @torch.no_grad()
     def update_ema(self, decay: float) -> None:
-        """Move the weights of `generator_ema` towards those of `generator`, by 1 - `decay`."""
+        """Move the weights of `generator_ema` toward those of `generator`, by 1 - `decay`."""
         averages, weights = (list[Tensor](network.parameters()) for network in (self.generator_ema, self.generator))
         torch._foreach_lerp_(averages, weights, 1 - decay)  # pyright: ignore[reportPrivateImportUsage] - one kernel
 
