@@ -28,7 +28,7 @@ CONFIG = WGANConfig(
 
 
 class Unlabeled(nn.Module):
-    """A Generator of noise and labels as one without labels."""
+    """A generator of z and labels as one of z alone."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from soundgan.model_folder import read_config, resolve_model
 
 OURS = {"soundgan serve": "balanced", "soundgan serve, fast": "fast"}  # and the quality of the requests
 PIPELINES = {
-    "ours": "our Generator in PyTorch, librosa Griffin-Lim",
+    "ours": "our generator in PyTorch, librosa Griffin-Lim",
     "dcgan": "the original's DCGAN, librosa Griffin-Lim",
     "original": "the same, and mel bands to linear ones by NNLS",
 }

@@ -32,9 +32,9 @@ MOMENTUM = 0.99
 ORIGINAL = "original pipeline (NNLS + 256 iterations)"
 PGHI_TOLERANCE = 1e-6  # of the largest magnitude, below which phases stay random
 VARIANTS = {
-    "derivative start alone": PhaseRetrievalConfig(),
-    "derivative start + 16 fast Griffin-Lim": PhaseRetrievalConfig(griffin_lim_iterations=16),
-    "random start + 32 fast Griffin-Lim": PhaseRetrievalConfig(init="random", griffin_lim_iterations=32),
+    "integrated phases alone": PhaseRetrievalConfig(),
+    "integrated phases + 16 fast Griffin-Lim": PhaseRetrievalConfig(griffin_lim_iterations=16),
+    "random phases + 32 fast Griffin-Lim": PhaseRetrievalConfig(init="random", griffin_lim_iterations=32),
 }
 
 
@@ -67,8 +67,8 @@ def methods(representation: Representation) -> list[Method]:
 
     compared = [
         Method(name, family, ours, partial(retrieve, stft=stft, config=config))
-        for family, searches in (("ours", QUALITIES), ("variants", VARIANTS))
-        for name, config in searches.items()
+        for family, configs in (("ours", QUALITIES), ("variants", VARIANTS))
+        for name, config in configs.items()
     ]
     compared.append(Method("PGHI (heap, numba)", "PGHI", ours, partial(pghi, stft=stft)))
     for library, griffin_lim in {"librosa": librosa_griffin_lim, "torch": torch_griffin_lim}.items():

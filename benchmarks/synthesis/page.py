@@ -33,19 +33,19 @@ def render(figures: Figures, folder: Path) -> None:
     plot(figures["magnitudes"], folder / "synthesis.png")
 
 
-def of(rows: Sequence[Figures], family: str) -> list[Figures]:
+def of_family(rows: Sequence[Figures], family: str) -> list[Figures]:
     return [row for row in rows if row["family"] == family]
 
 
 def goals(figures: Figures, original: Figures) -> list[tuple[str, str, bool]]:
     """Goal, measured value, met."""
     second = figures["magnitudes"][SECOND]
-    ours = {row["method"]: row for row in of(second["rows"], "ours")}
+    ours = {row["method"]: row for row in of_family(second["rows"], "ours")}
     balanced, best = ours["balanced"]["sc"], ours["best"]["sc"]
     pace = ours["balanced"]["batch"] * second["seconds"]
-    drums = of(figures["spectrograms"]["drums, mel"], "ours")[-3:]  # all qualities, on all sounds
+    drums = of_family(figures["spectrograms"]["drums, mel"], "ours")[-3:]  # all qualities, on all sounds
     mel, own = (min(drums, key=lambda row: row[key]) for key in ("mel", "spectrogram"))
-    better = [row for row in of(figures["classic"], "ours") if not worse_distances(row, original)]
+    better = [row for row in of_family(figures["classic"], "ours") if not worse_distances(row, original)]
     quickest = min((row["seconds"] for row in better), default=float("inf"))
     ratio, published = original["seconds"] / quickest, ORIGINAL_SECONDS / quickest
     peak, lsd = figures["memory"]["1000"], "drums from 128 mel bands: LSD of at most 1.2 dB in"
@@ -78,13 +78,13 @@ def verdict(baseline: Figures, rows: Sequence[Figures], mode: str) -> str:
         return f"{row['method']} ({pace}, {better:+.1f} dB)"
 
     def winners(family: str) -> str:
-        better = [row for row in of(rows, family) if row["sc"] >= baseline["sc"] and row[mode] <= baseline[mode]]
+        better = [row for row in of_family(rows, family) if row["sc"] >= baseline["sc"] and row[mode] <= baseline[mode]]
         return ", ".join(map(compared, better))
 
     if winners("ours"):
         return f"beaten by {winners('ours')}"
-    text = "**not beaten**: " + ", ".join(map(compared, of(rows, "ours")))
-    return f"{text}; of the other searches, it is by {winners('variants')}" if winners("variants") else text
+    text = "**not beaten**: " + ", ".join(map(compared, of_family(rows, "ours")))
+    return f"{text}; of our variants, it is by {winners('variants')}" if winners("variants") else text
 
 
 def worse_distances(row: Figures, baseline: Figures) -> list[str]:
@@ -95,7 +95,7 @@ def worse_distances(row: Figures, baseline: Figures) -> list[str]:
 def whole_verdict(baseline: Figures, rows: Sequence[Figures], key: str) -> str:
     """Comparison of our methods with a baseline on the same sounds, by the time `key` and the distances."""
     verdicts = []
-    for row in of(rows, "ours"):
+    for row in of_family(rows, "ours"):
         if row["files"] != baseline["files"]:
             continue
         worse, pace = worse_distances(row, baseline), number(baseline[key] / row[key])
@@ -114,11 +114,11 @@ def plot(sets: Figures, path: Path) -> None:
     figure = Figure(figsize=(4 * len(sets), 8.5))
     axes = figure.subplots(2, len(sets), squeeze=False)
     styles = {"ours": "C3o-", "variants": "C3o", "PGHI": "C2s", "librosa": "C0^-", "torch": "C1v-"}
-    labels = {"ours": "ours: fast, balanced, best", "variants": "ours: other searches"}
+    labels = {"ours": "ours: fast, balanced, best", "variants": "ours: variants"}
     panels = itertools.product(MODES.items(), sets.items())
     for axis, ((mode, mode_title), (title, measured)) in zip(axes.flat, panels, strict=True):
         for family, style in styles.items():
-            rows = of(measured["rows"], family)
+            rows = of_family(measured["rows"], family)
             hollow = {"markerfacecolor": "none", "linestyle": "none"} if family == "variants" else {}
             times, levels = [row[mode] for row in rows], [row["sc"] for row in rows]
             axis.semilogx(times, levels, style, label=labels.get(family, family), **hollow)

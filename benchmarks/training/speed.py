@@ -130,8 +130,9 @@ class Plain(Loop):
             d_loss, real_logits = exact_loss(state.discriminator, real, other, labels, losses), None
         else:
             noise = torch.randn(2 * size, *real.shape[1:], device=self.device)
-            args = real, fake.detach(), labels, noise, losses, self.inputs.class_weights
-            d_loss, _, _, real_logits = discriminator_loss(state.discriminator, *args)
+            d_loss, _, _, real_logits = discriminator_loss(
+                state.discriminator, real, fake.detach(), labels, noise, losses, self.inputs.class_weights
+            )
         d_loss.backward()
         state.discriminator_optimizer.step()
 

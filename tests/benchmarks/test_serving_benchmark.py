@@ -46,4 +46,4 @@ def test_serving_benchmark_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "serving.md").read_text(encoding="utf-8")
     assert f"| **{BALANCED}** | 8 |" in page and f"| **{FAST}** | 8 |" in page
-    assert ("| our Generator in PyTorch, librosa Griffin-Lim | " in page) != alone
+    assert ("| our generator in PyTorch, librosa Griffin-Lim | " in page) != alone
