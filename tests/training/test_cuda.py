@@ -1,4 +1,4 @@
-"""Training on a GPU of NVIDIA: recorded steps do what unrecorded ones do, and what comes out plays anywhere."""
+"""Training on an NVIDIA GPU: captured steps equal eager ones, and the model generates sounds on a CPU."""
 
 from __future__ import annotations
 
@@ -25,18 +25,15 @@ from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
 from soundgan.training.runtime.rng import StepRNG
 from soundgan.training.state import train_state
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU of NVIDIA here")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no NVIDIA GPU")
 
 ON_GPU = {"ngpu": 1, "max_samples": 64}
 KINDS = [{}, {"precision": "bfloat16"}, {"nc": 3}, {"network": "dcgan"}, {"initial_noise_std": 0.2}, {"augment_p": 0.5}]
 
 
 @pytest.fixture(autouse=True)
-def brisk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A line of the log every step; no pictures and sounds.
-
-    And what a recorded step has to follow comes soon and often: tapes of grain, falling rates, checks, changes.
-    """
+def fast_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Log every step, write no snapshots, and let the inputs of captured steps change early and often."""
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
     monkeypatch.setattr(monitor, "save_snapshot", lambda *args: None)
     monkeypatch.setattr(train_state, "NOISE_BUFFER_SAMPLES", 16)
@@ -55,13 +52,13 @@ def test_cuda_graph_replays_with_new_random_numbers_and_values() -> None:
         sums.add_(drawn)
         return drawn
 
-    go, expected = CudaGraphCallable[torch.Tensor](rng.generator), torch.zeros(4, device="cuda")
+    replay, expected = CudaGraphCallable[torch.Tensor](rng.generator), torch.zeros(4, device="cuda")
     for samples_seen in range(WARMUP_CALLS + 5):
         rng.seed_at(samples_seen)
         value.fill_(samples_seen)
-        found = go(add).clone()
+        result = replay(add).clone()
         alone = StepRNG(1, samples_seen, torch.device("cuda")).normal(4) + samples_seen
-        assert torch.equal(found, alone)
+        assert torch.equal(result, alone)
         expected += alone
     assert torch.equal(sums, expected)
 
@@ -75,10 +72,10 @@ def test_captured_steps_are_bit_identical_to_eager_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = tiny_settings(**ON_GPU, **changes)
-    train(tiny_dataset, settings, tmp_path / "recorded")
+    train(tiny_dataset, settings, tmp_path / "captured")
     monkeypatch.setattr(cuda_graph, "WARMUP_CALLS", 1000)
-    train(tiny_dataset, settings, tmp_path / "not")
-    assert_same_bits(tmp_path / "recorded", tmp_path / "not")
+    train(tiny_dataset, settings, tmp_path / "eager")
+    assert_same_bits(tmp_path / "captured", tmp_path / "eager")
 
 
 @pytest.mark.parametrize("changes", KINDS)
@@ -119,11 +116,11 @@ def test_first_step_on_a_gpu_matches_the_cpu(
     for ngpu in (0, 1):
         settings = tiny_settings(max_samples=4, ngpu=ngpu, precision=precision)
         train(tiny_dataset, settings, tmp_path / str(ngpu))
-    expected, found = (log_of(tmp_path / str(ngpu))[0] for ngpu in (0, 1))
+    expected, result = (log_of(tmp_path / str(ngpu))[0] for ngpu in (0, 1))
     for name in ("loss_D", "loss_G", "label_loss", "imle_loss", "texture_loss", "pitch_loss"):
-        assert found[name] == pytest.approx(expected[name], rel=within), name
+        assert result[name] == pytest.approx(expected[name], rel=within), name
     # A finite difference: rounding is divided by its small step.
-    assert found["gradient_penalty"] == pytest.approx(expected["gradient_penalty"], rel=6 * within)
+    assert result["gradient_penalty"] == pytest.approx(expected["gradient_penalty"], rel=6 * within)
 
 
 def test_model_trained_on_a_gpu_generates(tiny_settings: TinySettings, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The training loop: what it shows to whom, when it ends, what it leaves, and when it refuses to go on."""
+"""The training loop: its batches, limits, files, and refusals."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ from soundgan.training.state.train_state import GeneratorInputs, Progress, Train
 
 
 @pytest.fixture(autouse=True)
-def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line of the log every step; no pictures and sounds, except where they are in question."""
+def fast_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log every step, and write no snapshots, except in tests of these."""
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
     monkeypatch.setattr(monitor, "save_snapshot", lambda *args: None)
 
 
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A clock that goes on by a second whenever the loop looks at it."""
+    """A clock that advances by a second whenever the loop reads it."""
     seconds = count()
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
     yield
 
 
-# Chance
+# Batches
 
 
 @given(
@@ -64,20 +64,20 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     seed=st.integers(0, 9),
 )
 def test_every_epoch_pairs_all_recordings_for_any_batch_sizes(labels: list[int], halves: list[int], seed: int) -> None:
-    of, pairs, found = np.array(labels), PairedSampler(seed, np.array(labels)), list[list[int]]()
+    label_of, pairs, found = np.array(labels), PairedSampler(seed, np.array(labels)), list[list[int]]()
     for half in halves:
         found += pairs(2 * len(found), 2 * half).view(-1, 2).tolist()
-    assert found == PairedSampler(seed, of)(0, 2 * len(found)).view(-1, 2).tolist()
-    count = np.bincount(of)
+    assert found == PairedSampler(seed, label_of)(0, 2 * len(found)).view(-1, 2).tolist()
+    count = np.bincount(label_of)
     for one, other in found:
-        assert of[one] == of[other]
-        assert (one == other) == (count[of[one]] == 1), "paired with itself only where it is alone"
+        assert label_of[one] == label_of[other]
+        assert (one == other) == (count[label_of[one]] == 1), "only a single recording is paired with itself"
     length = sum((count + 1) // 2)
     for start in range(0, len(found) - length + 1, length):
-        shown = Counter(chain.from_iterable(found[start : start + length]))
-        assert set(shown) == set(range(len(labels)))
-        twice = Counter(labels[recording] for recording, times in shown.items() if times == 2)
-        assert max(shown.values()) <= 2
+        uses = Counter(chain.from_iterable(found[start : start + length]))
+        assert set(uses) == set(range(len(labels)))
+        twice = Counter(labels[recording] for recording, times in uses.items() if times == 2)
+        assert max(uses.values()) <= 2
         assert twice == {label: 1 for label in range(len(count)) if count[label] % 2}
 
 
@@ -95,59 +95,61 @@ def test_every_pair_of_a_label_occurs() -> None:
 def test_every_recording_is_trained_on_once_per_epoch(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown: list[bytes] = []
+    real_batches: list[bytes] = []
     original = step.discriminator_loss
 
     def watching(discriminator: Any, real: torch.Tensor, *others: Any, **kwargs: Any) -> Any:
-        shown.extend(np.ascontiguousarray(spectrogram).tobytes() for spectrogram in real.numpy())
+        real_batches.extend(np.ascontiguousarray(spectrogram).tobytes() for spectrogram in real.numpy())
         return original(discriminator, real, *others, **kwargs)
 
     monkeypatch.setattr(step, "discriminator_loss", watching)
-    every = sorted(np.array(spectrogram).tobytes() for spectrogram in tiny_dataset.spectrograms)
+    recordings = sorted(np.array(spectrogram).tobytes() for spectrogram in tiny_dataset.spectrograms)
     train(tiny_dataset, tiny_settings(max_samples=20), tmp_path)
     train(tiny_dataset, tiny_settings(max_samples=48), tmp_path)
-    assert sorted(shown[:24]) == sorted(shown[24:]) == every
+    assert sorted(real_batches[:24]) == sorted(real_batches[24:]) == recordings
 
 
 def test_both_networks_train_on_the_same_fake_batch(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    painted: list[torch.Tensor] = []
-    judged: list[tuple[torch.Tensor, ...]] = []
+    synthesized: list[torch.Tensor] = []
+    calls: list[tuple[torch.Tensor, ...]] = []
     originals = GeneratorInputs.synthesize_from_w, step.discriminator_loss, step.generator_loss
 
     def spectrogram(
         generator_inputs: GeneratorInputs, generator: Any, w: torch.Tensor, *rest: Any, **kw: Any
     ) -> torch.Tensor:
-        painted.append(originals[0](generator_inputs, generator, w, *rest, **kw))
-        return painted[-1]
+        synthesized.append(originals[0](generator_inputs, generator, w, *rest, **kw))
+        return synthesized[-1]
 
     def for_discriminator(
-        judge: Any, real: torch.Tensor, made: torch.Tensor, labels: torch.Tensor, *rest: Any, **kw: Any
+        discriminator: Any, real: torch.Tensor, fake: torch.Tensor, labels: torch.Tensor, *rest: Any, **kw: Any
     ):
-        found = originals[1](judge, real, made, labels, *rest, **kw)
+        found = originals[1](discriminator, real, fake, labels, *rest, **kw)
         with torch.no_grad():
-            thought = select_logits(judge(real), labels)
-        judged.append((made, labels, real, thought))
+            logits_before = select_logits(discriminator(real), labels)
+        calls.append((fake, labels, real, logits_before))
         return found
 
-    def for_generator(judge: Any, real_logits: torch.Tensor, made: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        shown, of, real, thought = judged[-1]
-        assert torch.equal(shown, made.detach()) and torch.equal(of, labels)
-        torch.testing.assert_close(real_logits, thought)  # before the Discriminator learnt from them
+    def for_generator(
+        discriminator: Any, real_logits: torch.Tensor, fake: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
+        previous, labels_before, real, logits_before = calls[-1]
+        assert torch.equal(previous, fake.detach()) and torch.equal(labels_before, labels)
+        torch.testing.assert_close(real_logits, logits_before)  # from before the update of the discriminator
         with torch.no_grad():
-            assert not torch.equal(select_logits(judge(real), labels), thought)
-        return originals[2](judge, real_logits, made, labels)
+            assert not torch.equal(select_logits(discriminator(real), labels), logits_before)
+        return originals[2](discriminator, real_logits, fake, labels)
 
     monkeypatch.setattr(GeneratorInputs, "synthesize_from_w", spectrogram)
     monkeypatch.setattr(step, "discriminator_loss", for_discriminator)
     monkeypatch.setattr(step, "generator_loss", for_generator)
     train(tiny_dataset, tiny_settings(max_samples=12, augment_p=0.0), tmp_path)
-    assert len(judged) == 3
-    steps = [made for made in painted if made.requires_grad]
+    assert len(calls) == 3
+    steps = [fake for fake in synthesized if fake.requires_grad]
     assert len(steps) == 3
-    for made, (shown, labels, real, _) in zip(steps, judged, strict=True):
-        assert torch.equal(made.detach(), shown)
+    for fake, (previous, labels, real, _) in zip(steps, calls, strict=True):
+        assert torch.equal(fake.detach(), previous)
         assert torch.equal(labels[::2], labels[1::2])
         for one, label in zip(real, labels, strict=True):
             of_label = tiny_dataset.spectrograms[np.array(tiny_dataset.labels) == label.item()]
@@ -175,7 +177,7 @@ def test_instance_noise_decays_to_nothing(
 def test_negligible_instance_noise_is_not_drawn(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn: list[int] = []  # noises of the form of spectrograms, in every step
+    drawn: list[int] = []  # noise of the shape of spectrograms, in every step
     original = StepRNG.normal
 
     def watching(rng: StepRNG, rows: int, *shape: int) -> torch.Tensor:
@@ -192,7 +194,7 @@ def test_negligible_instance_noise_is_not_drawn(
     train(tiny_dataset, tiny_settings(initial_noise_std=0.4, noise_decay_rate=0.25), tmp_path)
     noisy = sum(0.4 * 0.25**k > step.MIN_NOISE_STD for k in range(16))
     assert 0 < noisy < 16
-    # Two are steps of the penalty, for real and made ones; what is shown of both has its noise.
+    # Two are for the penalty, of real and fake spectrograms; two are instance noise.
     assert drawn == [4] * noisy + [2] * (16 - noisy)
 
 
@@ -200,7 +202,7 @@ def test_each_network_is_updated_by_its_own_loss_only(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = {"discriminator": step.discriminator_loss, "generator": step.generator_loss}
-    judges: list[torch.nn.Module] = []
+    discriminators: list[torch.nn.Module] = []
     states: list[tuple[list[torch.Tensor], list[torch.Tensor | None]]] = []
 
     def state(network: torch.nn.Module) -> tuple[list[torch.Tensor], list[torch.Tensor | None]]:
@@ -210,22 +212,22 @@ def test_each_network_is_updated_by_its_own_loss_only(
         ]
 
     def for_discriminator(
-        discriminator: torch.nn.Module, real: torch.Tensor, made: torch.Tensor, *rest: Any, **kw: Any
+        discriminator: torch.nn.Module, real: torch.Tensor, fake: torch.Tensor, *rest: Any, **kw: Any
     ):
-        assert not made.requires_grad
+        assert not fake.requires_grad
         assert all(p.requires_grad for p in discriminator.parameters())
-        return losses["discriminator"](discriminator, real, made, *rest, **kw)
+        return losses["discriminator"](discriminator, real, fake, *rest, **kw)
 
-    def for_generator(discriminator: torch.nn.Module, real_logits: torch.Tensor, made: torch.Tensor, *rest: Any):
-        assert made.requires_grad and not real_logits.requires_grad
-        judges.append(discriminator)
+    def for_generator(discriminator: torch.nn.Module, real_logits: torch.Tensor, fake: torch.Tensor, *rest: Any):
+        assert fake.requires_grad and not real_logits.requires_grad
+        discriminators.append(discriminator)
         states.append(state(discriminator))
-        return losses["generator"](discriminator, real_logits, made, *rest)
+        return losses["generator"](discriminator, real_logits, fake, *rest)
 
     average = TrainState.update_ema
 
     def after_the_step(train_state: TrainState, decay: float) -> None:
-        for before, now in zip(states[-1], state(judges[-1]), strict=True):
+        for before, now in zip(states[-1], state(discriminators[-1]), strict=True):
             for one, other in zip(before, now, strict=True):
                 assert one is not None
                 assert other is not None
@@ -315,7 +317,7 @@ def test_checkpoints_are_periodic_with_grid_and_sounds(
             assert audio.peak_db(wave) == pytest.approx(-1, abs=0.01)
 
 
-# What goes wrong
+# Failures
 
 
 def test_overflowing_learning_rates_raise_before_anything_is_saved(
@@ -426,11 +428,11 @@ def test_every_kind_of_network_trains_and_resumes(
 def test_training_frees_its_memory_at_the_end(
     tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[weakref.ref[step.TrainStep]] = []
+    steps: list[weakref.ref[step.TrainStep]] = []
 
     def making(*args: Any) -> step.TrainStep:
         one = step.TrainStep(*args)
-        made.append(weakref.ref(one))
+        steps.append(weakref.ref(one))
         return one
 
     monkeypatch.setattr(loop, "TrainStep", making)
@@ -438,7 +440,7 @@ def test_training_frees_its_memory_at_the_end(
     gc.disable()  # so that a circle of references would stay
     try:
         train(tiny_dataset, tiny_settings(max_samples=8), tmp_path)
-        assert [one() for one in made] == [None]
+        assert [one() for one in steps] == [None]
     finally:
         gc.enable()
 

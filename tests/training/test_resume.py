@@ -244,12 +244,12 @@ def test_a_second_signal_interrupts_at_once(
 
 
 def nan_from(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
-    """Let the Discriminator's loss be NaN from a step on."""
+    """Make the discriminator's loss NaN from a step on."""
     original, calls = step.discriminator_loss, count()
 
     def broken(*args: Any, **kwargs: Any) -> Any:
-        judged = original(*args, **kwargs)
-        return judged._replace(loss=judged.loss * float("nan")) if next(calls) >= first else judged
+        result = original(*args, **kwargs)
+        return result._replace(loss=result.loss * float("nan")) if next(calls) >= first else result
 
     monkeypatch.setattr(step, "discriminator_loss", broken)
 

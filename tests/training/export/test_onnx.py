@@ -200,7 +200,7 @@ def test_strong_harmonics_of_a_fine_spectrogram_are_close_enough(model_folder: P
     with torch.no_grad():
         generator.harmonics.to_pitch.weight.mul_(20)
         generator.harmonics.to_pitch.bias.sub_(2)  # low voices have hundreds of harmonics
-        generator.to_gains.bias[1:].fill_(4)  # type: ignore[index] - harmonics, not grain
+        generator.to_gains.bias[1:].fill_(4)  # type: ignore[index] - harmonics, not noise
     assert exporter.export(generator, config, tmp_path).onnx_difference < exporter.MAX_ONNX_ERROR / 2
 
 

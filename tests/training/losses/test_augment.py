@@ -1,4 +1,4 @@
-"""What the Discriminator sees: sounds that are moved, louder or partly blank, and still the same kind of sound."""
+"""Augmentation: shifts, gains and masks within their limits, and the adaptation of their probability."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def test_shift_moves_all_values_and_fills_with_silence(name: str, axis: int, spe
     most = round(getattr(module, name) * (BANDS, FRAMES)[axis])
     shifts = []
     for before, after in zip(spectrograms, augment(spectrograms, 1.0, drawn()), strict=True):
-        found = [s for s in range(-most, most + 1) if torch.equal(after, moved(before, *((s, 0), (0, s))[axis]))]
-        assert len(found) == 1
-        shifts += found
+        matches = [s for s in range(-most, most + 1) if torch.equal(after, moved(before, *((s, 0), (0, s))[axis]))]
+        assert len(matches) == 1
+        shifts += matches
     assert set(shifts) == set(range(-most, most + 1))
 
 
@@ -94,15 +94,15 @@ def test_mask_covers_adjacent_bands_or_frames(only) -> None:
     changed = augment(torch.zeros(N, 1, BANDS, FRAMES), 1.0, drawn())[:, 0]
     kinds = set()
     for spectrogram in changed:
-        blank = spectrogram == -1
-        assert ((spectrogram == 0) | blank).all()
-        rows, columns = blank.all(dim=1).nonzero()[:, 0], blank.all(dim=0).nonzero()[:, 0]
+        silent = spectrogram == -1
+        assert ((spectrogram == 0) | silent).all()
+        rows, columns = silent.all(dim=1).nonzero()[:, 0], silent.all(dim=0).nonzero()[:, 0]
         assert len(rows) == 0 or len(columns) == 0
-        for kind, stripe, count in (("bands", rows, BANDS), ("frames", columns, FRAMES)):
-            if len(stripe):
+        for kind, masked, count in (("bands", rows, BANDS), ("frames", columns, FRAMES)):
+            if len(masked):
                 kinds.add(kind)
-                assert stripe[-1] - stripe[0] + 1 == len(stripe) <= module.MAX_MASK * count + 1
-                assert blank.sum() == len(stripe) * (BANDS * FRAMES // count)
+                assert masked[-1] - masked[0] + 1 == len(masked) <= module.MAX_MASK * count + 1
+                assert silent.sum() == len(masked) * (BANDS * FRAMES // count)
     assert kinds == {"bands", "frames"}
 
 

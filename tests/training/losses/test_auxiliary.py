@@ -102,7 +102,7 @@ def test_nearest_latents_are_those_of_the_nearest_spectrograms(
     torch.manual_seed(0)
     auxiliary = auxiliary_losses(tiny_dataset, tiny_settings, latent_bank)
     index, drawn = torch.tensor([0, len(labels) - 1, 9]), torch.randn(3, NZ)
-    # Something like every recording was painted once, each from a latent of its own.
+    # A spectrogram near every recording was generated once, each from a latent of its own.
     latents = torch.randn(len(labels), NZ)
     auxiliary.update_bank(latents, spectrograms + 0.01 * torch.randn(spectrograms.shape), labels)
     assert torch.equal(auxiliary.nearest_latents(index, drawn), latents[index])
@@ -189,19 +189,19 @@ def test_all_channels_are_result(
 
 @given(st.lists(st.tuples(LEVELS, LEVELS, st.integers(0, 2)), min_size=1, max_size=5))
 def test_diversity_is_the_mean_pair_distance_over_that_of_real_pairs(pairs: list[tuple[float, float, int]]) -> None:
-    made = flat_spectrograms([value for one, other, _ in pairs for value in (one, other)])
+    generated = flat_spectrograms([value for one, other, _ in pairs for value in (one, other)])
     labels = torch.tensor([label for *_, label in pairs for _ in range(2)])
     usual = torch.tensor([0.1, 0.5, 2.0], dtype=torch.float64)
     expected = sum(abs(one - other) / usual[label].item() for one, other, label in pairs) / len(pairs)
-    found = diversity(cells(made[::2]), cells(made[1::2]), labels[::2], RealDistances(usual, usual))
+    found = diversity(cells(generated[::2]), cells(generated[1::2]), labels[::2], RealDistances(usual, usual))
     assert found.item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_diversity_gradient_moves_pairs_apart() -> None:
-    made = flat_spectrograms([0.1, 0.3, 0.2, -0.2]).requires_grad_()
-    diversity(cells(made[::2]), cells(made[1::2]), torch.tensor([0, 1]), UNIT).backward()
-    assert made.grad is not None
-    assert made.grad.mean((1, 2, 3)).sign().tolist() == [-1, 1, 1, -1]
+    generated = flat_spectrograms([0.1, 0.3, 0.2, -0.2]).requires_grad_()
+    diversity(cells(generated[::2]), cells(generated[1::2]), torch.tensor([0, 1]), UNIT).backward()
+    assert generated.grad is not None
+    assert generated.grad.mean((1, 2, 3)).sign().tolist() == [-1, 1, 1, -1]
 
 
 def test_noise_texture_adds_little_diversity() -> None:
@@ -276,8 +276,8 @@ def test_pitch_weights_count_voiced_frames_only() -> None:
     assert weights[0, :2].tolist() == [0, 0]
     assert weights[0, 3].item() == pytest.approx(2 * weights[0, 2].item())
     recorded = torch.tensor([[7.0, 7.0, 7.0, 7.0]])
-    sung = recorded + torch.tensor([[3.0, 3.0, 0.3, -0.6]])
-    assert pitch_loss(sung, recorded, weights).item() == pytest.approx((0.3 + 2 * 0.6) / 3)
+    generated = recorded + torch.tensor([[3.0, 3.0, 0.3, -0.6]])
+    assert pitch_loss(generated, recorded, weights).item() == pytest.approx((0.3 + 2 * 0.6) / 3)
     assert (pitch_weights(torch.zeros(2, 3)) == 0).all()
 
 

@@ -24,7 +24,7 @@ def test_real_distances_compare_different_recordings_of_a_label() -> None:
     levels = spectrograms[2:202, 0, 0, 0]
     gaps = (levels[:, None] - levels).abs() + 9 * torch.eye(200)
     assert nearest[2].item() == pytest.approx(gaps.amin(1).mean().item())
-    # Its one recording tells nothing.
+    # A single recording has no distances.
     assert usual[1].item() == pytest.approx((usual[0] + usual[2]).item() / 2)
     assert nearest[1].item() == pytest.approx((nearest[0] + nearest[2]).item() / 2)
 

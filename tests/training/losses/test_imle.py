@@ -1,4 +1,4 @@
-"""The IMLE loss against its closed form, and what the latent bank keeps and returns."""
+"""The IMLE loss against its closed form, and the entries of the latent bank."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ MANY_LABELS = MAX_BANK_LATENTS // MIN_LATENTS_PER_LABEL  # so many that each has
 
 @given(st.lists(st.tuples(LEVELS, LEVELS, st.integers(0, 1)), min_size=1, max_size=5))
 def test_imle_loss_is_the_excess_distance_in_closed_form(rows: list[tuple[float, float, int]]) -> None:
-    made, near = flat_spectrograms([row[0] for row in rows]), cells(flat_spectrograms([row[1] for row in rows]))
+    generated, near = flat_spectrograms([row[0] for row in rows]), cells(flat_spectrograms([row[1] for row in rows]))
     labels = torch.tensor([row[2] for row in rows])
     distances = RealDistances(torch.tensor([0.5, 2.0]).double(), torch.tensor([0.1, 0.3]).double())
     expected = sum(
         max(0.0, abs(a - b) - distances.nearest[label].item()) / distances.mean_pairwise[label].item()
         for a, b, label in rows
     )
-    assert imle_loss(cells(made), near, labels, distances).item() == pytest.approx(expected / len(rows), abs=1e-9)
+    assert imle_loss(cells(generated), near, labels, distances).item() == pytest.approx(expected / len(rows), abs=1e-9)
 
 
 @given(
-    painted=st.lists(st.tuples(LEVELS, st.integers(0, 1)), min_size=1, max_size=60),
+    spectrograms=st.lists(st.tuples(LEVELS, st.integers(0, 1)), min_size=1, max_size=60),
     step=st.integers(1, 40),
-    wishes=st.lists(LEVELS, min_size=1, max_size=3),
+    targets=st.lists(LEVELS, min_size=1, max_size=3),
 )
 def test_latent_bank_returns_the_nearest_of_its_latest_entries(
-    painted: list[tuple[float, int]], step: int, wishes: list[float]
+    spectrograms: list[tuple[float, int]], step: int, targets: list[float]
 ) -> None:
     latent_bank = LatentBank(MANY_LABELS, 1, 4)
     kept: dict[int, list[float]] = {0: [], 1: []}
-    for start in range(0, len(painted), step):
-        values, labels = (list(column) for column in zip(*painted[start : start + step], strict=True))
+    for start in range(0, len(spectrograms), step):
+        values, labels = (list(column) for column in zip(*spectrograms[start : start + step], strict=True))
         numbers = torch.tensor(values)[:, None]
         latent_bank.add(numbers, numbers.expand(-1, 4), torch.tensor(labels))
         for value, label in zip(values, labels, strict=True):
             kept[label] = [*kept[label], value][-MIN_LATENTS_PER_LABEL:]
-    for label, there in kept.items():
-        for wanted in wishes if there else ():
-            near = latent_bank.nearest(torch.full((1, 4), wanted), torch.tensor([label])).item()
-            assert abs(near - wanted) == pytest.approx(min(abs(value - wanted) for value in there), abs=1e-6)
+    for label, values_kept in kept.items():
+        for target in targets if values_kept else ():
+            near = latent_bank.nearest(torch.full((1, 4), target), torch.tensor([label])).item()
+            assert abs(near - target) == pytest.approx(min(abs(value - target) for value in values_kept), abs=1e-6)
 
 
 def test_latent_bank_searches_several_labels_in_one_call() -> None:
     torch.manual_seed(0)
     latent_bank, labels = LatentBank(2, 1, 8), torch.tensor([0, 1] * 20)
-    painted = torch.randn(40, 8)
-    latent_bank.add(torch.arange(40.0)[:, None], painted, labels)
-    asked = torch.tensor([5, 38, 0, 7, 12])
-    assert latent_bank.nearest(painted[asked] + 1e-3, labels[asked])[:, 0].tolist() == asked.tolist()
+    spectrograms = torch.randn(40, 8)
+    latent_bank.add(torch.arange(40.0)[:, None], spectrograms, labels)
+    indices = torch.tensor([5, 38, 0, 7, 12])
+    assert latent_bank.nearest(spectrograms[indices] + 1e-3, labels[indices])[:, 0].tolist() == indices.tolist()
 
 
-class Largest(TorchDispatchMode):
-    """Notes how many numbers the largest tensor has that is made in it; views are made of nothing."""
+class LargestTensor(TorchDispatchMode):
+    """Measures the numbers in the largest new tensor; views are not counted."""
 
     numbers = 0
 
@@ -90,11 +90,11 @@ def test_latent_bank_capacity_respects_its_limits(width: int, labels: int, each:
 
 
 def test_imle_gradient_points_to_the_recording_and_vanishes_nearby() -> None:
-    made, near = flat_spectrograms([0.9, 0.1, -0.4]).requires_grad_(), cells(flat_spectrograms([0.0, 0.0, 0.0]))
+    generated, near = flat_spectrograms([0.9, 0.1, -0.4]).requires_grad_(), cells(flat_spectrograms([0.0, 0.0, 0.0]))
     distances = RealDistances(torch.ones(1), torch.tensor([0.2]))
-    imle_loss(cells(made), near, zeros(3), distances).backward()
-    assert made.grad is not None
-    assert made.grad.mean((1, 2, 3)).sign().tolist() == [1, 0, -1]
+    imle_loss(cells(generated), near, zeros(3), distances).backward()
+    assert generated.grad is not None
+    assert generated.grad.mean((1, 2, 3)).sign().tolist() == [1, 0, -1]
 
 
 def test_latent_bank_copies_few_entries_at_a_time_and_only_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,10 +103,10 @@ def test_latent_bank_copies_few_entries_at_a_time_and_only_on_cuda(monkeypatch: 
     latent_bank, labels = LatentBank(MANY_LABELS, 1, 100), torch.randint(MANY_LABELS, (7,))
     latent_bank.spectrograms.normal_()
     near = torch.randn(7, 100)
-    with Largest() as of_views:
-        looked_at = latent_bank._distances(near, labels)
-    with Largest() as of_copies:
+    with LargestTensor() as of_views:
+        uncopied = latent_bank._distances(near, labels)
+    with LargestTensor() as of_copies:
         copied = latent_bank._copied_distances(near, labels)
-    assert torch.equal(looked_at, copied)
+    assert torch.equal(uncopied, copied)
     assert of_views.numbers == 7 * MIN_LATENTS_PER_LABEL  # the distances
     assert of_copies.numbers == imle.MAX_BANK_ELEMENTS

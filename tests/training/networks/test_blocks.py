@@ -1,4 +1,4 @@
-"""Enlarging by products: the same as PyTorch's interpolation, forwards and backwards."""
+"""Bilinear upsampling: PyTorch's interpolation, forward and backward."""
 
 from __future__ import annotations
 

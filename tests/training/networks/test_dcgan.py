@@ -1,4 +1,4 @@
-"""The classic networks: shapes, labels, and what the original computed."""
+"""The classic networks: shapes, labels, and the results of the original."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stripes against the spectrograms of sounds, and what the pitch of a Generator learns from."""
+"""Harmonic combs against the spectrograms of sounds, and the pitch of a generator."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ WIDTH = 16
 
 def harmonics(rate: int = 8000, duration: float = 0.5) -> Harmonics:
     torch.manual_seed(0)
-    made = Harmonics(preset(rate, duration), WIDTH)
-    made.reset_parameters()
-    return made
+    network = Harmonics(preset(rate, duration), WIDTH)
+    network.reset_parameters()
+    return network
 
 
 @pytest.mark.parametrize("rate", [8000, 44100])
@@ -39,33 +39,33 @@ def test_harmonic_comb_matches_the_spectrogram_of_a_harmonic_sound(rate: int, hz
     mask = (np.abs(harmonic_comb[:, middle]) > 0.05) & (representation.band_centers < (count + 0.3) * hz)
     assert mask.sum() > 10
     assert np.corrcoef(harmonic_comb[mask, middle], spectrogram[mask, middle])[0, 1] > 0.8
-    # The stripes of a sound a fourth higher lie elsewhere.
+    # The harmonics of a sound a fourth higher are in other bands.
     other = harmonics(rate).harmonic_comb(octaves + 5 / 12)[0, 0].numpy()
     assert np.corrcoef(other[mask, middle], spectrogram[mask, middle])[0, 1] < 0.4
 
 
 @given(octaves=st.floats(0, np.log2(MAX_PITCH / MIN_PITCH)), rate=st.sampled_from([8000, 16000, 22050, 44100]))
 def test_harmonic_comb_is_bounded_and_zero_in_wide_bands(octaves: float, rate: int) -> None:
-    drawer = harmonics(rate, 0.25)
-    harmonic_comb = drawer.harmonic_comb(torch.full((2, preset(rate, 0.25).frames), octaves))
+    network = harmonics(rate, 0.25)
+    harmonic_comb = network.harmonic_comb(torch.full((2, preset(rate, 0.25).frames), octaves))
     assert harmonic_comb.shape == (2, 1, *preset(rate, 0.25).shape)
     assert harmonic_comb.abs().max() <= 1
-    wide = drawer.bandwidths >= MIN_PITCH * 2**octaves
+    wide = network.bandwidths >= MIN_PITCH * 2**octaves
     if wide.any():
         assert harmonic_comb[:, :, wide].abs().max() < 1e-6
 
 
 @given(st.floats(-30, 30))
 def test_pitch_is_bounded_and_starts_in_the_middle(strength: float) -> None:
-    singer = harmonics()
+    network = harmonics()
     w = strength * torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(1))
-    pitch = singer.pitch(w).detach()
+    pitch = network.pitch(w).detach()
     assert pitch.shape == (5, preset(8000, 0.5).frames)
     highest = np.log2(MAX_PITCH / MIN_PITCH)
     assert pitch.min() >= 0
     assert pitch.max() <= highest + 1e-5
     middle = highest / 2
-    torch.testing.assert_close(singer.pitch(torch.zeros(1, WIDTH)), torch.full((1, pitch.shape[1]), float(middle)))
+    torch.testing.assert_close(network.pitch(torch.zeros(1, WIDTH)), torch.full((1, pitch.shape[1]), float(middle)))
 
 
 def test_pitch_is_exact_under_bfloat16_autocast() -> None:
@@ -74,28 +74,28 @@ def test_pitch_is_exact_under_bfloat16_autocast() -> None:
     generator = ResidualGenerator(representation, size=8, nz=8, nc=1, labels=2)
     z, labels = torch.randn(3, 8), torch.tensor([0, 1, 1])
     with torch.autocast("cpu", torch.bfloat16):
-        sung = generator.pitch(generator.mapping(z, labels))
-        harmonic_comb = generator.harmonics.harmonic_comb(sung)
-    assert torch.equal(sung, generator.pitch(generator.mapping(z, labels)))
-    assert torch.equal(harmonic_comb, generator.harmonics.harmonic_comb(sung))
+        pitch = generator.pitch(generator.mapping(z, labels))
+        harmonic_comb = generator.harmonics.harmonic_comb(pitch)
+    assert torch.equal(pitch, generator.pitch(generator.mapping(z, labels)))
+    assert torch.equal(harmonic_comb, generator.harmonics.harmonic_comb(pitch))
 
 
 def test_harmonic_comb_is_low_below_the_pitch() -> None:
-    drawer = harmonics(44100)
+    network = harmonics(44100)
     octaves = torch.full((1, preset(44100, 0.5).frames), float(np.log2(400 / MIN_PITCH)))
-    below = drawer.centers < 200
+    below = network.centers < 200
     assert below.sum() > 3
-    assert (drawer.harmonic_comb(octaves)[0, 0, below] <= 0).all()
+    assert (network.harmonic_comb(octaves)[0, 0, below] <= 0).all()
 
 
 def test_pitch_can_be_fitted() -> None:
-    singer = harmonics()
+    network = harmonics()
     w = torch.randn(8, WIDTH)
     frames = preset(8000, 0.5).frames
-    wished = 1 + torch.rand(8, 1) + 0.3 * torch.sin(torch.arange(frames) / 5)
-    optimizer = torch.optim.Adam(singer.parameters(), 0.01)
+    target = 1 + torch.rand(8, 1) + 0.3 * torch.sin(torch.arange(frames) / 5)
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
     for _ in range(300):
         optimizer.zero_grad()
-        pitch_loss(singer.pitch(w), wished, torch.ones(8, frames)).backward()
+        pitch_loss(network.pitch(w), target, torch.ones(8, frames)).backward()
         optimizer.step()
-    assert pitch_loss(singer.pitch(w), wished, torch.ones(8, frames)) < 0.05
+    assert pitch_loss(network.pitch(w), target, torch.ones(8, frames)) < 0.05

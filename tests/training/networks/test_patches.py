@@ -1,4 +1,4 @@
-"""Patches: smooth spectrograms without a pattern of where one patch ends and the next begins."""
+"""Patches: smooth spectrograms without a checkerboard."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def inner(patches: Patches, features: Tensor) -> Tensor:
 @torch.no_grad()
 def test_patches_upsample_by_four(patches: Patches) -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        painted = patches(torch.randn(3, SIZE, ROWS, COLUMNS))
-    assert painted.shape == (3, 1, PATCH_STRIDE * ROWS, PATCH_STRIDE * COLUMNS)
-    assert painted.dtype == torch.float32
+        spectrogram = patches(torch.randn(3, SIZE, ROWS, COLUMNS))
+    assert spectrogram.shape == (3, 1, PATCH_STRIDE * ROWS, PATCH_STRIDE * COLUMNS)
+    assert spectrogram.dtype == torch.float32
 
 
 @torch.no_grad()
 def test_constant_features_over_frames_give_no_checkerboard(patches: Patches) -> None:
-    painted = inner(patches, torch.randn(1, SIZE, ROWS, 1))
-    assert painted.std(1).max() < 1e-5, "over frames"
-    assert painted.std(0).min() > 0.1, "bands differ"
+    spectrogram = inner(patches, torch.randn(1, SIZE, ROWS, 1))
+    assert spectrogram.std(1).max() < 1e-5, "over frames"
+    assert spectrogram.std(0).min() > 0.1, "bands differ"
 
 
 @torch.no_grad()
 def test_constant_features_give_constant_spectrograms(patches: Patches) -> None:
-    painted = inner(patches, torch.randn(1, SIZE, 1, 1))
-    assert painted.std() < 1e-5
-    assert painted.abs().mean() > 0.01, "at a level of its own"
+    spectrogram = inner(patches, torch.randn(1, SIZE, 1, 1))
+    assert spectrogram.std() < 1e-5
+    assert spectrogram.abs().mean() > 0.01, "at a level of its own"
 
 
 @torch.no_grad()
@@ -80,6 +80,6 @@ def test_initial_patches_are_smooth() -> None:
     torch.manual_seed(0)
     patches = Patches(SIZE, 1)
     patches.reset_parameters()
-    painted = patches(torch.randn(1, SIZE, ROWS, COLUMNS))
-    assert painted.diff(dim=3).std() < painted.std() / 2
-    assert painted.diff(dim=2).std() < painted.std() / 2
+    spectrogram = patches(torch.randn(1, SIZE, ROWS, COLUMNS))
+    assert spectrogram.diff(dim=3).std() < spectrogram.std() / 2
+    assert spectrogram.diff(dim=2).std() < spectrogram.std() / 2

@@ -1,4 +1,4 @@
-"""Both kinds of networks: what goes in and comes out, at every size that the settings allow."""
+"""Both kinds of networks: shapes, gradients and independence, at every size that the settings allow."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def networks(kind: str) -> tuple[Generator, nn.Module]:
 
 
 def generated(generator: Any, z: Tensor, labels: Tensor) -> Tensor:
-    """Spectrograms of 32 × 16, on which lies, where it is taken, a grain that goes with the latent."""
+    """Spectrograms of 32 × 16, with noise drawn from each latent for generators that use noise."""
     if not generator.uses_noise:
         return generator(z, labels)
     seeds = (1000 * z[:, 0]).round().int().tolist()
@@ -53,7 +53,7 @@ def generated(generator: Any, z: Tensor, labels: Tensor) -> Tensor:
 def shapes(
     settings: ModelSettings, representation: Representation, n: int = 3
 ) -> tuple[torch.Size, torch.Size, torch.dtype]:
-    """Shapes of spectrograms and logits, found without computing a number."""
+    """Shapes of spectrograms and logits, without computing a number."""
     with FakeTensorMode():
         generator = build_generator(settings, representation, LABELS)
         discriminator = build_discriminator(settings, representation, LABELS)
@@ -214,8 +214,8 @@ def test_outputs_do_not_depend_on_the_batch(kind: str) -> None:
     together = generated(generator, z, labels)
     alone = torch.cat([generated(generator, z[i : i + 1], labels[i : i + 1]) for i in range(6)])
     torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
-    judged = torch.cat([discriminator(together[i : i + 1]) for i in range(6)])
-    torch.testing.assert_close(judged, discriminator(together), rtol=1e-4, atol=1e-5)
+    logits = torch.cat([discriminator(together[i : i + 1]) for i in range(6)])
+    torch.testing.assert_close(logits, discriminator(together), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

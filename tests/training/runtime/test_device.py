@@ -1,4 +1,4 @@
-"""Where a model plays: on the device that is asked for, else on the next one; never on one that nobody has heard of."""
+"""Device of a model: the requested one, or the next; unknown ones are rejected."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST, SECOND = (CUDA, {"device_id": "0"}), (CUDA, {"device_id": "1"})
 
 
 class Device:
-    """Like a `torch.device`: only its text says what it is."""
+    """Like a `torch.device`, known by its text only."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -27,7 +27,7 @@ class Device:
 
 
 @pytest.mark.parametrize(
-    ("device", "there", "tried"),
+    ("device", "available", "expected"),
     [
         ("cuda", [CUDA, MPS, CPU], [FIRST, MPS, CPU]),
         ("cuda", [CPU, MPS], [MPS, CPU]),
@@ -43,18 +43,18 @@ class Device:
     ],
 )
 def test_unavailable_device_falls_back_to_the_next(
-    device: object, there: list[str], tried: list[Any], model_folder: Path, monkeypatch: pytest.MonkeyPatch
+    device: object, available: list[str], expected: list[Any], model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session, asked = onnxruntime.InferenceSession, []
+    session, requested = onnxruntime.InferenceSession, []
 
-    def recorded(path: Path, options: onnxruntime.SessionOptions, providers: list[Any]) -> onnxruntime.InferenceSession:
-        asked.append(providers)
+    def observe(path: Path, options: onnxruntime.SessionOptions, providers: list[Any]) -> onnxruntime.InferenceSession:
+        requested.append(providers)
         return session(path, options, providers=[CPU])
 
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", recorded)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", observe)
     SoundGAN.load(model_folder, device=device)
-    assert asked == [tried, tried]  # by both halves of the Generator
+    assert requested == [expected, expected]  # by both ONNX graphs
 
 
 @pytest.mark.parametrize("device", ["cuda:1", "mps", Device("cuda")])

@@ -1,4 +1,4 @@
-"""Several processes end where one does, whoever writes, stops or fails; they speak to one another on this machine only.
+"""Several processes, connected over loopback, end with the weights of a single one, or all stop or fail together.
 
 Where weights are compared, everything is computed in double precision: Adam's first steps follow hardly more than the
 sign of a gradient, and would make the rounding of single-precision sums visible.

@@ -1,4 +1,4 @@
-"""The networks of a training and what trains them: learning rates, the average, and what a Generator paints from."""
+"""State of a training: learning rates, EMA, and the inputs of the generator."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def test_ema_moves_by_one_minus_the_decay(train_state: TrainState) -> None:
 def test_noise_buffer_is_refreshed_in_place(tiny_dataset: Dataset, tiny_settings: TinySettings) -> None:
     generator_inputs = GeneratorInputs(tiny_settings().model.nz, tiny_dataset.representation)
     generator_inputs.refresh_noise(StepRNG(3, 0, CPU))
-    before, place = generator_inputs._noise_buffer.clone(), generator_inputs._noise_buffer.data_ptr()
+    before, address = generator_inputs._noise_buffer.clone(), generator_inputs._noise_buffer.data_ptr()
     generator_inputs.refresh_noise(StepRNG(3, NOISE_BUFFER_SAMPLES, CPU))
     assert not torch.equal(generator_inputs._noise_buffer, before)
-    assert generator_inputs._noise_buffer.data_ptr() == place  # where a recorded step of a GPU looks
+    assert generator_inputs._noise_buffer.data_ptr() == address  # read by captured CUDA graphs
 
 
 @torch.no_grad()
@@ -78,5 +78,5 @@ def test_spectrograms_are_a_function_of_seed_and_samples_seen(
     assert torch.equal(generated(8), generated(8))
     assert not torch.equal(generated(8), generated(16))
     assert not torch.equal(generated(0), generated(NOISE_BUFFER_SAMPLES))
-    assert torch.equal(generated(0), generated(0))  # though other tapes were asked for in between
+    assert torch.equal(generated(0), generated(0))  # after another noise texture
     assert not torch.equal(generated(8), generated(8, shared_noise=True))
