@@ -23,8 +23,12 @@ def test_evaluate_prints_a_table_and_writes_report_and_metrics(real_folder: Path
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "4 generated" in result.stdout and "5 real, unseen" in result.stdout and "Coverage" in result.stdout
-    assert json.loads(metrics.read_text())["conditions"]["seed"] == 3
-    assert html.read_text().startswith("<!doctype html>")
+    values = json.loads(metrics.read_text())
+    assert values["conditions"]["seed"] == 3
+    assert result.stdout.startswith(values["verdict"]["headline"])
+    assert values["descriptors"]["7"]["length"]["real"] > 0
+    report = html.read_text()
+    assert report.startswith("<!doctype html>") and values["verdict"]["headline"] in report
 
 
 @pytest.mark.parametrize("terminal", [True, False])

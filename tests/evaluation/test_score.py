@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from toy_sounds import burst, draw, tone
 
 from soundgan.errors import DataError
+from soundgan.evaluation.features.descriptors import Descriptor
 from soundgan.evaluation.metrics.catalog import METRICS, SoundSet
 from soundgan.evaluation.score import Scores, score
-from soundgan.evaluation.sounds import RealSplit
+from soundgan.evaluation.sounds import RealSplit, Sounds
 
 
 def value(scores: Scores, metric: str, name: SoundSet = SoundSet.GENERATED) -> float:
@@ -63,3 +66,19 @@ def test_sets_are_compared_at_one_size_and_generated_full_with_all_training_soun
     assert row.estimates["frechet_distance"].low is None and row.n == 2
     with pytest.raises(DataError, match="use two of each"):
         score(generated[range(1)], real)
+
+
+def test_descriptors_are_compared_by_label_with_all_sounds_and_their_levels_as_recorded() -> None:
+    def sounds(seed: int, n: int, peak_db: float) -> Sounds:
+        both = draw(tone, n, seed) + draw(burst, n, seed + 100)
+        return replace(both, labels=["3"] * n + ["7"] * n, peaks_db=[peak_db] * (2 * n))
+
+    real = RealSplit(sounds(1, 20, -20.0), sounds(2, 20, -20.0))
+    comparisons = score(sounds(3, 20, -1.0), real, generated_full=sounds(4, 20, -1.0)).descriptors
+    assert list(comparisons) == ["3", "7"]
+    for label in comparisons:
+        level = comparisons[label][Descriptor.LEVEL]
+        assert (level.real, level.generated) == (-20, -1)
+        faults = [comparison.fault for comparison in comparisons[label].values() if comparison.fault]
+        assert faults == ["sounds are too loud: -1.0 dBFS, recordings -20 dBFS"]
+    assert Descriptor.PITCH not in comparisons["7"]

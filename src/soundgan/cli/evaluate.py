@@ -14,6 +14,7 @@ import typer
 from soundgan.cli.generate import QualityOption
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
 
@@ -89,6 +90,7 @@ def evaluate(
         else:
             result = evaluation.evaluate(SoundGAN.load(subject), data, options)
     console = Console(highlight=False)
+    _print_verdict(console, result)
     table = _table(result, intervals=True)
     width = Measurement.get(console, console.options.update(max_width=1000), table).maximum
     if not console.is_terminal:
@@ -104,6 +106,18 @@ def evaluate(
         typer.echo(f"Report: {write_report(result, html)}")
     if json is not None:
         typer.echo(f"Metrics: {write_text(json, dumps(result.as_json(), indent=2, ensure_ascii=False) + chr(10))}")
+
+
+def _print_verdict(console: Console, result: Evaluation) -> None:
+    """Print the verdict, and a line for each label with faults."""
+    from rich.markup import escape
+
+    verdict = result.verdict
+    console.print(f"[bold]{escape(verdict.headline)}[/bold]")
+    for label, faults in verdict.faults.items():
+        if faults:
+            console.print(escape("  " + (f"{label}: " if label else "") + "; ".join(faults)), soft_wrap=True)
+    console.print()
 
 
 def _progress(bar: Progress) -> Callable[[str, int, int], None]:

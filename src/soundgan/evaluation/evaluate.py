@@ -97,17 +97,19 @@ def evaluate_folder(folder: Path, data: Path, options: EvaluationOptions | None 
 
 def generate_set(model: SoundGAN, labels: Sequence[str | None], options: EvaluationOptions) -> Sounds:
     """Generate a sound for each label, as in its file, from `options.seed` up. For None, the seed chooses the label."""
-    waves, names = list[Any](), list[str]()
+    waves, names, peaks_db = list[Any](), list[str](), list[float]()
     for label, group in groupby(labels):
         end = len(waves) + len(list(group))
         while len(waves) < end:
             seed, count = (options.seed + len(waves)) % SEEDS, min(CHUNK_SIZE, end - len(waves))
             for sound in model.generate(count, label=label, seed=seed, quality=options.quality):
                 waves.append(as_file(sound.samples))
+                peaks_db.append(audio.peak_db(sound.samples))
                 names.append(f"seed {sound.seed}" if sound.label is None else f"{sound.label}, seed {sound.seed}")
             options.progress("Generating", len(waves), len(labels))
-    rate, seconds = model.representation.sample_rate, model.representation.duration
-    return Sounds(waves, rate, seconds, [label for label in labels if label is not None], names)
+    requested, representation = [label for label in labels if label is not None], model.representation
+    rate, frame_rate = representation.sample_rate, representation.sample_rate / representation.hop_length
+    return Sounds(waves, rate, representation.duration, requested, names, peaks_db, frame_rate)
 
 
 def _with_known_labels(real: RealSplit, known: Sequence[str]) -> tuple[RealSplit, list[str]]:

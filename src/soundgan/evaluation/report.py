@@ -15,6 +15,7 @@ from soundgan.audio import encode
 from soundgan.evaluation.features.logmel import Floats, LogMel
 from soundgan.evaluation.features.predictions import Predictions
 from soundgan.evaluation.metrics.catalog import METRICS, Estimate, Metric, SoundSet
+from soundgan.evaluation.metrics.descriptor_scores import DESCRIPTORS
 from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS
 from soundgan.evaluation.result import Evaluation
 from soundgan.evaluation.sounds import Sounds
@@ -64,6 +65,7 @@ def render_report(evaluation: Evaluation) -> str:
     return render(
         "evaluation_report.html.j2",
         evaluation=evaluation,
+        descriptor_rows=list(_descriptor_rows(evaluation)),
         key_figures=list(_key_figures(rows)),
         rows=rows,
         full_rows=_rows(evaluation, SoundSet.GENERATED_FULL, SoundSet.REAL_BASELINE_FULL),
@@ -77,6 +79,16 @@ def render_report(evaluation: Evaluation) -> str:
         ],
         condition_rows=list(_conditions(evaluation)),
     )
+
+
+def _descriptor_rows(evaluation: Evaluation) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+    """Label, and title, real value, generated value, distance and fault of each of its descriptors."""
+    for label, comparisons in evaluation.scores.descriptors.items():
+        rows = list[tuple[str, ...]]()
+        for descriptor, (real, generated, distance, fault) in comparisons.items():
+            info = DESCRIPTORS[descriptor]
+            rows.append((info.title, info.format(real), info.format(generated), f"{distance:.1f}", fault))
+        yield label, rows
 
 
 def _rows(evaluation: Evaluation, generated: SoundSet, baseline: SoundSet) -> list[_TableRow]:

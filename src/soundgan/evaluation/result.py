@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from soundgan.evaluation.metrics.catalog import SoundSet
+from soundgan.evaluation.metrics.verdict import Verdict, verdict
 from soundgan.evaluation.score import Scores
 from soundgan.evaluation.sounds import RealSplit, Sounds
 from soundgan.version import __version__
@@ -41,6 +43,15 @@ class Evaluation:
         """Number of skipped files of each kind."""
         return dict(Counter(item.reason for item in self.real.skipped))
 
+    @property
+    def verdict(self) -> Verdict:
+        """Faults of each label, and whether there are any."""
+        accuracies = [
+            self.scores.predictions[name].label_accuracy if name in self.scores.predictions else {}
+            for name in (SoundSet.GENERATED, SoundSet.REAL_BASELINE)
+        ]
+        return verdict(self.scores.descriptors, *accuracies)
+
     def as_json(self) -> dict[str, Any]:
         """JSON-serializable values of everything but the sounds."""
         scores, real = self.scores, self.real
@@ -48,6 +59,7 @@ class Evaluation:
         return {
             "subject": self.subject,
             "conditions": self.conditions,
+            "verdict": self.verdict._asdict(),
             "embedding": scores.embedding,
             "sounds": {
                 "generated": len(self.generated),
@@ -60,6 +72,13 @@ class Evaluation:
             "sets": {
                 name: {"n": row.n, "metrics": {key: estimate._asdict() for key, estimate in row.estimates.items()}}
                 for name, row in scores.table.items()
+            },
+            "descriptors": {
+                label: {
+                    name: {key: None if value != value else value for key, value in comparison._asdict().items()}
+                    for name, comparison in comparisons.items()
+                }
+                for label, comparisons in scores.descriptors.items()
             },
             "predictions": {
                 name: {

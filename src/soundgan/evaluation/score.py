@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from soundgan.errors import DataError
 from soundgan.evaluation.features.classifier import Classifier
+from soundgan.evaluation.features.descriptors import Descriptor, describe_all
 from soundgan.evaluation.features.embedding import Embedding, LogMelStatistics, Points
 from soundgan.evaluation.features.logmel import pad_or_cut
 from soundgan.evaluation.features.predictions import Predictions, classify
 from soundgan.evaluation.metrics.catalog import METRICS, Estimate, MetricRow, SoundSet
 from soundgan.evaluation.metrics.confidence import confidence_interval, wilson_interval
+from soundgan.evaluation.metrics.descriptor_scores import Comparisons, compare
 from soundgan.evaluation.metrics.label_scores import am_score, inception_score, modified_inception_score, ndb_jsd
 from soundgan.evaluation.metrics.memorization import memorized_fraction, nearest_training_sounds
 from soundgan.evaluation.metrics.periodicity import periodicity
@@ -28,6 +30,7 @@ Estimates = dict[str, Estimate]
 MEMORIZED_QUANTILE = 0.05  # of held-out real sounds are as near to a training sound as a memorized one
 SET_METRICS_ROUNDS = 50  # of half-sampling; the other metrics are cheaper and have 200
 CHUNK_SIZE = 256  # sounds embedded at a time
+MAX_DESCRIBED = 200  # generated or real sounds of a label whose descriptors are compared
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Scores:
             distance from 0 to 1; by increasing distance.
         memorization_threshold: distance up to which a generated sound counts as memorized.
         embedding: name of the embedding.
+        descriptors: comparison of all generated with all real sounds, by label; "" without labels.
     """
 
     table: dict[SoundSet, MetricRow]
@@ -50,6 +54,7 @@ class Scores:
     pairs: list[tuple[int, int, float]]
     memorization_threshold: float
     embedding: str
+    descriptors: dict[str, Comparisons]
 
 
 def score(
@@ -127,7 +132,33 @@ def score(
         (int(i), int(nearest.index[i]), float(nearest.distance[i])) for i in np.argsort(nearest.distance, kind="stable")
     ]
     threshold = float(np.quantile(held_out_nearest.distance, MEMORIZED_QUANTILE))
-    return Scores(table, size, predictions, pairs, threshold, embedding.name)
+    described = generated if generated_full is None else generated + generated_full
+    descriptors = compare_descriptors(described, train + held_out, options)
+    return Scores(table, size, predictions, pairs, threshold, embedding.name, descriptors)
+
+
+def compare_descriptors(
+    generated: Sounds, real: Sounds, options: EvaluationOptions | None = None
+) -> dict[str, Comparisons]:
+    """Compare the descriptors of generated and real sounds of each label that has both; of "" without labels.
+
+    At most 200 sounds of a label on either side are described.
+    """
+    options = options or EvaluationOptions()
+    labels = sorted({*generated.labels} & {*real.labels}) or [""]
+    comparisons = dict[str, Comparisons]()
+    for done, label in enumerate(labels):
+        options.progress("Describing", done, len(labels))
+        values = list[dict[Descriptor, NDArray[np.float64]]]()
+        for sounds in (real, generated):
+            indices = [i for i in range(len(sounds)) if not label or sounds.labels[i] == label]
+            part = sounds[indices]
+            part = part[part.sample_indices(MAX_DESCRIBED, options.seed)]
+            described = describe_all(part.waves, part.sample_rate, generated.frame_rate)
+            values.append(described | {Descriptor.LEVEL: np.array(part.peaks_db, np.float64)})
+        comparisons[label] = compare(*values, seed=options.seed)
+    options.progress("Describing", len(labels), len(labels))
+    return comparisons
 
 
 def embed(sounds: Sounds, embedding: Embedding, progress: ProgressCallback | None = None) -> Points:

@@ -33,6 +33,8 @@ class Sounds:
         seconds: length to pad or cut to where equal lengths are needed.
         labels: one for each sound; empty for sounds without labels.
         names: one for each sound, for reports.
+        peaks_db: peak level of each sound before leveling, in dBFS.
+        frame_rate: of the spectrograms that they were synthesized from, in Hz; NaN for recordings.
     """
 
     waves: Sequence[Floats]
@@ -40,6 +42,8 @@ class Sounds:
     seconds: float
     labels: Sequence[str] = ()
     names: Sequence[str] = ()
+    peaks_db: Sequence[float] = ()
+    frame_rate: float = math.nan
 
     def __len__(self) -> int:
         return len(self.waves)
@@ -47,14 +51,20 @@ class Sounds:
     def __getitem__(self, indices: Iterable[int]) -> Sounds:
         """Return the sounds of some indices, in their order."""
         chosen = [int(i) for i in indices]
-        waves, labels, names = (
-            [items[i] for i in chosen] if len(items) else [] for items in (self.waves, self.labels, self.names)
+        waves, labels, names, peaks_db = (
+            [items[i] for i in chosen] if len(items) else []
+            for items in (self.waves, self.labels, self.names, self.peaks_db)
         )
-        return replace(self, waves=waves, labels=labels, names=names)
+        return replace(self, waves=waves, labels=labels, names=names, peaks_db=peaks_db)
 
     def __add__(self, other: Sounds) -> Sounds:
-        waves, labels, names = [*self.waves, *other.waves], [*self.labels, *other.labels], [*self.names, *other.names]
-        return replace(self, waves=waves, labels=labels, names=names)
+        return replace(
+            self,
+            waves=[*self.waves, *other.waves],
+            labels=[*self.labels, *other.labels],
+            names=[*self.names, *other.names],
+            peaks_db=[*self.peaks_db, *other.peaks_db],
+        )
 
     def sample_indices(self, n: int, seed: int) -> NDArray[np.int64]:
         """Return indices of at most `n` sounds, stratified by label; the same for the same seed."""
@@ -156,7 +166,7 @@ def read_real_sounds(
 
     order = sorted(paths, key=lambda path: path in held_out)  # of two duplicates, the training sound is kept
     skipped, first_names = list(scanned.skipped), dict[bytes, str]()
-    parts: tuple[list[tuple[Path, str, Floats]], ...] = [], []
+    parts: tuple[list[tuple[Path, str, Floats, float]], ...] = [], []
     read = partial(_read, folder=folder, sample_rate=sample_rate, seconds=seconds, slices=slices)
     with warnings.catch_warnings(action="ignore", category=audio.TruncatedWarning):  # the report lists them
         for done, (path, waves) in enumerate(zip(order, bounded_parallel_map(read, order), strict=True), 1):
@@ -164,21 +174,22 @@ def read_real_sounds(
             if isinstance(waves, SkippedFile):
                 skipped.append(waves)
                 continue
-            for name, wave in waves.items():
+            for name, (wave, peak_db) in waves.items():
                 first_name = first_names.setdefault(hashlib.blake2b(wave.tobytes(), digest_size=16).digest(), name)
                 if first_name == name:
-                    parts[path in held_out].append((path, name, wave))
+                    parts[path in held_out].append((path, name, wave, peak_db))
                 else:
                     skipped.append(SkippedFile(path, SkipReason.DUPLICATE, f"the same sound as {first_name}"))
     _check_counts(folder, patterns, [len(part) for part in parts], skipped)
     train, test = (
         Sounds(
-            [wave for _, _, wave in part], sample_rate, seconds,
-            [labels[path] for path, _, _ in part] if labeled else [], [name for _, name, _ in part],
+            [wave for _, _, wave, _ in part], sample_rate, seconds,
+            [labels[path] for path, *_ in part] if labeled else [], [name for _, name, *_ in part],
+            [peak_db for *_, peak_db in part],
         )
         for part in parts
     )  # fmt: skip
-    files = list(dict.fromkeys((path, labels[path]) for path, _, _ in parts[0]))
+    files = list(dict.fromkeys((path, labels[path]) for path, *_ in parts[0]))
     skipped.sort(key=lambda item: item.path.as_posix())
     return RealSplit(train, test, unseen, files, skipped, patterns, slices)
 
@@ -201,8 +212,11 @@ def read_generated_sounds(folder: Path, sample_rate: int, seconds: float, labels
         raise DataError(f"{folder}: contains no sound files; generate some first")
     requested = [_requested_label(path, folder, labels) for path in paths] if labels else []
     samples = round(seconds * sample_rate)
-    waves = [as_file(audio.read(path, sample_rate, seconds=seconds)[0][:samples]) for path in paths]
-    return Sounds(waves, sample_rate, seconds, requested, [relative_name(path, folder) for path in paths])
+    waves = [audio.read(path, sample_rate, seconds=seconds)[0][:samples] for path in paths]
+    return Sounds(
+        [as_file(wave) for wave in waves], sample_rate, seconds, requested,
+        [relative_name(path, folder) for path in paths], [audio.peak_db(wave) for wave in waves],
+    )  # fmt: skip
 
 
 def _requested_label(path: Path, folder: Path, labels: Sequence[str]) -> str:
@@ -220,19 +234,22 @@ def _requested_label(path: Path, folder: Path, labels: Sequence[str]) -> str:
 
 def _read(
     path: Path, *, folder: Path, sample_rate: int, seconds: float, slices: bool
-) -> Mapping[str, Floats] | SkippedFile:
-    """Read the beginning of a file, or its slices, by name; the last slice needs at least half of its length."""
+) -> Mapping[str, tuple[Floats, float]] | SkippedFile:
+    """Read the beginning of a file, or its slices, by name, with their peak levels before leveling.
+
+    The last slice needs at least half of its length.
+    """
     name = relative_name(path, folder)
     try:
         count = max(1, math.floor(audio.probe(path).seconds / seconds + 0.5)) if slices else 1
         wave, _ = audio.read(path, sample_rate, seconds=count * seconds)
     except AudioError as error:
         return SkippedFile.unreadable(path, error)
-    waves, samples = dict[str, Floats](), round(seconds * sample_rate)
+    waves, samples = dict[str, tuple[Floats, float]](), round(seconds * sample_rate)
     for k in range(count):
         part = wave[round(k * seconds * sample_rate) : round((k + 1) * seconds * sample_rate)]
-        if audio.peak_db(part) >= SILENCE_DB:
-            waves[f"{name} from {k * seconds:.2f} s" if count > 1 else name] = as_file(part[:samples])
+        if (peak_db := audio.peak_db(part)) >= SILENCE_DB:
+            waves[f"{name} from {k * seconds:.2f} s" if count > 1 else name] = as_file(part[:samples]), peak_db
     return waves or SkippedFile(path, SkipReason.SILENT, f"nothing above {SILENCE_DB:.0f} dBFS")
 
 

@@ -64,7 +64,8 @@ def describe(wave: ArrayLike, sample_rate: int, frame_rate: float) -> dict[Descr
 
     Args:
         sample_rate: in Hz.
-        frame_rate: of the spectrograms that generated sounds were synthesized from, in Hz; for `FLUTTER`.
+        frame_rate: of the spectrograms that generated sounds were synthesized from, in Hz; NaN without any. For
+            `FLUTTER`.
 
     Shape:
         wave (samples,), without leveling and padding.
@@ -144,10 +145,10 @@ def _flutter(envelope: Floats, sample_rate: int, frame_rate: float) -> float:
     """Modulation at the frame rate over that at 0.6 to 0.85 and 1.15 to 1.4 times the rate, in dB.
 
     The envelope is divided by its own course over three frames, so that loud and soft parts count alike. NaN for sounds
-    of less than eight frames.
+    of less than eight frames, and without a frame rate.
     """
     period = sample_rate / frame_rate
-    if len(envelope) < 8 * period:
+    if not len(envelope) >= 8 * period:  # NaN is neither
         return float("nan")
     course = scipy.ndimage.uniform_filter1d(envelope, round(3 * period), mode="nearest")
     modulation = envelope / np.maximum(course, 1e-12) - 1

@@ -25,7 +25,7 @@ class DescriptorInfo(NamedTuple):
 
     Attributes:
         title: its name in tables.
-        unit: of its values; empty for shares.
+        unit: of its values; "%" for shares that are written in per cent.
         low: fault of generated sounds whose median is too low, as a clause; empty if that is none.
         high: the same for one that is too high.
         relative: tolerated difference of the medians, as a share of that of the recordings.
@@ -42,7 +42,11 @@ class DescriptorInfo(NamedTuple):
     logarithmic: bool = False
 
     def format(self, value: float) -> str:
-        """Value with two significant digits or more, and its unit."""
+        """Value with two significant digits or more, and its unit; a dash for NaN."""
+        if math.isnan(value):
+            return "–"
+        if self.unit == "%":
+            return f"{value * 100:.0f} %"
         digits = max(0, 1 - math.floor(math.log10(abs(value)))) if value else 0
         return f"{value:.{min(digits, 3)}f} {self.unit}".rstrip()
 
@@ -68,7 +72,7 @@ DESCRIPTORS: dict[Descriptor, DescriptorInfo] = {
         "Crest factor", "dB", "hits are flattened", "hits stick out", absolute=1.5
     ),
     Descriptor.LEVEL: DescriptorInfo("Level", "dBFS", "sounds are too soft", "sounds are too loud", absolute=3.0),
-    Descriptor.FIRST_SAMPLE: DescriptorInfo("Clicks at the start", "", "", "sounds start with a click"),
+    Descriptor.FIRST_SAMPLE: DescriptorInfo("Clicks at the start", "%", "", "sounds start with a click"),
     Descriptor.FLUTTER: DescriptorInfo("Flutter", "dB", "", "sounds flutter at the frame rate", absolute=1.0),
     Descriptor.PITCH: DescriptorInfo(
         "Pitch", "Hz", "pitches are too low", "pitches are too high", relative=0.12, logarithmic=True
@@ -96,9 +100,10 @@ class Comparison(NamedTuple):
     fault: str
 
 
-def compare(
-    real: dict[Descriptor, Floats], generated: dict[Descriptor, Floats], seed: int = 0
-) -> dict[Descriptor, Comparison]:
+Comparisons = dict[Descriptor, Comparison]
+
+
+def compare(real: dict[Descriptor, Floats], generated: dict[Descriptor, Floats], seed: int = 0) -> Comparisons:
     """Compare the descriptors of generated sounds with those of recordings of the same label.
 
     A difference of the medians is a fault where it exceeds the tolerance of `DESCRIPTORS`, and the distributions are
@@ -109,7 +114,7 @@ def compare(
         generated: of `describe_all`.
         seed: of the halvings.
     """
-    comparisons = dict[Descriptor, Comparison]()
+    comparisons = Comparisons()
     for descriptor, info in DESCRIPTORS.items():
         pitched = np.isfinite(real[descriptor])
         values, others = real[descriptor][pitched], generated[descriptor][np.isfinite(generated[descriptor])]
@@ -123,7 +128,10 @@ def compare(
         statistic = _click_share if descriptor is Descriptor.FIRST_SAMPLE else np.median
         medians = float(statistic(values)), float(statistic(others))
         distance = _distance(_scaled(values, info), _scaled(others, info), seed)
-        comparisons[descriptor] = Comparison(*medians, distance, _fault(descriptor, *medians, distance))
+        # Fewer generated sounds than half of the recordings differ more by chance.
+        by_chance = distance < MIN_DISTANCE * math.sqrt(max(1, len(values) / 2 / len(others)))
+        fault = "" if by_chance else _fault(descriptor, *medians)
+        comparisons[descriptor] = Comparison(*medians, distance, fault)
     return comparisons
 
 
@@ -145,13 +153,13 @@ def _distance(real: Floats, generated: Floats, seed: int) -> float:
     return float(wasserstein_distance(real, generated) / max(float(unit), 1e-9))
 
 
-def _fault(descriptor: Descriptor, real: float, generated: float, distance: float) -> str:
+def _fault(descriptor: Descriptor, real: float, generated: float) -> str:
     info = DESCRIPTORS[descriptor]
     if descriptor is Descriptor.FIRST_SAMPLE:
         clicks = generated > real + CLICK_TOLERANCE
-        return f"{info.high}: {generated * 100:.0f} %, recordings {real * 100:.0f} %" if clicks else ""
+        return f"{info.high}: {info.format(generated)}, recordings {info.format(real)}" if clicks else ""
     clause = info.low if generated < real else info.high
     tolerance = max(info.relative * abs(real), info.absolute)
-    if not clause or abs(generated - real) <= tolerance or distance < MIN_DISTANCE:
+    if not clause or abs(generated - real) <= tolerance:
         return ""
     return f"{clause}: {info.format(generated)}, recordings {info.format(real)}"
