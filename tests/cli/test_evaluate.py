@@ -26,7 +26,7 @@ def test_evaluate_prints_a_table_and_writes_report_and_metrics(real_folder: Path
     values = json.loads(metrics.read_text())
     assert values["conditions"]["seed"] == 3
     assert result.stdout.startswith(values["verdict"]["headline"])
-    assert values["descriptors"]["7"]["length"]["real"] > 0
+    assert values["descriptors"][""]["length"]["real"] > 0
     report = html.read_text()
     assert report.startswith("<!doctype html>") and values["verdict"]["headline"] in report
 
