@@ -18,6 +18,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
+def busy_cores() -> int:
+    """Return the number of cores in use, by the machine's load average of the last minute; 0 where it is unknown."""
+    return round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
+
+
 def bounded_parallel_map(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Map on a thread per core, in order; only a few results are computed ahead of the one that is consumed."""
     threads = min(cores(), 16)

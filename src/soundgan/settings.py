@@ -151,7 +151,7 @@ class RunSettings(Section):
     seed: int = Field(
         default=0, ge=0, lt=2**32, description="Random seed: same seed, data, machine and samples_seen, same model."
     )
-    threads: int = Field(default=0, ge=0, le=256, description="CPU threads of the training; 0: all cores.")
+    threads: int = Field(default=0, ge=0, le=256, description="CPU threads of the training; 0: one per free core.")
     ngpu: int = Field(default=1, ge=0, description="0: CPU only; otherwise a GPU is used if there is one.")
 
 

@@ -31,6 +31,7 @@ from soundgan.training.monitor.report import REPORT
 from soundgan.training.monitor.snapshot import save_snapshot
 from soundgan.training.monitor.validation import BEST, ValidationResult, load_best
 from soundgan.training.pipeline import TRAINING, export_checkpoint
+from soundgan.training.runtime import device
 from soundgan.training.runtime.rng import PairedSampler
 
 Resume = Callable[..., TrainingResult]
@@ -363,6 +364,27 @@ def test_changed_learning_rate_takes_effect_on_resume(started: Path, resume: Res
     after = tensors(started)
     torch.testing.assert_close(after["generator/dense.weight"], before["generator/dense.weight"], rtol=0, atol=1e-9)
     assert (after["discriminator/dense.weight"] - before["discriminator/dense.weight"]).abs().max() > 1e-5
+
+
+def test_threads_leave_out_busy_cores_and_are_kept_on_resume(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    messages: list[str] = []
+
+    def machine(folder: str, busy_cores: int, samples: int, threads: int = 0) -> str:
+        settings = tiny_settings(max_samples=samples, threads=threads)
+        train(tiny_dataset, settings, tmp_path / folder, on_message=messages.append, busy_cores=busy_cores)
+        return next(message for message in reversed(messages) if message.startswith("Training on")).partition(";")[0]
+
+    assert machine("a", 0, 4) == "Training on 4 CPU threads, float32"
+    assert machine("b", 9, 4) == "Training on 1 CPU thread, float32 (4 of 4 cores are in use by other programs)"
+    assert machine("c", 1, 4).startswith("Training on 3 CPU threads, float32 (1 of 4 cores is in use")
+    assert machine("c", 1, 8) == "Training on 3 CPU threads, float32"
+    assert machine("c", 0, 12).startswith("Training on 3 CPU threads, float32 (as before")
+    assert machine("c", 0, 16, threads=2) == "Training on 2 CPU threads, float32"
 
 
 def half(path: Path) -> None:

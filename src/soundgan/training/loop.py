@@ -54,6 +54,7 @@ def train(
     on_progress: Callable[[ProgressReport], None] = lambda progress: None,
     on_message: Callable[[str], None] = lambda message: None,
     distributed: Distributed = SINGLE_PROCESS,
+    busy_cores: int = 0,
 ) -> TrainingResult:
     """Train until the first limit of `settings.run` is reached; a checkpoint in `folder` is resumed.
 
@@ -62,18 +63,19 @@ def train(
         on_progress: called after the first step, and then every second or so.
         on_message: called with status messages.
         distributed: the processes that train together, each with its shard of every batch.
+        busy_cores: cores in use by other programs; without the setting `threads`, a new training leaves them out.
 
     Raises:
         TrainingError: the checkpoint belongs to other data or settings; the networks diverged or collapsed (the last
             good checkpoint stays); the batch cannot be split, or another process failed.
     """
-    setup = setup_training(dataset, settings, folder, distributed)
+    setup = setup_training(dataset, settings, folder, distributed, busy_cores)
     train_state, progress, optim, losses = setup.train_state, setup.progress, settings.optim, settings.losses
     step = TrainStep(dataset, settings, train_state, setup.generator_inputs, progress, setup.compute)
     monitor = Monitor(setup, on_progress, on_message)
     started = time.monotonic() - progress.seconds
 
-    with stop_signal() as stop, torch_threads_and_determinism(settings.run), monitor.running():
+    with stop_signal() as stop, torch_threads_and_determinism(setup.settings.run), monitor.running():
         while not distributed.any_rank(bool(monitor.is_finished()) or stop.is_set()):
             # Step
             before = progress.samples_seen

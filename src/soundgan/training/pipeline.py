@@ -12,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from soundgan.cpu import busy_cores
 from soundgan.data.dataset import prepare
 from soundgan.data.scan import check_folder
 from soundgan.errors import ModelError, TrainingError
@@ -58,6 +59,7 @@ def train_model_folder(
     """
     folder, data = Path(settings.run.saveroot), Path(settings.data.dataroot)
     _check_folders(folder, data)
+    busy = busy_cores()  # before this process adds to the load
     with init_distributed(select_device(settings.run)) as distributed:
         rank_zero = distributed.is_rank_zero
         with _exclusive_lock(folder / TRAINING) if rank_zero else nullcontext():
@@ -65,7 +67,7 @@ def train_model_folder(
                 dataset = prepare(data, settings.data, settings.spectrogram, folder / TRAINING / "cache", on_read)
             if rank_zero:
                 on_data(dataset.report)
-            result = train(dataset, settings, folder / TRAINING, on_progress, on_message, distributed)
+            result = train(dataset, settings, folder / TRAINING, on_progress, on_message, distributed, busy)
             if rank_zero:
                 config = _model_config(folder, settings, dataset.representation, dataset.label_names, result)
                 if not _already_exported(folder, config):

@@ -13,7 +13,7 @@ import torch
 from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
 from soundgan.settings import Settings, check_settings
-from soundgan.training.runtime.device import Compute, select_device, select_precision
+from soundgan.training.runtime.device import Compute, select_device, select_precision, select_threads
 from soundgan.training.runtime.distributed import Distributed
 from soundgan.training.state.checkpoint import CHECKPOINT, load_checkpoint, read_training_config
 from soundgan.training.state.train_state import GeneratorInputs, Progress, TrainState, init_state
@@ -34,7 +34,8 @@ class TrainingSetup:
 
     Attributes:
         folder: of checkpoint, log, snapshots and report.
-        config: configuration that a resumed training must match, and a description of the machine (JSON values).
+        config: configuration that a resumed training must match, threads, and a description of the machine (JSON).
+        threads_reason: reason for the number of threads where it needs one.
     """
 
     dataset: Dataset
@@ -45,9 +46,12 @@ class TrainingSetup:
     generator_inputs: GeneratorInputs
     progress: Progress
     config: dict[str, Any]
+    threads_reason: str
 
 
-def setup_training(dataset: Dataset, settings: Settings, folder: Path, distributed: Distributed) -> TrainingSetup:
+def setup_training(
+    dataset: Dataset, settings: Settings, folder: Path, distributed: Distributed, busy_cores: int = 0
+) -> TrainingSetup:
     """Set up a training in `folder`, which is created if missing; resume its checkpoint if it has one.
 
     Raises:
@@ -65,7 +69,7 @@ def setup_training(dataset: Dataset, settings: Settings, folder: Path, distribut
     config |= {"representation": dataset.representation.model_dump(), "labels": dataset.label_names}
 
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint, progress = folder / CHECKPOINT, Progress()
+    checkpoint, progress, previous = folder / CHECKPOINT, Progress(), dict[str, Any]()
     if distributed.is_rank_zero:
         _remove_stale_files(folder, checkpoint)
     if checkpoint.exists():
@@ -84,9 +88,12 @@ def setup_training(dataset: Dataset, settings: Settings, folder: Path, distribut
         precision = torch.float32
     compute = Compute(device, precision, distributed)
     config["precision"] = str(precision).removeprefix("torch.")
-    config["machine"] = compute.describe(settings.run.threads or torch.get_num_threads())
+    kept = previous.get("threads", torch.get_num_threads()) if previous else None
+    threads, reason = select_threads(settings.run, device, kept, busy_cores)
+    settings = settings.with_values(threads=threads)
+    config |= {"threads": threads, "machine": compute.describe(threads)}
     generator_inputs = GeneratorInputs(settings.model.nz, dataset.representation)
-    return TrainingSetup(dataset, settings, folder, compute, train_state, generator_inputs, progress, config)
+    return TrainingSetup(dataset, settings, folder, compute, train_state, generator_inputs, progress, config, reason)
 
 
 def _remove_stale_files(folder: Path, checkpoint: Path) -> None:

@@ -69,7 +69,8 @@ class Monitor:
         self._progress = progress
         self._start = progress.samples_seen, progress.seconds
         self._stopping = StoppingCriterion(run, samples_per_epoch(dataset.labels))
-        self._on_message(f"Training on {setup.config['machine']}; report: {setup.folder / REPORT}")
+        reason = f" ({setup.threads_reason})" if setup.threads_reason else ""
+        self._on_message(f"Training on {setup.config['machine']}{reason}; report: {setup.folder / REPORT}")
         if progress.samples_seen:
             complete = ": the training is complete" if self._stopping.is_finished(progress) else ""
             duration = f"{progress.seconds / 60:.1f} minutes"

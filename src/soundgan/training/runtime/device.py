@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -58,6 +59,29 @@ def select_precision(settings: RunSettings, device: torch.device) -> torch.dtype
     if device.type == "mps":
         return torch.float32
     return min((torch.float32, torch.bfloat16), key=_benchmark_conv)
+
+
+def select_threads(
+    settings: RunSettings, device: torch.device, previous: int | None, busy_cores: int
+) -> tuple[int, str]:
+    """Return the number of CPU threads, and the reason for it where it needs one.
+
+    Threads wait for each other in every operation, so one that shares its core with another program slows down all.
+
+    Args:
+        previous: threads of the checkpoint that is resumed: another number would round sums differently.
+        busy_cores: cores in use by other programs.
+    """
+    cores, default = os.cpu_count() or 1, torch.get_num_threads()
+    if settings.threads or device.type != "cpu":
+        return settings.threads or default, ""
+    busy = min(busy_cores, cores)
+    free = max(1, min(default, cores - busy))
+    if previous is not None:
+        threads = min(previous, default)
+        return threads, "as before; the setting `threads` changes it" if threads != free else ""
+    reason = f"{busy} of {cores} cores {'is' if busy == 1 else 'are'} in use by other programs"
+    return free, reason if free < default else ""
 
 
 @contextmanager
