@@ -9,7 +9,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain, count, pairwise, permutations
+from itertools import accumulate, chain, count, pairwise, permutations, repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -282,6 +282,17 @@ def test_progress_is_reported_up_to_the_end(
     assert reports[-1].seconds_left == 0
     assert all(before.seconds_left > after.seconds_left for before, after in pairwise(reports))
     assert reports[3].sounds_per_second == pytest.approx(4)
+
+
+def test_reported_speed_is_that_of_the_latest_reports(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = accumulate(chain([1.0] * 20, repeat(4.0)))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(monitor, "SPEED_REPORTS", 3)
+    reports: list[monitor.ProgressReport] = []
+    train(tiny_dataset, tiny_settings(max_samples=160), tmp_path, reports.append)
+    assert [reports[index].sounds_per_second for index in (9, -1)] == pytest.approx([4, 1])
 
 
 def test_progress_reports_are_rate_limited_except_the_last(

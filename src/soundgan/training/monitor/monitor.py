@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
@@ -21,6 +22,7 @@ from soundgan.training.setup import TrainingSetup
 from soundgan.training.state.checkpoint import CHECKPOINT, save_checkpoint
 
 REPORT_INTERVAL = 1.0  # s between two progress reports
+SPEED_REPORTS = 30  # progress reports over which the speed is averaged
 
 Returned = TypeVar("Returned")
 
@@ -67,7 +69,8 @@ class Monitor:
         self._setup, self._on_progress, self._on_message = setup, on_progress, on_message
         dataset, run, progress = setup.dataset, setup.settings.run, setup.progress
         self._progress = progress
-        self._start = progress.samples_seen, progress.seconds
+        self._start = progress.samples_seen
+        self._reports = deque([(progress.samples_seen, progress.seconds)], maxlen=SPEED_REPORTS)
         self._stopping = StoppingCriterion(run, samples_per_epoch(dataset.labels))
         reason = f" ({setup.threads_reason})" if setup.threads_reason else ""
         self._on_message(f"Training on {setup.config['machine']}{reason}; report: {setup.folder / REPORT}")
@@ -132,6 +135,7 @@ class Monitor:
         speed = self._speed()
         done, seconds_left = stopping.fraction(progress), stopping.seconds_left(progress, speed)
         self._on_progress(ProgressReport(progress.samples_seen, done, speed, seconds_left, self._result))
+        self._reports.append((progress.samples_seen, progress.seconds))
         self._last_report = progress.seconds
 
     @rank_zero_only
@@ -157,7 +161,7 @@ class Monitor:
         if interrupted:
             self._on_message("Stopping: the training is saved and its model written, which may take half a minute")
         progress = self._progress
-        if progress.samples_seen == self._start[0]:
+        if progress.samples_seen == self._start:
             return
         # An interrupted training is not validated, so that resumed it keeps what an uninterrupted one keeps.
         validated = self._result is not None and self._result.samples_seen >= progress.samples_seen
@@ -179,6 +183,6 @@ class Monitor:
         self._log.close()
 
     def _speed(self) -> float:
-        """Samples per second since the start or the resumption."""
-        samples_seen, seconds = self._start
+        """Samples per second over the latest progress reports."""
+        samples_seen, seconds = self._reports[0]
         return (self._progress.samples_seen - samples_seen) / (self._progress.seconds - seconds)
