@@ -84,6 +84,14 @@ def test_report_contains_the_remarks(tiny_settings: TinySettings, tmp_path: Path
     assert sentences and all(escape(sentence) in report for sentence in sentences)
 
 
+def test_exclude_pattern_without_a_match_is_noted(tiny_settings: TinySettings, tmp_path: Path) -> None:
+    messages: list[str] = []
+    settings = tiny_settings(max_samples=4, saveroot=str(tmp_path / "model"), exclude=["*/7.wav", "*_9.*"])
+    train_model_folder(settings, on_message=messages.append)
+    assert messages[0] == "Note: no file matches the exclude pattern *_9.*; it holds out nothing"
+    assert messages[1].startswith("Training on")
+
+
 def test_missing_dataroot_creates_nothing(tiny_settings: TinySettings, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         train_model_folder(tiny_settings(dataroot=str(tmp_path / "nowhere"), saveroot=str(tmp_path / "model")))

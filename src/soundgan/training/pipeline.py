@@ -14,9 +14,9 @@ from filelock import FileLock, Timeout
 
 from soundgan.cpu import busy_cores
 from soundgan.data.dataset import prepare
-from soundgan.data.scan import check_folder
+from soundgan.data.scan import check_folder, scan
 from soundgan.errors import ModelError, TrainingError
-from soundgan.files import check_name
+from soundgan.files import check_name, printable
 from soundgan.model_folder import CONFIG, TRAINING, ModelConfig, read_config
 from soundgan.settings import Settings, check_settings
 from soundgan.spectral.representation import Representation
@@ -67,6 +67,8 @@ def train_model_folder(
                 dataset = prepare(data, settings.data, settings.spectrogram, folder / TRAINING / "cache", on_read)
             if rank_zero:
                 on_data(dataset.report)
+                for pattern in scan(data, settings.data.exclude).unmatched_patterns:  # a line of the report is missed
+                    on_message(f"Note: no file matches the exclude pattern {printable(pattern)}; it holds out nothing")
             result = train(dataset, settings, folder / TRAINING, on_progress, on_message, distributed, busy)
             if rank_zero:
                 config = _model_config(folder, settings, dataset.representation, dataset.label_names, result)
