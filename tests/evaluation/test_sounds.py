@@ -51,6 +51,7 @@ def test_as_file_maps_any_gain_to_the_same_16_bit_sound(gain_db: float, seed: in
 def test_real_sounds_are_split_by_name_without_silence_damage_and_duplicates(tmp_path: Path) -> None:
     folder = fill(tmp_path, n=8, seed=0)
     soundfile.write(folder / "3" / "silent.flac", np.zeros(RATE), RATE)
+    soundfile.write(folder / "3" / "click.flac", np.ones(RATE // 60), RATE)
     (folder / "3" / "broken.flac").write_bytes(b"no sound")
     (folder / "7" / "7_00.flac").write_bytes(
         (folder / "7" / "7_06.flac").read_bytes()
@@ -61,6 +62,7 @@ def test_real_sounds_are_split_by_name_without_silence_damage_and_duplicates(tmp
     assert Counter(real.train.labels) == {"3": 6, "7": 5}
     assert {(item.path.name, item.reason) for item in real.skipped} == {
         ("silent.flac", "silent"), ("broken.flac", "unreadable"), ("7_00.flac", "duplicate"),
+        ("click.flac", "too short"),
     }  # fmt: skip
     assert [path.name for path, _ in real.train_files] == [name[2:] for name in real.train.names]
     for wave in (*real.train.waves, *real.held_out.waves):
@@ -111,6 +113,10 @@ def test_missing_and_too_small_folders_are_refused(real_folder: Path, tmp_path: 
         read_real_sounds(tmp_path / "nowhere", RATE, SECONDS, OPTIONS)
     with pytest.raises(DataError, match="at least 8"):
         read_real_sounds(fill(tmp_path / "few", n=3, seed=0), RATE, SECONDS, OPTIONS)
+    soundfile.write(tmp_path / "one.wav", tone(np.random.default_rng(0)), RATE)
+    (tmp_path / "few").rename(tmp_path / ".hidden")
+    with pytest.raises(DataError, match="1 usable sound, at least 8"):
+        read_real_sounds(tmp_path, RATE, SECONDS, OPTIONS)
     with pytest.raises(DataError, match=r"\*\.flac leaves 0 sounds for the training"):
         read_real_sounds(real_folder, RATE, SECONDS, EvaluationOptions(test_pattern="*.flac"))
     (tmp_path / "empty").mkdir()

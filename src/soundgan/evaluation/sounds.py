@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from soundgan import audio
 from soundgan.cpu import bounded_parallel_map
 from soundgan.data.scan import AUDIO_SUFFIXES, SkippedFile, SkipReason, matching_patterns, relative_name, scan
-from soundgan.data.survey import MIN_SOUNDS, SILENCE_DB
+from soundgan.data.survey import MIN_SECONDS, MIN_SOUNDS, SILENCE_DB
 from soundgan.errors import AudioError, DataError
 from soundgan.evaluation.features.logmel import Floats
 from soundgan.evaluation.options import EvaluationOptions
@@ -138,7 +138,7 @@ def read_real_sounds(
     """Read a folder of real sounds and split it; sub-folders of the first level are labels.
 
     The held-out files are those whose path below the folder matches `options.test_pattern`, or else one of `excluded`.
-    If there are none, the parts are two random halves. Unreadable and silent files are skipped, and so are duplicates:
+    If there are none, the parts are two random halves. Unreadable, silent and very short files are skipped, and so are duplicates:
     a held-out sound that is also a training sound is not unseen.
 
     Args:
@@ -245,6 +245,9 @@ def _read(
         wave, _ = audio.read(path, sample_rate, seconds=count * seconds)
     except AudioError as error:
         return SkippedFile.unreadable(path, error)
+    if (length := len(wave) / sample_rate) < MIN_SECONDS:
+        detail = f"{1000 * length:.1f} ms, at least {1000 * MIN_SECONDS:.0f} needed"
+        return SkippedFile(path, SkipReason.TOO_SHORT, detail)
     waves, samples = dict[str, tuple[Floats, float]](), round(seconds * sample_rate)
     for k in range(count):
         part = wave[round(k * seconds * sample_rate) : round((k + 1) * seconds * sample_rate)]
@@ -255,8 +258,9 @@ def _read(
 
 def _check_counts(folder: Path, patterns: Sequence[str], counts: list[int], skipped: list[SkippedFile]) -> None:
     if sum(counts) < MIN_SOUNDS:
+        noun = "sound" if sum(counts) == 1 else "sounds"
         reason = f" (skipped: {skipped[0].path.name}, {skipped[0]})" if skipped else ""
-        raise DataError(f"{printable(folder)}: {sum(counts)} usable sounds, at least {MIN_SOUNDS} are needed{reason}")
+        raise DataError(f"{printable(folder)}: {sum(counts)} usable {noun}, at least {MIN_SOUNDS} are needed{reason}")
     if min(counts) < 2:
         part = "training" if counts[0] < 2 else "test"
         raise DataError(
