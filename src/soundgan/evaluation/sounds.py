@@ -138,8 +138,8 @@ def read_real_sounds(
     """Read a folder of real sounds and split it; sub-folders of the first level are labels.
 
     The held-out files are those whose path below the folder matches `options.test_pattern`, or else one of `excluded`.
-    If there are none, the parts are two random halves. Unreadable, silent and very short files are skipped, and so are duplicates:
-    a held-out sound that is also a training sound is not unseen.
+    If there are none, the parts are two random halves. Unreadable, silent and very short files are skipped,
+    and so are duplicates: a held-out sound that is also a training sound is not unseen.
 
     Args:
         excluded: patterns of the files that the model was not trained on; None: the held-out ones.
