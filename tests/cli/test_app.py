@@ -22,6 +22,7 @@ from soundgan.version import __version__
         (["generate", "--subtype", "PCM_8"], "PCM_16, PCM_24, FLOAT"),
         (["generate", "-o", "file/below"], "file/below"),
         (["generate", "-o", "x.wav"], "x.wav: names a folder"),
+        (["serve", "--output-folder", "file/below"], "file/below"),
         (["generate", "begun"], "soundgan export begun"),
         (["export", "begun"], "no training/checkpoint.safetensors yet"),
         (["inspect", "nowhere"], "nowhere"),

@@ -96,7 +96,11 @@ def test_app_py_uses_its_settings_file(model_folder: Path, tmp_path: Path) -> No
 
 def test_server_on_loopback_refuses_other_hosts_and_limits_each_client(model_folder: Path, tmp_path: Path) -> None:
     command = ["-c", "from soundgan.cli.app import main; main()", "serve", str(model_folder), "--rate-limit", "2"]
-    with served([*command, "--allow-host", "sounds.example"], tmp_path) as (address, _):
+    with served([*command, "--allow-host", "sounds.example", "--output-folder", "new/sounds"], tmp_path) as (
+        address,
+        _,
+    ):
+        assert (tmp_path / "new" / "sounds").is_dir()
         for host, expected in (("evil.example", 421), ("sounds.example", 200)):
             assert status(f"{address}/v1/models", Host=host) == expected
         # A proxy on this machine names the client of each request; each client has its own limit.

@@ -18,7 +18,9 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all networks.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = PORT,
-    output_folder: Annotated[Path, typer.Option(help="Folder into which POST /infer writes.")] = Path("."),
+    output_folder: Annotated[
+        Path, typer.Option(help="Folder into which POST /infer writes; created if missing.")
+    ] = Path("."),
     processes: Annotated[
         int | None, typer.Option(help="Processes that generate sounds; one per core by default.", min=1, max=16)
     ] = None,

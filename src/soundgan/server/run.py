@@ -34,9 +34,11 @@ def run(models: Sequence[str | Path], settings: ServerSettings, *, host: str = "
     """Serve until SIGINT or SIGTERM, and then until all accepted requests are answered.
 
     Raises:
+        OSError: the output folder cannot be created.
         ServerError: the address or port is not available.
         ModelError: as `create_app`.
     """
+    settings.output_folder.mkdir(parents=True, exist_ok=True)
     with listen(host, port) as sock, suppress(KeyboardInterrupt):
         if settings.allowed_hosts is None and is_loopback(sock.getsockname()[0]):
             settings = settings.model_copy(update={"allowed_hosts": ()})
