@@ -47,6 +47,8 @@ def test_evaluate_accepts_folders_and_omits_intervals_in_narrow_terminals(
 
 
 def test_evaluate_refuses_options_of_models_for_a_folder_of_sounds(real_folder: Path) -> None:
-    result = invoke("evaluate", real_folder / "3", real_folder / "7", "--quick")
-    assert result.exit_code != 0
-    assert "have no effect on sounds" in str(result.exception)
+    for options in (["--quick"], ["--number", "4", "--quick"]):
+        result = invoke("evaluate", real_folder / "3", real_folder / "7", *options)
+        assert result.exit_code != 0
+        named = " and ".join(option for option in options if option != "4")
+        assert str(result.exception).endswith(f"contains sounds, not a model: leave out {named}, only for models")

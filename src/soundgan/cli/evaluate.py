@@ -73,10 +73,10 @@ def evaluate(
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     folder = Path(subject)
     is_model = subject in bundled() or (folder / CONFIG).exists() or (folder / TRAINING).is_dir()
-    if folder.is_dir() and not is_model and (n is not None or uniform or quick):
-        raise DataError(
-            f"{folder}: contains sounds, not a model: --number, --uniform and --quick have no effect on sounds"
-        )
+    given = {"--number": n is not None, "--uniform": uniform, "--quick": quick}
+    if folder.is_dir() and not is_model and any(given.values()):
+        superfluous = " and ".join(option for option, is_given in given.items() if is_given)
+        raise DataError(f"{folder}: contains sounds, not a model: leave out {superfluous}, only for models")
     stderr = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
