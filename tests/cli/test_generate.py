@@ -41,6 +41,16 @@ def test_generate_quality_changes_the_sound_and_is_tagged(tmp_path: Path) -> Non
     assert refused.returncode == 2 and "fast" in refused.stderr
 
 
+def test_generate_replaces_the_same_sound_only(tmp_path: Path) -> None:
+    options = ["generate", "-n", "1", "--seed", "8", "--label", "3", "--format", "ogg", "-o", tmp_path]
+    for _ in range(2):
+        assert invoke(*options).exit_code == 0
+    before = (tmp_path / "3_8.ogg").read_bytes()
+    result = invoke(*options, "--truncation", "0.5")
+    assert result.exit_code != 0 and "3_8.ogg: already exists with other tags" in str(result.exception)
+    assert (tmp_path / "3_8.ogg").read_bytes() == before
+
+
 def test_generate_refuses_labels_that_leave_the_output_folder(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shutil.copytree(bundled()["digits"], shared)

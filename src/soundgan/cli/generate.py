@@ -16,7 +16,8 @@ QualityOption = Annotated[
 
 def generate(
     model: Annotated[
-        str | None, typer.Argument(help="Model folder, or a name from `soundgan models`; by default the bundled one.")
+        str | None,
+        typer.Argument(help="Model folder, or a name from `soundgan models`; by default the bundled digits."),
     ] = None,
     n: Annotated[int, typer.Option("-n", "--number", help="Number of sounds.", min=1)] = 8,
     label: Annotated[str | None, typer.Option(help="Label; by default each seed chooses one.")] = None,
@@ -33,8 +34,12 @@ def generate(
     picture: Annotated[bool, typer.Option("--picture", help="Also write each spectrogram as PNG.")] = False,
     device: Annotated[str, typer.Option(help="cuda, mps or cpu; falls back to the next one if missing.")] = "cpu",
 ) -> None:
-    """Generate sounds; label and seed in the file name reproduce the sound."""
-    from soundgan.audio import FORMATS
+    """Generate sounds, named by label and seed.
+
+    The same model, label, seed, truncation and quality give the same sound; `soundgan about FILE` prints them from its
+    tags. A file of that name with other tags is not replaced.
+    """
+    from soundgan.audio import FORMATS, read_tags
     from soundgan.errors import AudioError
     from soundgan.model import SEEDS, SoundGAN
     from soundgan.model_folder import DEFAULT_MODEL
@@ -53,7 +58,12 @@ def generate(
         seed = (batch[-1].seed + 1) % SEEDS
         for sound in batch:
             name = f"{generator.config.name if sound.label is None else sound.label}_{sound.seed}"
-            path = sound.save(out / f"{name}.{format}", subtype=subtype)  # type: ignore[arg-type]
+            path = out / f"{name}.{format}"
+            if path.exists() and read_tags(path).get("comment") != sound.tags["comment"]:
+                raise AudioError(
+                    f"{path}: already exists with other tags; delete it, or choose another folder with --out"
+                )
+            sound.save(path, subtype=subtype)  # type: ignore[arg-type]
             typer.echo(path)
             if picture:
                 typer.echo(save_picture(sound.picture(zoom=2), path.with_suffix(".png")))
