@@ -224,7 +224,7 @@ def test_signal_saves_before_stopping(
     assert outcome.progress.samples_seen == progress_of(tmp_path).samples_seen == 32
     assert (tmp_path / "snapshots" / "000000032.png").is_file()
     assert signal.getsignal(number) == before
-    for samples_seen, end in ((32, "minutes"), (64, "minutes: the training is complete")):
+    for samples_seen, end in ((32, "minutes"), (64, f"minutes{monitor.COMPLETE}")):
         messages.clear()
         assert not train(tiny_dataset, tiny_settings(**NOISY), tmp_path, on_message=messages.append).interrupted
         (line,) = messages[1:]

@@ -33,7 +33,7 @@ from soundgan.training.setup import ANOTHER_FOLDER_HINT
 from soundgan.training.state.checkpoint import CHECKPOINT, load_ema, read_training_config
 from soundgan.training.state.train_state import Progress
 
-WRITING = "Writing the model"
+WRITING = "Writing the model, which takes some seconds"
 
 
 def train_model_folder(

@@ -21,6 +21,10 @@ from soundgan.training.runtime.rng import samples_per_epoch
 from soundgan.training.setup import TrainingSetup
 from soundgan.training.state.checkpoint import CHECKPOINT, save_checkpoint
 
+COMPLETE = (
+    ": the training is complete, and nothing is trained; "
+    "a higher --minutes, --max-samples or num_epochs, which are totals, continues it"
+)
 REPORT_INTERVAL = 1.0  # s between two progress reports
 SPEED_REPORTS = 30  # progress reports over which the speed is averaged
 
@@ -75,7 +79,7 @@ class Monitor:
         reason = f" ({setup.threads_reason})" if setup.threads_reason else ""
         self._on_message(f"Training on {setup.config['machine']}{reason}; report: {setup.folder / REPORT}")
         if progress.samples_seen:
-            complete = ": the training is complete" if self._stopping.is_finished(progress) else ""
+            complete = COMPLETE if self._stopping.is_finished(progress) else ""
             duration = f"{progress.seconds / 60:.1f} minutes"
             self._on_message(f"Resuming after {progress.samples_seen:,} samples seen in {duration}{complete}")
         self._health = HealthCheck(dataset, run.seed, setup.generator_inputs)
