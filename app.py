@@ -8,5 +8,6 @@ if __name__ == "__main__":  # worker processes import this file, and need no web
     try:
         from soundgan.server.run import main
     except ModuleNotFoundError as error:
-        sys.exit(f"{error}: not installed for this Python; pip install -c constraints.txt -e '.[serve]'")
+        hint = "use `. .venv/bin/activate`, or install it: pip install -c constraints.txt -e '.[serve]'"
+        sys.exit(f"{error}: not installed for this Python; {hint}")
     main()

@@ -157,6 +157,7 @@ def test_unprintable_key_is_escaped(key: str) -> None:
         ("batch_size", 1.5, "1.5", "valid integer"),
         ("size", 50, "50", "multiple of 8"),
         ("image_size", [256, 250], "250", "multiple of 16"),
+        ("image_size", 64, "64", "such as [64, 64]"),
         ("image_size", "256", '"256"', "valid list"),
         ("exclude", "*.wav", '"*.wav"', "valid list"),
         ("lr_G", float("nan"), "NaN", "finite"),

@@ -64,12 +64,13 @@ class SpectrogramSettings(Section):
         default=None, ge=0.25, le=10.0, description="Length of a sound, in s; null: from the lengths of the recordings."
     )
     image_size: SpectrogramSize | None = Field(
-        default=None, description="Size [bands, frames], multiples of 16; null: from sample_rate and duration."
+        default=None,
+        description="Size [bands, frames], multiples of 16, such as [64, 64]; null: from sample_rate and duration.",
     )
     original_image_size: Size | None = Field(
         default=None,
-        description="Size [bands, frames] to which `main.py` and POST /infer stretch a spectrogram before synthesis "
-        "(more frames: a slower, longer sound); null: no resizing.",
+        description="Size [bands, frames], such as [64, 64], to which `main.py` and POST /infer stretch a spectrogram before "
+        "synthesis (more frames: a slower, longer sound); null: no resizing.",
     )
     range_db: float | None = Field(
         default=None, ge=20, le=120, description="Range of levels of a spectrogram, in dB; null: from the preset."
@@ -194,7 +195,7 @@ def load_settings(path: str | Path) -> Settings:
         text = Path(path).read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SettingsError(f"{path}: cannot be read: {reason}; name another settings file") from error
+        raise SettingsError(f"{path}: cannot be read: {reason}; name another settings file with --config") from error
     try:
         values = json.loads(text, object_pairs_hook=partial(_checked_object, source=str(path)))
     except json.JSONDecodeError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from commands import ROOT, run_python, write_config
+from commands import ROOT, assert_one_line_error, run_python, write_config
 from model_folders import picture_size
 
 from soundgan import audio
@@ -41,6 +41,16 @@ def test_classic_inference_imports_no_library_that_it_does_not_need(tmp_path: Pa
     )
     result = run_python("-c", script, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
+
+
+def test_classic_entry_points_say_what_is_missing(tmp_path: Path) -> None:
+    assert_one_line_error(run_python(ROOT / "main.py", "--inference", cwd=tmp_path), "gan_config.json", "--config")
+    write_config(tmp_path)
+    result = run_python(ROOT / "main.py", "--training", cwd=tmp_path)
+    assert_one_line_error(result, "data: no such folder of sounds; set dataroot in gan_config.json")
+    for script in ("main.py", "app.py"):
+        result = run_python("-S", ROOT / script, cwd=tmp_path)  # without the installed packages
+        assert result.returncode == 1 and ".venv/bin/activate" in result.stderr, result.stderr
 
 
 def test_classic_training_saves_a_model_for_classic_inference(sounds_folder: Path, tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from soundgan.errors import SoundGANError, one_line
+from soundgan.errors import SettingsError, SoundGANError, one_line
 from soundgan.settings import load_settings
 
 
@@ -22,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         settings = load_settings(options.config)
         if options.training:
+            if not (data := Path(settings.data.dataroot)).is_dir():
+                raise SettingsError(f"{data}: no such folder of sounds; set dataroot in {options.config} to yours")
             from soundgan.cli.train import run_training
 
             run_training(settings)
