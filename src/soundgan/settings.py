@@ -69,8 +69,8 @@ class SpectrogramSettings(Section):
     )
     original_image_size: Size | None = Field(
         default=None,
-        description="Size [bands, frames], such as [64, 64], to which `main.py` and POST /infer stretch a spectrogram before "
-        "synthesis (more frames: a slower, longer sound); null: no resizing.",
+        description="Size [bands, frames], such as [64, 64], to which `main.py` and POST /infer stretch a spectrogram "
+        "before synthesis (more frames: a slower, longer sound); null: no resizing.",
     )
     range_db: float | None = Field(
         default=None, ge=20, le=120, description="Range of levels of a spectrogram, in dB; null: from the preset."
