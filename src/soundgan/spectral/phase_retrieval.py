@@ -4,6 +4,7 @@
 2. The difference map escapes local minima (Elser 2003, "Phase retrieval by iterated projections"; for spectrograms:
    Peer, Welker and Gerkmann 2022, "Beyond Griffin-Lim: improved iterative phase retrieval for speech").
 3. Fast Griffin-Lim converges (Perraudin, Balazs and Søndergaard 2013, "A fast Griffin-Lim algorithm").
+4. What the magnitudes rule out before a hit is removed (`pre_echo`).
 
 Steps 2 and 3 alternate between two projections: onto spectra with these magnitudes, and onto STFTs of waves.
 """
@@ -20,6 +21,7 @@ import numpy as np
 from soundgan.cpu import cores
 from soundgan.spectral.packed_batch import PackedBatch
 from soundgan.spectral.phase_integration import integrate_phase
+from soundgan.spectral.pre_echo import suppress_pre_echo
 from soundgan.spectral.stft import STFT, Floats, Spectrum
 
 Quality = Literal["fast", "balanced", "best"]
@@ -102,7 +104,8 @@ def _retrieve_batch(sounds: Sequence[Floats], stft: STFT, config: PhaseRetrieval
     phase = _random_phases(batch) if config.init == "random" else integrate_phase(batch.magnitudes, batch.spans, stft)
     spectrum = _polar(batch.magnitudes, phase)
     spectrum = _difference_map(batch, spectrum, config.difference_map_iterations)
-    return batch.unpack(_fast_griffin_lim(batch, spectrum, config.griffin_lim_iterations))
+    waves = batch.unpack(_fast_griffin_lim(batch, spectrum, config.griffin_lim_iterations))
+    return [suppress_pre_echo(wave, sound, stft) for wave, sound in zip(waves, sounds, strict=True)]
 
 
 def _difference_map(batch: PackedBatch, spectrum: Spectrum, iterations: int) -> Spectrum:
