@@ -114,7 +114,7 @@ def test_training_restores_the_random_state_and_the_number_of_threads(sounds: Fi
     torch.set_num_threads(3)
     try:
         train_classifier(sounds, FRONTEND, epochs=1, progress=lambda *_: used.append(torch.get_num_threads()))
-        assert torch.get_num_threads() == 3 and used[-1] == 1, "few sounds have little work for threads"
+        assert torch.get_num_threads() == 3 and used[-1] == 1, "threads wait for each other"
     finally:
         torch.set_num_threads(before)
     assert torch.equal(torch.get_rng_state(), state)

@@ -33,7 +33,6 @@ _WIDTHS = (32, 64, 96, 128)
 MAX_SAMPLE_RATE, MAX_SECONDS = 22050, 5.0  # of the input, in Hz and s
 CHUNK_SIZE = 128  # sounds predicted at a time
 MIN_EPOCHS, MIN_STEPS = 20, 480  # few sounds have few steps per epoch, and rare labels need many
-SOUNDS_PER_THREAD = 16  # of a batch; with fewer, threads wait for each other, which takes 5 times as long on busy cores
 
 
 class Classifier:
@@ -140,8 +139,7 @@ def train_classifier(
     """Train a classifier on labeled sound files: four convolutions, AdamW, one cycle of the learning rate.
 
     Every epoch augments each sound anew: shifted in time, with noise, and with a range of frames and one of bands
-    masked (SpecAugment, Park et al. 2019). The same seed, files and number of threads give the same classifier on one
-    machine.
+    masked (SpecAugment, Park et al. 2019). The same seed and files give the same classifier on one machine.
 
     Args:
         files: sound files with their labels, of which there are at least two different ones.
@@ -166,7 +164,7 @@ def train_classifier(
     targets = torch.tensor([labels.index(label) for _, label in files])
     rng = np.random.default_rng(seed)
     batch, steps = _batches(len(files))
-    with torch.random.fork_rng(devices=[]), _threads(batch // SOUNDS_PER_THREAD):
+    with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(seed)
         network = _network(len(labels)).train()
         optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.02)
@@ -241,12 +239,12 @@ def _augment(spectrograms: Floats, rng: np.random.Generator) -> Floats:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Use `count` threads of PyTorch, at least one and at most the current number."""
+def _one_thread() -> Iterator[None]:
+    """Use one thread of PyTorch: several wait for each other, which takes several times as long on busy cores."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, min(count, before)))
+    torch.set_num_threads(1)
     try:
         yield
     finally:
