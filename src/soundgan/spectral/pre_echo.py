@@ -45,7 +45,7 @@ def suppress_pre_echo(wave: Floats, magnitudes: Floats, stft: STFT) -> Floats:
     weights = np.square(stft.window_values).reshape(-1, size)
     windows = np.lib.stride_tricks.sliding_window_view(squares, len(weights), axis=0)[:: stft.hop_length // size]
     parts = np.einsum("fsb,bs->fb", windows, weights)  # energy of each block in each frame
-    power = np.square(magnitudes)
+    power = np.square(np.ascontiguousarray(magnitudes))  # sums depend on the order in memory
     energies = (2 * power.sum(axis=1) - power[:, 0] - power[:, -1]) / stft.n_fft
     silence = _SILENCE * energies.max(initial=0.0) + np.float32(1e-30)
     shares = (energies[:, None] + silence) / (parts + silence)  # of the energy of a block that its frame allows
