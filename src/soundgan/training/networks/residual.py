@@ -25,7 +25,7 @@ from soundgan.training.networks.blocks import (
     unit_variance,
 )
 from soundgan.training.networks.harmonics import Harmonics
-from soundgan.training.networks.patches import PATCH_STRIDE, Patches
+from soundgan.training.networks.patches import Patches, patch_stride
 
 MAX_NOISE_GAIN = 1.5  # times the log-spectral deviation of white noise
 MAX_HARMONIC_GAIN = 0.8  # of half the range of levels: 28 dB of 70
@@ -49,15 +49,18 @@ class ResidualGenerator(Generator):
         super().__init__()
         rows, columns = representation.shape
         widths = (3 * size, 2 * size, size)
-        self.grid = (widths[0], rows // 16, columns // 16)
+        stride = patch_stride(rows, columns)
+        self.grid = (widths[0], rows // (4 * stride), columns // (4 * stride))
         self.embedding = nn.Embedding(max(labels, 1), nz)
         self.to_style = nn.Sequential(nn.Linear(2 * nz, W_DIM), nn.LeakyReLU(0.2), nn.Linear(W_DIM, W_DIM))
         self.dense = nn.Linear(W_DIM, self.grid[0] * self.grid[1] * self.grid[2])
         self.stages = nn.ModuleList(StyledBlock(width) for width in widths)
         self.channel_convs = nn.ModuleList(nn.Conv2d(wide, narrow, 1) for wide, narrow in pairwise(widths))
-        self.upsamples = nn.ModuleList(BilinearUpsample(rows // side, columns // side, factor=2) for side in (16, 8))
-        self.to_full_size = BilinearUpsample(rows // PATCH_STRIDE, columns // PATCH_STRIDE, factor=PATCH_STRIDE)
-        self.to_patches = Patches(size, nc)
+        self.upsamples = nn.ModuleList(
+            BilinearUpsample(rows // side, columns // side, factor=2) for side in (4 * stride, 2 * stride)
+        )
+        self.to_full_size = BilinearUpsample(rows // stride, columns // stride, factor=stride)
+        self.to_patches = Patches(size, nc, stride)
         self.to_gains = nn.Conv2d(size, 2 * nc, 1)  # gains of noise in each channel, then those of harmonics
         max_gains = torch.tensor([MAX_NOISE_GAIN, MAX_HARMONIC_GAIN]).repeat_interleave(nc)
         self.register_buffer("max_gains", max_gains[:, None, None], persistent=False)
@@ -111,10 +114,11 @@ class ResidualDiscriminator(nn.Module):
     def __init__(self, rows: int, columns: int, size: int, nc: int, labels: int) -> None:
         super().__init__()
         widths = (size, 2 * size, 3 * size)
-        self.from_patch = nn.Conv2d(nc * PATCH_STRIDE**2, size, 3, padding=1)
+        self.stride = patch_stride(rows, columns)
+        self.from_patch = nn.Conv2d(nc * self.stride**2, size, 3, padding=1)
         self.stages = nn.ModuleList(Block(width) for width in widths)
         self.channel_convs = nn.ModuleList(nn.Conv2d(narrow, wide, 1) for narrow, wide in pairwise(widths))
-        self.dense = nn.Linear(widths[-1] * (rows // 16) * (columns // 16), W_DIM)
+        self.dense = nn.Linear(widths[-1] * (rows // (4 * self.stride)) * (columns // (4 * self.stride)), W_DIM)
         self.fc_out = nn.Linear(W_DIM, 1)
         self.projection = nn.Embedding(labels, W_DIM) if labels else None
         reset_parameters(self)
@@ -124,7 +128,7 @@ class ResidualDiscriminator(nn.Module):
         n, nc, rows, columns = spectrograms.shape
         # F.pixel_unshuffle, but channels last.
         squares = spectrograms.reshape(
-            n, nc, rows // PATCH_STRIDE, PATCH_STRIDE, columns // PATCH_STRIDE, PATCH_STRIDE
+            n, nc, rows // self.stride, self.stride, columns // self.stride, self.stride
         ).permute(0, 2, 4, 1, 3, 5)
         x = self.from_patch(squares.flatten(3).permute(0, 3, 1, 2))
         for index, stage in enumerate(self.stages):
