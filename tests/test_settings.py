@@ -149,7 +149,7 @@ def test_unprintable_key_is_escaped(key: str) -> None:
     "key, value, formatted, rule",
     [
         ("level", "loud", '"loud"', "'peak', 'rms' or 'none'"),
-        ("sample_rate", 48000, "48000", "8000, 16000, 22050 or 44100"),
+        ("sample_rate", 96000, "96000", "8000, 16000, 22050, 44100 or 48000"),
         ("duration", 0.1, "0.1", "greater than or equal to 0.25"),
         ("duration", 10.5, "10.5", "less than or equal to 10"),
         ("batch_size", 0, "0", "greater than or equal to 2"),

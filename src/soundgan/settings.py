@@ -57,7 +57,7 @@ class DataSettings(Section):
 class SpectrogramSettings(Section):
     """The spectrogram of a sound. `null` values are chosen from the recordings."""
 
-    sample_rate: Literal[8000, 16000, 22050, 44100] | None = Field(
+    sample_rate: Literal[8000, 16000, 22050, 44100, 48000] | None = Field(
         default=None, description="Sample rate of the sounds, in Hz; null: the nearest preset to that of the data."
     )
     duration: float | None = Field(

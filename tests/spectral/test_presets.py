@@ -14,12 +14,14 @@ RATES = sorted(PRESETS)
 
 
 @given(rate=st.sampled_from(RATES), duration=st.floats(0.25, 10))
-def test_preset_covers_the_duration_with_a_multiple_of_16_frames(rate: int, duration: float) -> None:
+def test_preset_covers_the_duration_with_a_multiple_of_16_or_32_frames(rate: int, duration: float) -> None:
     rep = preset(rate, duration)
-    assert rep.sample_rate == rate and rep.bands == 128 and rep.frames % 16 == 0 and rep.frames <= 640
-    assert rep.samples == rep.frames * rep.hop_length and rep.duration == rep.samples / rate
+    multiple = 32 if rep.bands >= 256 else 16
+    assert rep.sample_rate == rate and rep.bands == rep.n_fft // 2 and rep.frames % multiple == 0
+    assert rep.scale == "linear" and rep.frames <= 960
+    assert rep.samples == (rep.frames - rep.lead_in) * rep.hop_length and rep.duration == rep.samples / rate
     samples = round(duration * rate)
-    assert samples <= rep.samples < samples + 16 * rep.hop_length, "not rounded up to 16 frames"
+    assert samples <= rep.samples < samples + multiple * rep.hop_length, "not rounded up to a multiple"
 
 
 @given(rate=st.sampled_from(RATES), frames=st.integers(1, 40), bands=st.integers(2, 200), span=st.floats(20, 120))
@@ -40,10 +42,10 @@ def test_preset_accepts_overlap_and_scale(rate: int, overlap: int, scale: Scale,
     assert rep.stft == STFT(PRESETS[rate][0], PRESETS[rate][0] // overlap, window)
 
 
-@pytest.mark.parametrize("rate, duration", [(48000, 1), (8000, 0.2), (8000, 10.1), (8000, float("nan")), (0, 1)])
+@pytest.mark.parametrize("rate, duration", [(96000, 1), (8000, 0.2), (8000, 10.1), (8000, float("nan")), (0, 1)])
 def test_preset_rejects_other_sample_rates_and_durations(rate: int, duration: float) -> None:
     with pytest.raises(
-        ValueError, match=r"= .*: (must be one of 8000, 16000, 22050, 44100 Hz|must be between 0\.25 and 10 s)"
+        ValueError, match=r"= .*: (must be one of 8000, 16000, 22050, 44100, 48000 Hz|must be between 0\.25 and 10 s)"
     ):
         preset(rate, duration)
 
@@ -52,3 +54,9 @@ def test_preset_rejects_other_sample_rates_and_durations(rate: int, duration: fl
 def test_preset_rejects_other_overlaps(overlap: int) -> None:
     with pytest.raises(ValueError, match=f"overlap = {overlap}: must be 2, 4 or 8"):
         preset(8000, 1.0, overlap=overlap)
+
+
+def test_bands_are_mel_where_they_are_fewer_than_the_bins() -> None:
+    assert preset(44100, 1.0).scale == "linear"
+    assert preset(44100, 1.0, bands=128).scale == "mel"
+    assert preset(44100, 1.0, bands=128, scale="linear").scale == "linear"

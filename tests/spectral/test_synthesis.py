@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from waves import chirp, click, db, denormalize, kick, sine
 
+from soundgan.spectral.phase_retrieval import Quality
 from soundgan.spectral.presets import PRESETS, preset
 from soundgan.spectral.representation import Representation, Scale, analyze, synthesize
 from soundgan.spectral.stft import Window
@@ -33,12 +35,19 @@ def burst(rep: Representation) -> Floats:
 # Round trip
 
 
+def round_trip(wave: Floats, rep: Representation, quality: Quality = "balanced") -> Floats:
+    """Analyze and synthesize a sound, without the fade-in before it. Shape: (samples,) → (samples,)."""
+    back = synthesize(analyze(wave, rep), rep, quality=quality)[0]
+    return np.pad(back[rep.fade_in_samples :], (0, rep.fade_in_samples))
+
+
 # Root mean square of the change of level over all cells after a round trip, in dB: measured, and a quarter more.
 CHANGES = {
-    8000: {"kick": 1.55, "tone": 1.25, "chirp": 1.6, "burst": 1.05},
-    16000: {"kick": 2.2, "tone": 2.7, "chirp": 2.5, "burst": 1.25},
-    22050: {"kick": 1.35, "tone": 0.95, "chirp": 2.0, "burst": 2.2},
-    44100: {"kick": 1.2, "tone": 1.35, "chirp": 2.3, "burst": 2.4},
+    8000: {"kick": 1.55, "tone": 0.55, "chirp": 1.7, "burst": 1.15},
+    16000: {"kick": 1.75, "tone": 1.55, "chirp": 4.1, "burst": 1.25},
+    22050: {"kick": 2.0, "tone": 2.6, "chirp": 1.6, "burst": 1.25},
+    44100: {"kick": 1.6, "tone": 3.0, "chirp": 1.0, "burst": 1.15},
+    48000: {"kick": 3.3, "tone": 2.8, "chirp": 2.05, "burst": 1.15},
 }
 
 
@@ -55,6 +64,7 @@ def test_synthesis_keeps_levels_and_energy(rate: int) -> None:
         spectrogram = analyze(wave, rep)
         back = synthesize(spectrogram, rep)
         assert back.shape == (1, rep.samples) and back.dtype == np.float32
+        back = round_trip(wave, rep)
         change = denormalize(analyze(back, rep), rep) - denormalize(spectrogram, rep)
         assert np.sqrt((change**2).mean()) < CHANGES[rate][name], name
         assert abs(db((back**2).sum()) - db((wave**2).sum())) < 0.4, name
@@ -69,7 +79,7 @@ def test_synthesis_keeps_the_spectrum_in_every_representation(
     """The spectrum, in third octaves, from 100 Hz up: bands of 2.6 bins and more, a few of them wide ones."""
     rep = preset(16000, 0.5, bands=bands, scale=scale, overlap=overlap).with_changes(window=window)
     wave = burst(rep)
-    back = synthesize(analyze(wave, rep), rep)[0]
+    back = round_trip(wave, rep)
     edges = np.geomspace(100, 7000, 19)
     bins = np.fft.rfftfreq(rep.samples, 1 / rep.sample_rate).searchsorted(edges)
     before, after = (np.add.reduceat(np.abs(np.fft.rfft(w)) ** 2, bins)[:-1] for w in (wave, back))
@@ -81,23 +91,22 @@ def test_synthesis_keeps_the_spectrum_in_every_representation(
 def test_best_quality_is_closer_than_fast(rate: int) -> None:
     """With a band for each bin: blurred mel bands are the spectrum of no wave, so that no phase fits them better."""
     rep = preset(rate, 0.5, scale="linear", bands=preset(rate, 0.5).n_fft // 2)
-    spectrograms = analyze(
-        np.stack([kick(rep.samples, rep.sample_rate), chirp(rep.samples, rep.sample_rate), burst(rep)]), rep
-    )
-    expected = 10 ** (denormalize(spectrograms, rep) / 20)
+    waves = kick(rep.samples, rep.sample_rate), chirp(rep.samples, rep.sample_rate), burst(rep)
+    expected = 10 ** (denormalize(analyze(np.stack(waves), rep), rep) / 20)
     fast, best = (
-        10 ** (denormalize(analyze(synthesize(spectrograms, rep, quality=quality), rep), rep) / 20) - expected
-        for quality in ("fast", "best")
+        10 ** (denormalize(analyze(np.stack([round_trip(wave, rep, quality) for wave in waves]), rep), rep) / 20)
+        - expected
+        for quality in get_args(Quality)[::2]
     )
-    assert (best**2).mean() < 0.5 * (fast**2).mean()
+    assert (best**2).mean() < 0.8 * (fast**2).mean()
 
 
 @pytest.mark.parametrize("hertz, bin_", [(20.0, 1), (60.0, 3), (19_000.0, 882)])
 @pytest.mark.parametrize("scale, bands", [("mel", 128), ("linear", 1024)])
 def test_tones_of_20_hz_to_19_khz_keep_their_bins(scale: Scale, bands: int, hertz: float, bin_: int) -> None:
-    rep = preset(44100, 0.5, bands=bands, scale=scale)
+    rep = preset(44100, 0.5, bands=bands, scale=scale).with_changes(n_fft=2048, hop_length=512)
     assert round(hertz * rep.n_fft / rep.sample_rate) == bin_
-    back = synthesize(analyze(sine(rep.samples, rep.sample_rate, hertz), rep), rep)[0]
+    back = round_trip(sine(rep.samples, rep.sample_rate, hertz), rep)
     spectrum = np.abs(rep.stft.forward(back))[4:-4].mean(axis=0)
     # A mel band at 19 kHz is 28 bins wide, so the tone may be anywhere in it.
     nearby = 14 if scale == "mel" and bin_ > 100 else 0
@@ -120,14 +129,14 @@ def test_dc_and_clipping_stay_bounded(rate: int) -> None:
 
 
 # Energy more than half a hop ahead of a click, in dB of the whole: measured, and 3 dB more.
-PRE_ECHO = {8000: -26, 16000: -29, 22050: -32, 44100: -27}
+PRE_ECHO = {8000: -39, 16000: -39, 22050: -39, 44100: -49, 48000: -49}
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_click_keeps_its_time(rate: int) -> None:
     rep = preset(rate, 0.25)
     for at in range(rep.samples // 3, rep.samples // 3 + 2 * rep.hop_length, rep.hop_length // 3):
-        back = synthesize(analyze(click(rep.samples, rep.sample_rate, at), rep), rep)[0]
+        back = round_trip(click(rep.samples, rep.sample_rate, at), rep)
         energy = (back**2).sum()
         half = rep.n_fft // 2
         assert (back[at - half : at + half] ** 2).sum() > 0.995 * energy, "within one window"
@@ -170,6 +179,29 @@ def test_any_spectrogram_gives_a_finite_sound(seed: int, excess: float) -> None:
 def test_synthesis_leaves_out_dc() -> None:
     wave = synthesize(np.full(SMALL.shape, 0.5, np.float32), SMALL)[0]
     assert abs(wave.mean()) < 1e-2 * wave.std()
+
+
+# Lead-in
+
+
+@pytest.mark.parametrize("rate", [16000, 22050, 44100, 48000])
+def test_sound_that_starts_with_a_hit_starts_softly_and_keeps_its_attack(rate: int) -> None:
+    rep = preset(rate, 0.5)
+    assert (analyze(np.zeros(rep.samples, np.float32), rep) == -1).all()
+    time = np.arange(rep.samples) / rate
+    hit = (0.5 * np.random.default_rng(0).standard_normal(rep.samples) * np.exp(-time / 0.05)).astype(np.float32)
+    back = synthesize(analyze(hit, rep), rep)[0]
+    assert np.abs(back[0]) < 1e-3 * np.abs(back).max(), "a click"
+    fade = rep.fade_in_samples
+    assert fade == round(0.002 * rate) and db((back[: fade // 2] ** 2).mean()) < db((hit[:fade] ** 2).mean()) - 20
+    assert db((back[fade : 2 * fade] ** 2).mean()) > db((hit[:fade] ** 2).mean()) - 3, "the attack is soft"
+
+
+def test_without_lead_in_a_sound_is_neither_delayed_nor_faded() -> None:
+    rep = SMALL.with_changes(lead_in=3)
+    assert (SMALL.samples - rep.samples, rep.fade_in_samples, SMALL.fade_in_samples) == (3 * 32, 16, 0)
+    with pytest.raises(ValueError, match="lead_in must be less than frames"):
+        SMALL.with_changes(lead_in=16)
 
 
 # Reproducibility

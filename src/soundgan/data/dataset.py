@@ -175,7 +175,9 @@ def _analyze(item: tuple[Recording, list[int]], *, surveyed: Survey) -> tuple[ND
             row[: fade.size] *= fade
         if file.seconds > (index + 1) * representation.duration:
             row[-fade.size :] *= fade[::-1]
-    return levels_db(waves, representation), track(waves, representation.sample_rate, representation.hop_length)
+    with_lead_in = np.pad(waves, ((0, 0), (representation.lead_in_samples, 0)))
+    pitch = track(with_lead_in, representation.sample_rate, representation.hop_length)
+    return levels_db(waves, representation), pitch
 
 
 def _content_digest(surveyed: Survey, representation: Representation) -> str:

@@ -38,7 +38,7 @@ class NoiseTexture:
     def __init__(self, representation: Representation, seed: int = 0) -> None:
         self._frames = representation.frames
         frames = max(MIN_FRAMES, 4 * self._frames)
-        long = representation.with_changes(frames=frames)
+        long = representation.with_changes(frames=frames, lead_in=0)
         noise = np.random.RandomState(seed).standard_normal(long.samples).astype(np.float32)
         levels = levels_db(noise, long)[0]
         levels -= levels.mean(axis=1, keepdims=True)

@@ -6,17 +6,17 @@ import math
 
 from soundgan.spectral.representation import Representation, Scale
 
-DEFAULT_BANDS = 128
-_MAX_FRAMES = 432  # longer sounds get 50 % overlap where their preset has 75 %
-_FRAMES_MULTIPLE = 16  # the networks need it
+_MAX_FRAMES = 448  # longer sounds get 50 % overlap where their preset has 75 %
+_FRAMES_MULTIPLE = 16  # the networks need it, and twice as much from _FINE_BANDS bands on
+_FINE_BANDS = 256
 
-
-PRESETS: dict[int, tuple[int, int, Scale, float]] = {  # measured in docs/decisions/representation.md
-    # sample rate in Hz: n_fft and hop_length in samples, scale, range of levels (ceiling minus floor) in dB
-    8000: (256, 128, "linear", 70.0),
-    16000: (512, 256, "mel", 80.0),
-    22050: (1024, 256, "mel", 80.0),
-    44100: (2048, 512, "mel", 80.0),
+PRESETS: dict[int, tuple[int, int, int, float]] = {  # measured in docs/decisions/representation.md
+    # sample rate in Hz: n_fft and hop_length in samples, frames of lead-in, range of levels (ceiling minus floor) in dB
+    8000: (256, 128, 0, 70.0),
+    16000: (512, 128, 2, 80.0),
+    22050: (512, 128, 2, 80.0),
+    44100: (1024, 256, 2, 80.0),
+    48000: (1024, 256, 2, 80.0),
 }
 
 
@@ -24,7 +24,7 @@ def preset(
     sample_rate: int,
     duration: float,
     *,
-    bands: int = DEFAULT_BANDS,
+    bands: int | None = None,
     frames: int | None = None,
     range_db: float | None = None,
     scale: Scale | None = None,
@@ -35,12 +35,13 @@ def preset(
     The ceiling is 0 dBFS, until it is measured on data.
 
     Args:
-        sample_rate: 8000, 16000, 22050 or 44100 Hz.
+        sample_rate: 8000, 16000, 22050, 44100 or 48000 Hz.
         duration: 0.25 to 10 s.
-        bands: rows of a spectrogram.
-        frames: columns of a spectrogram; by default the duration, rounded up to a multiple of 16 frames.
+        bands: rows of a spectrogram; by default one for each bin of the STFT but 0 Hz.
+        frames: columns of a spectrogram; by default lead-in and duration, rounded up to a multiple of 16 frames, or of
+            32 from 256 bands on.
         range_db: range of levels of a spectrogram, in dB.
-        scale: spacing of the bands over frequency.
+        scale: spacing of the bands over frequency; by default linear where each bin has its band, else mel.
         overlap: n_fft / hop_length, 2, 4 or 8.
 
     Raises:
@@ -49,9 +50,9 @@ def preset(
     Examples:
         >>> representation = preset(16000, 1.0)
         >>> representation.shape, representation.hop_length, representation.duration
-        ((128, 64), 256, 1.024)
-        >>> preset(16000, 1.0, overlap=4).hop_length
-        128
+        ((256, 128), 128, 1.008)
+        >>> preset(16000, 1.0, overlap=2).hop_length
+        256
     """
     if overlap not in (None, 2, 4, 8):
         raise ValueError(f"overlap = {overlap}: must be 2, 4 or 8")
@@ -59,21 +60,23 @@ def preset(
         raise ValueError(f"sample_rate = {sample_rate}: must be one of {', '.join(map(str, PRESETS))} Hz")
     if not 0.25 <= duration <= 10:
         raise ValueError(f"duration = {duration}: must be between 0.25 and 10 s")
-    n_fft, hop_length, preset_scale, preset_range = PRESETS[sample_rate]
-    samples = duration * sample_rate
+    n_fft, hop_length, lead_in, preset_range = PRESETS[sample_rate]
+    samples, bands = duration * sample_rate, bands or n_fft // 2
     if overlap is not None:
         hop_length = n_fft // overlap
     elif frames is None and samples > _MAX_FRAMES * hop_length and n_fft // hop_length > 2:
         hop_length *= 2
     if frames is None:
-        frames = _FRAMES_MULTIPLE * math.ceil(round(samples) / hop_length / _FRAMES_MULTIPLE)
+        multiple = _FRAMES_MULTIPLE * (2 if bands >= _FINE_BANDS else 1)
+        frames = multiple * math.ceil((lead_in + round(samples) / hop_length) / multiple)
     return Representation(
         sample_rate=sample_rate,
         n_fft=n_fft,
         hop_length=hop_length,
         bands=bands,
         frames=frames,
-        scale=scale or preset_scale,
+        lead_in=lead_in,
+        scale=scale or ("linear" if bands >= n_fft // 2 else "mel"),
         floor_db=-(range_db or preset_range),
         ceiling_db=0.0,
     )

@@ -23,14 +23,15 @@ Spectrogram = NDArray[np.float32]
 _LEVEL_ITERATIONS = 2  # corrections of the bins' levels after their interpolation; more bring little
 _SILENCE_MARGIN = np.float32(0.1)  # levels this close to the floor (0.4 dB) are silence
 _GATE_THRESHOLD = 0.04  # of the range of levels (3 dB of 80): frames that exceed the floor by less are silenced
+_FADE_IN_SECONDS = 0.002  # s at the end of the lead-in that are kept
 _CHUNK_SIZE = 1 << 24  # magnitudes in memory at a time, 64 MiB
 
 
 class Representation(BaseModel):
     """Parameters of a spectrogram: STFT, bands and levels. Immutable.
 
-    Frame `k` of a spectrogram is centered at `(k + 0.5) * hop_length` samples, so `frames` frames cover exactly
-    `frames * hop_length` samples. Levels are in dBFS: a full-scale sine is 0 dB in its bin of the STFT, and a band is
+    Frame `k` of a spectrogram is centered at `(k - lead_in + 0.5) * hop_length` samples, so the frames behind the
+    lead-in cover exactly a sound. Levels are in dBFS: a full-scale sine is 0 dB in its bin of the STFT, and a band is
     the mean power of its bins.
     """
 
@@ -40,7 +41,8 @@ class Representation(BaseModel):
     n_fft: int = Field(ge=16, description="Window length, in samples.")
     hop_length: int = Field(ge=1, description="Step between frames, in samples; divides n_fft at least twice.")
     bands: int = Field(ge=2, description="Rows of a spectrogram, low frequencies first.")
-    frames: int = Field(ge=1, description="Columns of a spectrogram.")
+    frames: int = Field(ge=1, description="Columns of a spectrogram, those of the lead-in included.")
+    lead_in: int = Field(default=0, ge=0, description="Silent frames before a sound, so that it can start with a hit.")
     scale: Scale = Field(description="Spacing of the bands over frequency.")
     window: Window = Field(default="hann", description="Shape of the window.")
     floor_db: float = Field(allow_inf_nan=False, description="Level of -1 in a spectrogram, and of silence. In dBFS.")
@@ -49,14 +51,29 @@ class Representation(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Representation:
         STFT(self.n_fft, self.hop_length, self.window)  # raises ValueError
+        if self.lead_in >= self.frames:
+            raise ValueError("lead_in must be less than frames")
         if not 0 < self.ceiling_db - self.floor_db <= 300:
             raise ValueError("ceiling_db must be above floor_db, by at most 300 dB")
         return self
 
     @property
     def samples(self) -> int:
-        """Length of a sound, in samples."""
-        return self.frames * self.hop_length
+        """Length of a sound, in samples, without the lead-in."""
+        return (self.frames - self.lead_in) * self.hop_length
+
+    @property
+    def lead_in_samples(self) -> int:
+        """Length of the silence before a sound, in samples."""
+        return self.lead_in * self.hop_length
+
+    @property
+    def fade_in_samples(self) -> int:
+        """Length of the end of the lead-in that a synthesized sound starts with, in samples: 2 ms, faded in.
+
+        A fade on the attack itself would soften it; without any, a sound may start with a click.
+        """
+        return min(round(_FADE_IN_SECONDS * self.sample_rate), self.lead_in_samples)
 
     @property
     def duration(self) -> float:
@@ -146,7 +163,8 @@ def synthesize(
 ) -> Wave:
     """Return sounds of log spectrograms: bands to linear bins, phase retrieval, inverse STFT.
 
-    A sound does not depend on the other spectrograms of the batch, or on their order. Frames nowhere more than 4 % of
+    With a lead-in, a sound begins `fade_in_samples` late. It does not depend on the other spectrograms of the batch, or
+    on their order. Frames nowhere more than 4 % of
     the range of levels above the floor (3 dB of 80) are silence.
 
     Args:
@@ -185,7 +203,8 @@ def synthesize(
         magnitudes = np.empty((len(spectrograms[chunk]), *frame_shape), np.float32)
         for index, spectrogram in enumerate(spectrograms[chunk]):
             magnitudes[index] = _bin_magnitudes(spectrogram, representation)
-        waves[chunk] = retrieve(magnitudes, representation.stft, QUALITIES[quality], threads=threads)
+        retrieved = retrieve(magnitudes, representation.stft, QUALITIES[quality], threads=threads)
+        waves[chunk] = _without_lead_in(retrieved, representation)
     return waves
 
 
@@ -201,9 +220,9 @@ def levels_db(waves: Wave, representation: Representation) -> NDArray[np.float32
     waves = np.atleast_2d(np.asarray(waves, np.float32))
     if not np.isfinite(waves).all():
         raise ValueError("the sound contains NaN or infinite samples")
-    fitted = np.zeros((len(waves), representation.samples), np.float32)
-    length = min(waves.shape[1], representation.samples)
-    fitted[:, :length] = waves[:, :length]
+    start, length = representation.lead_in_samples, min(waves.shape[1], representation.samples)
+    fitted = np.zeros((len(waves), start + representation.samples), np.float32)
+    fitted[:, start : start + length] = waves[:, :length]
     weights, stft = representation.band_weights, representation.stft
     levels = np.empty((len(waves), *representation.shape), np.float32)
     for level, wave in zip(levels, fitted, strict=True):
@@ -227,6 +246,15 @@ def normalize(levels: NDArray[np.float32], representation: Representation) -> Sp
     """
     span = representation.ceiling_db - representation.floor_db
     return np.clip((levels - representation.floor_db) * (2 / span) - 1, -1, 1).astype(np.float32)[:, None]
+
+
+def _without_lead_in(waves: Wave, representation: Representation) -> Wave:
+    """Cut the lead-in off, except for the fade-in. Shape: (n, frames * hop_length) → (n, samples)."""
+    fade = representation.fade_in_samples
+    start = representation.lead_in_samples - fade
+    waves = waves[:, start : start + representation.samples]
+    waves[:, :fade] *= (0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / max(fade, 1))).astype(np.float32)
+    return waves
 
 
 def _bin_magnitudes(spectrogram: Spectrogram, representation: Representation) -> NDArray[np.float32]:
