@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,15 @@ def test_audio_figure_embeds_the_sound_and_its_spectrogram_and_escapes_its_name(
         assert light[:, : light.shape[1] // 2 - 4].mean() > 2 * light[:, light.shape[1] // 2 + 4 :].mean()  # padded
         rows.append(light.mean(axis=1).argmax() / len(light))
     assert rows[0] > 0.7 and rows[1] < 0.2  # low pitch at the bottom
+
+
+def test_overview_with_axes_is_in_the_report_and_omitted_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib", reason="pictures with axes need the extra `train`")
+    result = evaluation(full=False)
+    picture = re.search(r'alt="Spectrograms with axes" src="data:image/png;base64,([^"]+)"', render_report(result))
+    assert picture is not None
+    assert Image.open(io.BytesIO(base64.b64decode(picture[1]))).width > 200
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for module in [name for name in sys.modules if name.startswith("matplotlib.")]:
+        monkeypatch.delitem(sys.modules, module)
+    assert "with axes" not in render_report(result)

@@ -21,6 +21,7 @@ from soundgan.evaluation.result import Evaluation
 from soundgan.evaluation.sounds import Sounds
 from soundgan.files import write_text
 from soundgan.viz.html import render
+from soundgan.viz.spectrogram_figure import SpectrogramAxes, png, spectrogram_figure
 from soundgan.viz.spectrogram_image import picture
 
 KEY_METRICS = ("accuracy", "coverage", "frechet_distance", "memorized_fraction")
@@ -69,6 +70,7 @@ def render_report(evaluation: Evaluation) -> str:
         key_figures=list(_key_figures(rows)),
         rows=rows,
         full_rows=_rows(evaluation, SoundSet.GENERATED_FULL, SoundSet.REAL_BASELINE_FULL),
+        overview=_overview(selection),
         sounds=[
             (label, _figures(real, "real") + _figures(generated, "generated")) for label, real, generated in selection
         ],
@@ -157,11 +159,28 @@ def audio_figure(wave: Floats, sample_rate: int, seconds: float, name: str, css_
     picture(LogMel(sample_rate, seconds, BANDS).spectrograms([wave])[0]).save(image, "PNG", optimize=True)
     # FLAC is lossless and supported by every browser; the waves of an evaluation are rounded to 16 bits.
     sound = encode(wave, sample_rate, "flac")
-    sources = {
-        key: f"data:{kind};base64,{base64.b64encode(content).decode()}"
-        for key, kind, content in (("picture", "image/png", image.getvalue()), ("audio", "audio/flac", sound))
-    }
+    sources = {"picture": _data_url("image/png", image.getvalue()), "audio": _data_url("audio/flac", sound)}
     return Markup(render("audio_figure.html.j2", name=name, css_class=css_class, **sources))
+
+
+def _data_url(media_type: str, content: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def _overview(selection: list[tuple[str, Sounds, Sounds]]) -> str | None:
+    """Data URL of a grid of the spectrograms of real and generated sounds, with axes; None without matplotlib."""
+    frontend = LogMel(selection[0][1].sample_rate, selection[0][1].seconds, BANDS)
+    groups = {"real": [real for _, real, _ in selection], "generated": [generated for *_, generated in selection]}
+    rows = {
+        heading: [list(frontend.spectrograms(sounds.waves)) if len(sounds) else [] for sounds in group]
+        for heading, group in groups.items()
+    }
+    axes = SpectrogramAxes(frontend.seconds, frontend.band_centers, -frontend.range_db, 0, "dB")
+    try:
+        figure = spectrogram_figure(rows, axes, [label for label, *_ in selection if label])
+    except ModuleNotFoundError:  # matplotlib, of the extra `train`
+        return None
+    return _data_url("image/png", png(figure))
 
 
 def _conditions(evaluation: Evaluation) -> Iterator[tuple[str, object]]:

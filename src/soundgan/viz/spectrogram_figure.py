@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,13 +30,15 @@ class SpectrogramAxes(NamedTuple):
     Attributes:
         seconds: duration, in s.
         band_centers: center frequency of every band, ascending, in Hz.
-        floor_db, ceiling_db: levels of the values -1 and +1, in dBFS.
+        floor_db, ceiling_db: levels of the values -1 and +1, in `unit`.
+        unit: dBFS, or dB relative to the loudest bin of each sound.
     """
 
     seconds: float
     band_centers: NDArray[np.float64]
     floor_db: float
     ceiling_db: float
+    unit: str = "dBFS"
 
 
 def spectrogram_figure(
@@ -53,7 +56,7 @@ def spectrogram_figure(
     from matplotlib.colors import ListedColormap, Normalize
     from matplotlib.figure import Figure
 
-    bands, frames = next(iter(groups.values()))[0][0].shape[-2:]
+    bands, frames = next(image for grid in groups.values() for row in grid for image in row).shape[-2:]
     row_step, column_step = bands + round(GAP * bands), frames + round(GAP * frames)
     rows, columns = max(map(len, groups.values())), [max(map(len, grid)) for grid in groups.values()]
     starts = [k * 5 * round(GAP * frames) + sum(columns[:k]) * column_step for k in range(len(groups))]
@@ -91,17 +94,24 @@ def spectrogram_figure(
     plot.text(sheet.shape[1], sheet.shape[0] + 0.04 * bands, "s", size=8, ha="right", va="top")
     bar = figure.add_axes(((_LEFT + width + 0.05) / total_width, bottom, 0.12 / total_width, relative_height))
     levels = ScalarMappable(Normalize(axes.floor_db, axes.ceiling_db), ListedColormap(COLORMAP / 255))
-    figure.colorbar(levels, bar, label="dBFS")
+    figure.colorbar(levels, bar, label=axes.unit)
     return figure
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG; an existing file is replaced only by a complete one."""
-    with atomic_write(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # names in any script
-        options = {"compress_level": 3}  # 6, the default, takes 3 times as long
-        figure.savefig(temporary, format="png", pil_kwargs=options)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(png(figure))
     return path
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # names in any script
+        figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 3})  # 6, the default, takes 3 times as long
+    return buffer.getvalue()
 
 
 def _time_tick(seconds: float) -> float:

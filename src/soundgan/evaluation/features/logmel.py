@@ -45,6 +45,11 @@ class LogMel:
         """Samples of a padded or cut sound."""
         return round(self.seconds * self.sample_rate)
 
+    @property
+    def band_centers(self) -> NDArray[np.float64]:
+        """Center frequency of every band, in Hz."""
+        return _mel_edges(self.sample_rate, self.bands)[1:-1]
+
     def levels(self, waves: Waves) -> Floats:
         """Levels of sounds of any lengths, in dB above silence. Shape: n waves (any,) → (n, bands, frames)."""
         return (self.spectrograms(waves) + 1) * np.float32(self.range_db / 2)
@@ -72,10 +77,15 @@ class LogMel:
         return np.ascontiguousarray(spectrograms.swapaxes(1, 2), dtype=np.float32)
 
 
-def _mel_filters(sample_rate: int, n_fft: int, bands: int) -> Floats:
-    """Triangular filters, equally spaced on O'Shaughnessy's mel scale. Shape: (n_fft // 2 + 1, bands)."""
+def _mel_edges(sample_rate: int, bands: int) -> NDArray[np.float64]:
+    """Edges of filters, equally spaced on O'Shaughnessy's mel scale, in Hz. Shape: (bands + 2,)."""
     top = 2595 * np.log10(1 + sample_rate / 2 / 700)
-    edges = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)
+    return 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)
+
+
+def _mel_filters(sample_rate: int, n_fft: int, bands: int) -> Floats:
+    """Triangular filters. Shape: (n_fft // 2 + 1, bands)."""
+    edges = _mel_edges(sample_rate, bands)
     hertz = np.fft.rfftfreq(n_fft, 1 / sample_rate)[:, None]
     rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
