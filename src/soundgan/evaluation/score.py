@@ -99,7 +99,10 @@ def score(
     all_sets = {SoundSet.GENERATED: generated, SoundSet.REAL_BASELINE: held_out}
     if generated_full is not None:
         all_sets[SoundSet.GENERATED_FULL] = generated_full
-    predictions = {name: classify(classifier, sounds) for name, sounds in all_sets.items()} if classifier else {}
+    predictions = dict[SoundSet, Predictions]()
+    if classifier is not None:
+        for name, sounds in all_sets.items():
+            predictions[name] = classify(classifier, sounds.waves, sounds.sample_rate, sounds.labels)
     table = dict[SoundSet, MetricRow]()
     sets = ((SoundSet.GENERATED, generated, nearest), (SoundSet.REAL_BASELINE, held_out, held_out_nearest))
     for done, (name, sounds, nearest_training) in enumerate(sets):

@@ -87,6 +87,7 @@ class Representation(BaseModel):
 
     @cached_property
     def stft(self) -> STFT:
+        """The STFT that a spectrogram's levels are of."""
         return STFT(self.n_fft, self.hop_length, self.window)
 
     @cached_property

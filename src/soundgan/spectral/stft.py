@@ -48,6 +48,7 @@ class STFT:
 
     @property
     def bins(self) -> int:
+        """Frequencies from 0 Hz to half the sample rate."""
         return self.n_fft // 2 + 1
 
     @property

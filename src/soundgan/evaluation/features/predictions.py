@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soundgan import audio
 from soundgan.evaluation.features.classifier import Classifier
-
-if TYPE_CHECKING:
-    from soundgan.evaluation.sounds import Sounds
+from soundgan.evaluation.features.logmel import Waves
 
 
 class Predictions(NamedTuple):
@@ -42,12 +41,18 @@ class Predictions(NamedTuple):
         return {label: float(self.confusion[i, i] / count) for i, (label, count) in rows if count}
 
 
-def classify(classifier: Classifier, sounds: Sounds) -> Predictions:
-    """Predict the labels of sounds; a requested label that the classifier does not know counts as an error."""
-    waves = [audio.resample(wave, sounds.sample_rate, classifier.frontend.sample_rate) for wave in sounds.waves]
+def classify(classifier: Classifier, waves: Waves, sample_rate: int, requested_labels: Sequence[str]) -> Predictions:
+    """Predict the labels of sounds; a requested label that the classifier does not know counts as an error.
+
+    Args:
+        waves: (samples,) each.
+        sample_rate: in Hz.
+        requested_labels: one for each sound, or none.
+    """
+    waves = [audio.resample(wave, sample_rate, classifier.frontend.sample_rate) for wave in waves]
     labels, probabilities = classifier.labels, classifier.predict(waves)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
-    for requested, prediction in zip(sounds.labels, probabilities.argmax(axis=1), strict=False):
+    for requested, prediction in zip(requested_labels, probabilities.argmax(axis=1), strict=False):
         if requested in labels:
             confusion[labels.index(requested), prediction] += 1
-    return Predictions(labels, probabilities, confusion, len(sounds.labels))
+    return Predictions(labels, probabilities, confusion, len(requested_labels))
