@@ -29,6 +29,7 @@ from soundgan.version import __version__
         (["train"], "FOLDER"),
         (["train", "nowhere"], "nowhere"),
         (["train", "file", "--size", "7"], "size = 7"),
+        (["train", "file", "--threads", "257"], "threads = 257"),
         (["export", "."], "checkpoint"),
         (["import", "file", "--config", "config.json"], "file"),
         (["about", "file"], "file"),

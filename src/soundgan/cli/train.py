@@ -36,6 +36,7 @@ def train(
         list[str] | None, typer.Option(help="Exclude files that match this pattern (repeatable).")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed of the training.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; by default one per core that is free.")] = None,
 ) -> None:
     """Train a model on a folder of sounds. Ctrl-C saves a checkpoint; the same command resumes the training."""
     from soundgan.errors import SettingsError
@@ -50,6 +51,7 @@ def train(
         "dataroot": folder and str(folder), "saveroot": out and str(out), "minutes": _number(minutes),
         "max_samples": max_samples, "size": size, "network": network, "sample_rate": sample_rate,
         "duration": duration, "slice": slice, "exclude": exclude or None, "seed": seed,
+        "threads": threads,
     }  # fmt: skip
     run_training(with_options(settings, options))
 
