@@ -18,7 +18,8 @@ MIN_FINE_BANDS = 256  # from which on a patch covers more bands and frames
 def patch_stride(bands: int, frames: int) -> int:
     """Return the bands and frames of a spectrogram per position: 8 for fine spectrograms, 4 for others.
 
-    512 bands by 160 frames in steps of 8 have twice the positions of 128 by 80 in steps of 4; in steps of 4, eight times.
+    In steps of 8, 512 bands by 160 frames have twice the positions of 128 by 80 in steps of 4; in steps of 4, eight
+    times as many.
     """
     return 8 if bands >= MIN_FINE_BANDS and not (bands % 32 or frames % 32) else 4
 
