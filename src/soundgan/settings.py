@@ -76,7 +76,7 @@ class SpectrogramSettings(Section):
         default=None, ge=20, le=120, description="Range of levels of a spectrogram, in dB; null: from the preset."
     )
     scale: Literal["mel", "linear"] | None = Field(
-        default=None, description="Spacing of the frequency bands; null: linear with a band for each bin, else mel."
+        default=None, description="Spacing of the frequency bands; null: from the preset."
     )
     window: Literal["hann", "gaussian"] = Field(default="hann", description="Window function of the STFT.")
     overlap: Literal[2, 4, 8] | None = Field(

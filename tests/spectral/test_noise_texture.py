@@ -46,7 +46,7 @@ def test_nyquist_bin_of_the_texture_has_one_degree_of_freedom() -> None:
 @pytest.mark.parametrize("rate", PRESETS)
 def test_texture_correlates_between_cells_like_other_noise(rate: int) -> None:
     rep = preset(rate, 1.0)
-    other = rep.with_changes(frames=MIN_FRAMES)
+    other = rep.with_changes(frames=MIN_FRAMES, lead_in=0)
     expected_levels = levels_db(noise(other.samples, rate, seed=5, level=0.01), other)[0].astype(np.float64)
     expected_levels -= expected_levels.mean(axis=1, keepdims=True)
     texture = texture_db(NoiseTexture(rep), rep)

@@ -14,14 +14,12 @@ RATES = sorted(PRESETS)
 
 
 @given(rate=st.sampled_from(RATES), duration=st.floats(0.25, 10))
-def test_preset_covers_the_duration_with_a_multiple_of_16_or_32_frames(rate: int, duration: float) -> None:
+def test_preset_covers_the_duration_with_a_multiple_of_16_frames(rate: int, duration: float) -> None:
     rep = preset(rate, duration)
-    multiple = 32 if rep.bands >= 256 else 16
-    assert rep.sample_rate == rate and rep.bands == rep.n_fft // 2 and rep.frames % multiple == 0
-    assert rep.scale == "linear" and rep.frames <= 960
+    assert rep.sample_rate == rate and rep.bands == 128 and rep.frames % 16 == 0 and rep.frames <= 656
     assert rep.samples == (rep.frames - rep.lead_in) * rep.hop_length and rep.duration == rep.samples / rate
     samples = round(duration * rate)
-    assert samples <= rep.samples < samples + multiple * rep.hop_length, "not rounded up to a multiple"
+    assert samples <= rep.samples < samples + 16 * rep.hop_length, "not rounded up to 16 frames"
 
 
 @given(rate=st.sampled_from(RATES), frames=st.integers(1, 40), bands=st.integers(2, 200), span=st.floats(20, 120))
@@ -56,7 +54,6 @@ def test_preset_rejects_other_overlaps(overlap: int) -> None:
         preset(8000, 1.0, overlap=overlap)
 
 
-def test_bands_are_mel_where_they_are_fewer_than_the_bins() -> None:
-    assert preset(44100, 1.0).scale == "linear"
-    assert preset(44100, 1.0, bands=128).scale == "mel"
-    assert preset(44100, 1.0, bands=128, scale="linear").scale == "linear"
+def test_fine_spectrograms_have_a_multiple_of_32_frames() -> None:
+    assert [preset(44100, 1.0, bands=bands, scale="linear").frames for bands in (128, 512)] == [96, 96]
+    assert [preset(44100, 1.2, bands=bands, scale="linear").frames for bands in (128, 512)] == [112, 128]

@@ -6,17 +6,19 @@ import math
 
 from soundgan.spectral.representation import Representation, Scale
 
-_MAX_FRAMES = 448  # longer sounds get 50 % overlap where their preset has 75 %
+_MAX_FRAMES = 432  # longer sounds get 50 % overlap where their preset has 75 %
 _FRAMES_MULTIPLE = 16  # the networks need it, and twice as much from _FINE_BANDS bands on
 _FINE_BANDS = 256
 
-PRESETS: dict[int, tuple[int, int, int, float]] = {  # measured in docs/decisions/representation.md
-    # sample rate in Hz: n_fft and hop_length in samples, frames of lead-in, range of levels (ceiling minus floor) in dB
-    8000: (256, 128, 0, 70.0),
-    16000: (512, 128, 2, 80.0),
-    22050: (512, 128, 2, 80.0),
-    44100: (1024, 256, 2, 80.0),
-    48000: (1024, 256, 2, 80.0),
+DEFAULT_BANDS = 128
+
+PRESETS: dict[int, tuple[int, int, int, Scale, float]] = {  # measured in docs/decisions/representation.md
+    # sample rate in Hz: n_fft and hop_length in samples, frames of lead-in, scale, range of levels in dB
+    8000: (256, 128, 0, "linear", 70.0),
+    16000: (512, 256, 2, "mel", 80.0),
+    22050: (1024, 256, 2, "mel", 80.0),
+    44100: (2048, 512, 2, "mel", 80.0),
+    48000: (2048, 512, 2, "mel", 80.0),
 }
 
 
@@ -24,7 +26,7 @@ def preset(
     sample_rate: int,
     duration: float,
     *,
-    bands: int | None = None,
+    bands: int = DEFAULT_BANDS,
     frames: int | None = None,
     range_db: float | None = None,
     scale: Scale | None = None,
@@ -37,11 +39,11 @@ def preset(
     Args:
         sample_rate: 8000, 16000, 22050, 44100 or 48000 Hz.
         duration: 0.25 to 10 s.
-        bands: rows of a spectrogram; by default one for each bin of the STFT but 0 Hz.
+        bands: rows of a spectrogram.
         frames: columns of a spectrogram; by default lead-in and duration, rounded up to a multiple of 16 frames, or of
             32 from 256 bands on.
         range_db: range of levels of a spectrogram, in dB.
-        scale: spacing of the bands over frequency; by default linear where each bin has its band, else mel.
+        scale: spacing of the bands over frequency.
         overlap: n_fft / hop_length, 2, 4 or 8.
 
     Raises:
@@ -50,9 +52,9 @@ def preset(
     Examples:
         >>> representation = preset(16000, 1.0)
         >>> representation.shape, representation.hop_length, representation.duration
-        ((256, 128), 128, 1.008)
-        >>> preset(16000, 1.0, overlap=2).hop_length
-        256
+        ((128, 80), 256, 1.248)
+        >>> preset(16000, 1.0, overlap=4).hop_length
+        128
     """
     if overlap not in (None, 2, 4, 8):
         raise ValueError(f"overlap = {overlap}: must be 2, 4 or 8")
@@ -60,8 +62,8 @@ def preset(
         raise ValueError(f"sample_rate = {sample_rate}: must be one of {', '.join(map(str, PRESETS))} Hz")
     if not 0.25 <= duration <= 10:
         raise ValueError(f"duration = {duration}: must be between 0.25 and 10 s")
-    n_fft, hop_length, lead_in, preset_range = PRESETS[sample_rate]
-    samples, bands = duration * sample_rate, bands or n_fft // 2
+    n_fft, hop_length, lead_in, preset_scale, preset_range = PRESETS[sample_rate]
+    samples = duration * sample_rate
     if overlap is not None:
         hop_length = n_fft // overlap
     elif frames is None and samples > _MAX_FRAMES * hop_length and n_fft // hop_length > 2:
@@ -76,7 +78,7 @@ def preset(
         bands=bands,
         frames=frames,
         lead_in=lead_in,
-        scale=scale or ("linear" if bands >= n_fft // 2 else "mel"),
+        scale=scale or preset_scale,
         floor_db=-(range_db or preset_range),
         ceiling_db=0.0,
     )
