@@ -113,7 +113,9 @@ def save_at_size(sound: Sound, path: Path, representation: Representation, size:
         sound.save(path)
         return sound.spectrogram
     spectrogram = resize(sound.spectrogram, *size)
-    resized = representation.with_changes(bands=spectrogram.shape[0], frames=spectrogram.shape[1])
+    bands, frames = spectrogram.shape
+    lead_in = representation.lead_in * frames // representation.frames  # stretched with the rest
+    resized = representation.with_changes(bands=bands, frames=frames, lead_in=lead_in)
     wave = limit_and_fade(synthesize(spectrogram, resized)[0], resized.sample_rate)
     audio.write(path, wave, resized.sample_rate, tags=sound.tags)
     return spectrogram
