@@ -7,10 +7,10 @@ import math
 from soundgan.spectral.representation import Representation, Scale
 
 _MAX_FRAMES = 432  # longer sounds get 50 % overlap where their preset has 75 %
-_FRAMES_MULTIPLE = 16  # the networks need it, and twice as much from _FINE_BANDS bands on
-_FINE_BANDS = 256
+_FRAMES_MULTIPLE = 16  # the networks need it, and twice as much from FINE_BANDS bands on
 
 DEFAULT_BANDS = 128
+FINE_BANDS = 256  # from which on the networks generate larger patches
 
 PRESETS: dict[int, tuple[int, int, int, Scale, float]] = {  # measured in docs/decisions/representation.md
     # sample rate in Hz: n_fft and hop_length in samples, frames of lead-in, scale, range of levels in dB
@@ -69,7 +69,7 @@ def preset(
     elif frames is None and samples > _MAX_FRAMES * hop_length and n_fft // hop_length > 2:
         hop_length *= 2
     if frames is None:
-        multiple = _FRAMES_MULTIPLE * (2 if bands >= _FINE_BANDS else 1)
+        multiple = _FRAMES_MULTIPLE * (2 if bands >= FINE_BANDS else 1)
         frames = multiple * math.ceil((lead_in + round(samples) / hop_length) / multiple)
     return Representation(
         sample_rate=sample_rate,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MIN_FINE_BANDS = 256  # from which on a patch covers more bands and frames
+from soundgan.spectral.presets import FINE_BANDS
 
 
 def patch_stride(bands: int, frames: int) -> int:
@@ -21,7 +21,7 @@ def patch_stride(bands: int, frames: int) -> int:
     In steps of 8, 512 bands by 160 frames have twice the positions of 128 by 80 in steps of 4; in steps of 4, eight
     times as many.
     """
-    return 8 if bands >= MIN_FINE_BANDS and not (bands % 32 or frames % 32) else 4
+    return 8 if bands >= FINE_BANDS and not (bands % 32 or frames % 32) else 4
 
 
 class Patches(nn.Module):
