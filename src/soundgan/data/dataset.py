@@ -11,6 +11,7 @@ import shutil
 import time
 import uuid
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,9 @@ class Dataset:
         spectrograms: (n, 1, bands, frames), float32 in [-1, 1], mapped from the cache: read on demand, copied on write.
         pitch: (n, frames) each, of every spectrogram.
         labels: (n,), int64 indices into `label_names`; all zero where there are no labels.
+
+    Attributes:
+        unmatched_patterns: patterns of files to leave out that match no file.
     """
 
     spectrograms: NDArray[np.float32]
@@ -52,6 +56,7 @@ class Dataset:
     representation: Representation
     report: str
     digest: str
+    unmatched_patterns: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -156,6 +161,7 @@ def _write_dataset(surveyed: Survey, target: Path, progress: ProgressCallback) -
         "label_names": names,
         "report": format_report(surveyed) + format_clipped(over.tolist(), ceiling),
         "digest": _content_digest(surveyed, rep),
+        "unmatched_patterns": surveyed.scanned.unmatched_patterns,
     }
     (target / "dataset.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
 

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from soundgan.cpu import busy_cores
 from soundgan.data.dataset import prepare
-from soundgan.data.scan import check_folder, scan
+from soundgan.data.scan import check_folder
 from soundgan.errors import ModelError, TrainingError
 from soundgan.files import check_name, printable
 from soundgan.model_folder import CONFIG, TRAINING, ModelConfig, read_config
@@ -67,7 +67,7 @@ def train_model_folder(
                 dataset = prepare(data, settings.data, settings.spectrogram, folder / TRAINING / "cache", on_read)
             if rank_zero:
                 on_data(dataset.report)
-                for pattern in scan(data, settings.data.exclude).unmatched_patterns:  # a line of the report is missed
+                for pattern in dataset.unmatched_patterns:  # a line of the report is missed
                     on_message(f"Note: no file matches the exclude pattern {printable(pattern)}; it holds out nothing")
             result = train(dataset, settings, folder / TRAINING, on_progress, on_message, distributed, busy)
             if rank_zero:
