@@ -2,9 +2,12 @@
 
 The modules of `NAMES` have one function
 
-    train(waves, sample_rate, options, *, width, config) -> TrainedBaseline
+    train(sounds, options, *, width, config) -> TrainedBaseline
 
-whose result generates waves: `trained(n, seed)`. The baselines have no labels, as in their papers.
+whose result generates a wave for each label: `trained(labels, seed)`. The papers have no labels. Where `TrainingSounds`
+has some, z is followed by the label as a one-hot vector, and the critic projects its features on a learned vector of
+each label (Miyato and Koyama, "cGANs with Projection Discriminator", 2018). `resampling`, which trains nothing, is the
+peer that none of them should lose against.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The original SoundGAN: a DCGAN of mel spectrograms, without normalization layers and without labels.
+"""The original SoundGAN: a DCGAN of mel spectrograms, without normalization layers.
 
 Networks of Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative
 Adversarial Networks" (2015), from `soundgan.training.networks.dcgan`, trained as a Wasserstein GAN with gradient
@@ -13,49 +13,52 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from soundgan.settings import check_settings
 from soundgan.spectral.presets import preset
 from soundgan.spectral.representation import Representation, levels_db, normalize, synthesize
 from soundgan.training.networks.build import build_discriminator, build_generator
 
-from .wgan_gp import Floats, TrainedBaseline, TrainingOptions, Waves, WGANConfig, cut_or_pad, samples_of, train_wgan_gp
+from .wgan_gp import (
+    Floats,
+    TrainedBaseline,
+    TrainingOptions,
+    TrainingSounds,
+    Waves,
+    WGANConfig,
+    cut_or_pad,
+    train_wgan_gp,
+)
 
 CONFIG = WGANConfig(
     batch_size=16, learning_rate=2e-4, betas=(0.5, 0.999), latent="normal", noise=0.1, noise_decay=0.997
 )
 
 
-class Unlabeled(nn.Module):
-    """A generator of z and labels as one of z alone."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x, torch.zeros(len(x), dtype=torch.int64, device=x.device))
-
-
 def train(
-    waves: Waves, sample_rate: int, options: TrainingOptions, *, width: int = 128, config: WGANConfig = CONFIG
+    sounds: TrainingSounds, options: TrainingOptions, *, width: int = 128, config: WGANConfig = CONFIG
 ) -> TrainedBaseline:
-    """Train the original's networks on mono waves at 8,000, 16,000, 22,050 or 44,100 Hz.
+    """Train the original's networks on sounds at a sample rate that has a preset.
 
     Args:
         width: channels of the finest layers, `ngf` and `ndf`; the original had 128, which are 185 million parameters
             at its 256 × 256.
     """
-    representation, spectrograms = analyze(waves, preset(sample_rate, samples_of(sample_rate) / sample_rate))
+    rate = sounds.sample_rate
+    representation, spectrograms = analyze(sounds.waves, preset(rate, sounds.samples / rate))
     settings = check_settings({"network": "dcgan", "nz": config.nz, "ngf": width, "ndf": width}).model
 
     def build() -> tuple[nn.Module, nn.Module]:
-        generator = build_generator(settings, representation, 0)
-        return Unlabeled(generator), nn.Sequential(build_discriminator(settings, representation, 0), nn.Flatten(0))
+        labels = sounds.n_labels
+        return build_generator(settings, representation, labels), build_discriminator(settings, representation, labels)
 
-    generator, progress = train_wgan_gp(build, torch.from_numpy(spectrograms), config, options)
-    return TrainedBaseline(generator, lambda generated: synthesize(generated, representation), config, progress, width)
+    generator, progress = train_wgan_gp(build, torch.from_numpy(spectrograms), sounds.labels, config, options)
+
+    def invert(generated: Floats) -> Floats:
+        return synthesize(generated, representation, threads=options.threads or None)
+
+    return TrainedBaseline(generator, invert, config, progress, width, rate / representation.hop_length)
 
 
 def analyze(waves: Waves, representation: Representation) -> tuple[Representation, Floats]:

@@ -29,36 +29,41 @@ class Layers(NamedTuple):
 
 
 class Generator(nn.Module):
-    """Latent z (n, nz) → sounds (n, 1, …) in [-1, 1].
+    """Latent z (n, nz) and labels (n,) → sounds (n, 1, …) in [-1, 1].
 
     Args:
         width: d in the paper's tables.
         first: shape of the first map, which every stage enlarges by the stride.
+        labels: their number; 0 for an unlabeled network, which ignores the labels passed to it.
     """
 
-    def __init__(self, nz: int, width: int, first: tuple[int, ...], layers: Layers) -> None:
+    def __init__(self, nz: int, width: int, first: tuple[int, ...], layers: Layers, labels: int = 0) -> None:
         super().__init__()
         widths = [width * 2**stage for stage in reversed(range(STAGES))] + [1]
         convolution = nn.ConvTranspose1d if len(first) == 1 else nn.ConvTranspose2d
-        self.first = (widths[0], *first)
-        self.dense = nn.Linear(nz, math.prod(self.first))
+        self.first, self.labels = (widths[0], *first), labels
+        self.dense = nn.Linear(nz + labels, math.prod(self.first))
         self.stages = nn.ModuleList(
             convolution(wide, narrow, layers.kernel, layers.stride, padding=layers.padding, output_padding=1)
             for wide, narrow in pairwise(widths)
         )
         reset_parameters(self)
 
-    def forward(self, z: Tensor) -> Tensor:
-        x = self.dense(z).view(-1, *self.first)
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        one_hot = [F.one_hot(labels, self.labels).to(z.dtype)] if self.labels else []
+        x = self.dense(torch.cat([z, *one_hot], dim=1)).view(-1, *self.first)
         for stage in self.stages:
             x = stage(F.relu(x))
         return torch.tanh(x)
 
 
 class Critic(nn.Module):
-    """Sounds (n, 1, …) → scores (n,); the phase of every map but the last is shuffled."""
+    """Sounds (n, 1, …) → a score for each label, (n, labels), or (n, 1) without labels.
 
-    def __init__(self, width: int, last: tuple[int, ...], layers: Layers) -> None:
+    The phase of every map but the last is shuffled.
+    """
+
+    def __init__(self, width: int, last: tuple[int, ...], layers: Layers, labels: int = 0) -> None:
         super().__init__()
         widths = [1] + [width * 2**stage for stage in range(STAGES)]
         convolution = nn.Conv1d if len(last) == 1 else nn.Conv2d
@@ -68,6 +73,7 @@ class Critic(nn.Module):
             for narrow, wide in pairwise(widths)
         )
         self.dense = nn.Linear(widths[-1] * math.prod(last), 1)
+        self.projection = nn.Linear(widths[-1], labels) if labels else None
         reset_parameters(self)
 
     def forward(self, sounds: Tensor) -> Tensor:
@@ -76,7 +82,8 @@ class Critic(nn.Module):
             x = F.leaky_relu(stage(x), 0.2)
             if self.max_shift and index < STAGES - 1:
                 x = phase_shuffle(x, self.max_shift)
-        return self.dense(x.flatten(1)).squeeze(1)
+        score = self.dense(x.flatten(1))
+        return score if self.projection is None else score + self.projection(x.flatten(2).mean(dim=2))
 
 
 def phase_shuffle(x: Tensor, max_shift: int) -> Tensor:

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.baselines import NAMES
-from benchmarks.baselines.wgan_gp import TrainingOptions, samples_of
+from benchmarks.baselines.wgan_gp import TrainingOptions, TrainingSounds, samples_of
 from benchmarks.common import Figures, command_line, load, log, processor, save
 from benchmarks.training import page, speed
 from benchmarks.training.speed import OURS
@@ -80,9 +80,9 @@ def train_baseline(name: str, options: argparse.Namespace, real: RealSplit, fold
         module = importlib.import_module(f"benchmarks.baselines.{name}")
         width = {"width": options.width} if options.width else {}
         training = TrainingOptions(options.seed, options.minutes, device=device(options))
-        trained = module.train(real.train.waves, rate, training, **width)
+        trained = module.train(TrainingSounds(real.train.waves, rate, seconds), training, **width)
         folder.mkdir(parents=True, exist_ok=True)
-        for index, wave in enumerate(trained(len(real.held_out), options.seed)):
+        for index, wave in enumerate(trained([0] * len(real.held_out), options.seed)):
             audio.write(folder / f"{index:04d}.wav", as_file(wave), rate)
         save(facts_of(trained.progress, trained.settings), folder / FACTS)
     return read_generated_sounds(folder, rate, seconds, labels=()), load(folder / FACTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from argparse import Namespace
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ from benchmarks.baselines import NAMES, dcgan, networks, specgan, wavegan
 from benchmarks.baselines.wgan_gp import (
     TrainedBaseline,
     TrainingOptions,
+    TrainingSounds,
     WGANConfig,
     cut_or_pad,
     gradient_penalty,
@@ -43,19 +45,19 @@ def real_waves(count: int = 6) -> Floats:
     return np.stack([sine(RATE, RATE, 300 + 50 * k) for k in range(count)])
 
 
-def trained(name: str, *, seed: int = 0, steps: int = 2) -> TrainedBaseline:
+def trained(name: str, *, seed: int = 0, steps: int = 2, **changes: Any) -> TrainedBaseline:
     module = {"dcgan": dcgan, "wavegan": wavegan, "specgan": specgan}[name]
     options = TrainingOptions(seed, minutes=30, steps=steps)
-    return module.train(real_waves(), RATE, options, width=SMALL[name], config=CONFIG)
+    return module.train(TrainingSounds(real_waves(), RATE, **changes), options, width=SMALL[name], config=CONFIG)
 
 
 def test_network_sizes_match_the_paper() -> None:
     assert samples_of(16_000) == 16_384
-    z, waves = torch.zeros(2, 100), torch.zeros(2, 1, 16_384)
-    assert networks.Generator(100, 4, (16,), wavegan.LAYERS)(z).shape == (2, 1, 16_384)
-    assert networks.Critic(4, (16,), wavegan.LAYERS)(waves).shape == (2,)
-    assert networks.Generator(100, 4, (4, 4), specgan.LAYERS)(z).shape == (2, 1, 128, 128)
-    assert networks.Critic(4, (4, 4), specgan.LAYERS)(torch.zeros(2, 1, 128, 128)).shape == (2,)
+    z, labels, waves = torch.zeros(2, 100), torch.zeros(2, dtype=torch.int64), torch.zeros(2, 1, 16_384)
+    assert networks.Generator(100, 4, (16,), wavegan.LAYERS)(z, labels).shape == (2, 1, 16_384)
+    assert networks.Critic(4, (16,), wavegan.LAYERS)(waves).shape == (2, 1)
+    assert networks.Generator(100, 4, (4, 4), specgan.LAYERS)(z, labels).shape == (2, 1, 128, 128)
+    assert networks.Critic(4, (4, 4), specgan.LAYERS)(torch.zeros(2, 1, 128, 128)).shape == (2, 1)
     # Table 3 of the paper with d = 64: dense 100 × 16,384, then kernels of 25 between 1024, 512, 256, 128, 64, 1.
     widths = [1024, 512, 256, 128, 64, 1]
     kernels = sum(25 * a * b + b for a, b in pairwise(widths))
@@ -65,16 +67,35 @@ def test_network_sizes_match_the_paper() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_baseline_is_reproducible_from_its_seeds(name: str) -> None:
-    model = trained(name)
-    waves = model(3, seed=5)
+    model, labels = trained(name), [0] * 3
+    waves = model(labels, seed=5)
     assert waves.shape == (3, 8192) and waves.dtype == np.float32
     assert np.isfinite(waves).all()
-    np.testing.assert_array_equal(model(3, seed=5), waves)
-    assert not np.array_equal(model(3, seed=6), waves)
-    np.testing.assert_array_equal(trained(name)(3, seed=5), waves)
-    assert not np.array_equal(trained(name, seed=1)(3, seed=5), waves)
-    assert not np.array_equal(trained(name, steps=1)(3, seed=5), waves)
+    np.testing.assert_array_equal(model(labels, seed=5), waves)
+    assert not np.array_equal(model(labels, seed=6), waves)
+    np.testing.assert_array_equal(trained(name)(labels, seed=5), waves)
+    assert not np.array_equal(trained(name, seed=1)(labels, seed=5), waves)
+    assert not np.array_equal(trained(name, steps=1)(labels, seed=5), waves)
     assert model.progress.steps == 2 and model.progress.samples_seen == 8
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_baseline_with_labels_generates_another_sound_for_each(name: str) -> None:
+    model = trained(name, labels=(0, 1, 2) * 2, seconds=1.5)
+    first, second = model([0, 1, 2, 2], seed=5), model([0, 1, 1, 2], seed=5)
+    assert first.shape[0] == 4 and 12_288 <= first.shape[1] < 12_288 + 4096  # 1.5 s, and SpecGAN's 32 frames
+    np.testing.assert_array_equal(first[[0, 1, 3]], second[[0, 1, 3]])
+    assert not np.array_equal(first[2], second[2])  # the same z
+
+
+@pytest.mark.parametrize(("name", "rate"), [("wavegan", math.nan), ("specgan", RATE / 128), ("dcgan", RATE / 128)])
+def test_baseline_states_the_frame_rate_of_its_spectrograms(name: str, rate: float) -> None:
+    assert trained(name, steps=1).frame_rate == pytest.approx(rate, nan_ok=True)
+
+
+def test_specgan_windows_are_as_long_as_in_the_paper() -> None:
+    for rate in (16_000, 22_050, 44_100, 48_000):
+        assert 0.010 < specgan.framing(rate).n_fft / rate < 0.017
 
 
 def test_training_leaves_the_global_rng_unchanged() -> None:
@@ -86,39 +107,43 @@ def test_training_leaves_the_global_rng_unchanged() -> None:
 
 
 class Shift(nn.Module):
-    """A generator of points around a learned center."""
+    """A generator of points around a learned center for each label."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.center = nn.Parameter(torch.zeros(2))
+        self.centers = nn.Parameter(torch.zeros(2, 2))
 
-    def forward(self, z: Tensor) -> Tensor:
-        return z[:, :2] + self.center
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        return z[:, :2] + self.centers[labels]
 
 
-def test_wgan_gp_moves_a_generator_to_its_data() -> None:
-    real = torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1 + torch.tensor([3.0, -2.0])
+@pytest.mark.parametrize("labeled", [False, True])
+def test_wgan_gp_moves_a_generator_to_its_data(labeled: bool) -> None:
+    centers = torch.tensor([[3.0, -2.0], [-1.0, 2.0]]) if labeled else torch.tensor([[3.0, -2.0]])
+    labels = [k % len(centers) for k in range(500)]
+    real = torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1 + centers[labels]
     config = WGANConfig(batch_size=32, learning_rate=0.02, betas=(0.0, 0.9), nz=2)
 
     def build() -> tuple[nn.Module, nn.Module]:
-        critic = nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1), nn.Flatten(0))
-        return Shift(), critic
+        return Shift(), nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, len(centers)))
 
-    generator, progress = train_wgan_gp(build, real, config, TrainingOptions(0, minutes=30, steps=200))
-    center = dict(generator.named_parameters())["center"].detach()
-    assert (center - torch.tensor([3.0, -2.0])).norm() < 0.4  # it started 3.6 away
+    options = TrainingOptions(0, minutes=30, steps=200)
+    generator, progress = train_wgan_gp(build, real, labels if labeled else [], config, options)
+    learned = dict(generator.named_parameters())["centers"].detach()
+    for index, center in enumerate(centers):
+        assert (learned[index] - center).norm() < 0.5  # they started 3.6 and 2.2 away
     assert progress.samples_seen == 200 * 5 * 32
 
 
 def test_training_ends_between_two_steps_when_its_time_is_over() -> None:
-    model = wavegan.train(real_waves(), RATE, TrainingOptions(0, minutes=1e-6), width=2)
+    model = wavegan.train(TrainingSounds(real_waves(), RATE), TrainingOptions(0, minutes=1e-6), width=2)
     assert model.progress.steps == 0 and model.progress.samples_seen == 64
 
 
 def test_diverged_training_raises() -> None:
     with pytest.raises(TrainingError, match="loss is nan"):
-        broken = np.full((4, RATE), np.nan, np.float32)
-        wavegan.train(broken, RATE, TrainingOptions(0, minutes=30, steps=1), width=2, config=CONFIG)
+        broken = TrainingSounds(np.full((4, RATE), np.nan, np.float32), RATE)
+        wavegan.train(broken, TrainingOptions(0, minutes=30, steps=1), width=2, config=CONFIG)
 
 
 @given(st.lists(st.floats(-3, 3, width=32), min_size=3, max_size=3))
@@ -159,14 +184,15 @@ def test_phase_shuffle_draws_every_shift_for_every_sound() -> None:
 
 
 def test_specgan_spectrograms_are_normalized_and_invertible() -> None:
+    stft = specgan.framing(RATE)
     waves = cut_or_pad([sine(8192, RATE, 440 + 300 * k, 0.2 + 0.1 * k) for k in range(4)], 8192)
-    logs = specgan.log_magnitudes(waves)
+    logs = specgan.log_magnitudes(waves, stft)
     normalization = specgan.measure_normalization(logs)
     spectrograms = specgan.normalize(logs, normalization)
     assert spectrograms.shape == (4, 1, 128, 64) and np.abs(spectrograms).max() <= 1
     unclipped = (logs - normalization.mean[:, None]) / normalization.deviation[:, None]
     np.testing.assert_allclose(unclipped.std(axis=(0, 2)), 1, atol=1e-3)
-    for wave, inverse in zip(waves, specgan.synthesize(spectrograms, normalization), strict=True):
+    for wave, inverse in zip(waves, specgan.synthesize(spectrograms, normalization, stft), strict=True):
         spectra = [np.abs(np.fft.rfft(sound * np.hanning(8192))) for sound in (wave, inverse)]
         assert np.argmax(spectra[0]) == pytest.approx(np.argmax(spectra[1]), abs=1)
         assert spectra[1].max() == pytest.approx(spectra[0].max(), rel=0.15)
