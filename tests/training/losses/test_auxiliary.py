@@ -26,7 +26,7 @@ from soundgan.training.losses.auxiliary import (
     texture_loss,
     typical_difference,
 )
-from soundgan.training.losses.cells import CELL, RealDistances, cells
+from soundgan.training.losses.cells import RealDistances, cells, num_cells
 from soundgan.training.losses.imle import LatentBank
 from soundgan.training.losses.terms import detached, weighted_sum
 from soundgan.training.networks.base import Generator
@@ -64,7 +64,7 @@ class Singer(Mute):
 @pytest.fixture
 def latent_bank(tiny_dataset: Dataset) -> LatentBank:
     bands, frames = tiny_dataset.representation.shape
-    return LatentBank(len(tiny_dataset.label_names), NZ, bands // CELL * frames // CELL)
+    return LatentBank(len(tiny_dataset.label_names), NZ, num_cells(bands, frames))
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_all_channels_are_result(
     tiny_dataset: Dataset, tiny_settings: TinySettings, spectrograms: Tensor, labels: Tensor
 ) -> None:
     bands, frames = tiny_dataset.representation.shape
-    three = LatentBank(len(tiny_dataset.label_names), NZ, 3 * (bands // CELL) * (frames // CELL))
+    three = LatentBank(len(tiny_dataset.label_names), NZ, 3 * num_cells(bands, frames))
     auxiliary = auxiliary_losses(tiny_dataset, tiny_settings, three, nc=3)
     index = torch.tensor([3])
     fake = spectrograms[index].expand(2, 3, -1, -1)

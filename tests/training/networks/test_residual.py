@@ -111,7 +111,7 @@ def test_spectrograms_are_bounded_for_any_weights(kind: str) -> None:
 def test_output_is_clamped_not_squashed(generator: ResidualGenerator) -> None:
     z, labels = torch.randn(4, NZ), torch.zeros(4, dtype=torch.int64)
     noise = torch.zeros(4, 1, 32, 16)
-    generator.to_patches.kernel.mul_(0.5)
+    generator.to_patches.kernel.mul_(0.3)
     before = generator(z, labels, noise)
     assert before.abs().max() < 1
     lower = 1 + before.median()
@@ -126,8 +126,8 @@ def test_noise_is_added_with_gains_of_the_latent(generator: ResidualGenerator) -
     z, labels = torch.randn(4, NZ), torch.zeros(4, dtype=torch.int64)
     generator.to_patches.kernel.mul_(0.1)  # far from the bounds
     smooth = generator(z, labels, torch.zeros(4, 1, 32, 16))
-    laid = generator(z, labels, torch.ones(4, 1, 32, 16)) - smooth
-    noise = 0.2 * torch.randn(4, 1, 32, 16)
+    laid = 10 * (generator(z, labels, torch.full((4, 1, 32, 16), 0.1)) - smooth)
+    noise = 0.1 * torch.randn(4, 1, 32, 16)
     torch.testing.assert_close(generator(z, labels, noise), smooth + laid * noise)
     assert laid.min() > 0
     assert (
@@ -157,8 +157,23 @@ def test_discriminator_input_equals_pixel_unshuffle(nc: int, layout: torch.memor
     discriminator.from_patch.register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
     spectrograms = torch.randn(2, nc, 32, 16).contiguous(memory_format=layout)
     discriminator(spectrograms)
-    assert torch.equal(seen[0], F.pixel_unshuffle(spectrograms, 4))
+    assert torch.equal(seen[0], F.pixel_unshuffle(spectrograms, 4))  # scaled by 1: patches of 4 × 4
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def test_step_of_all_weights_changes_logits_alike_for_all_patches() -> None:
+    """Adam moves all weights by about the learning rate; a quiet patch is -1 throughout."""
+    changes, seen = [], list[torch.Tensor]()
+    for representation in (sized(128, 32), preset(44100, 0.25)):
+        discriminator = ResidualDiscriminator(*representation.shape, 8, 1, LABELS)
+        discriminator.stages[0].register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
+        quiet = torch.full((1, 1, *representation.shape), -1.0)
+        discriminator(quiet)
+        discriminator.from_patch.weight += 1e-3
+        discriminator(quiet)
+        changes.append((seen[-1] - seen[-2]).abs().max())
+    torch.testing.assert_close(changes[1], changes[0], rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from soundgan.data.dataset import Dataset
 from soundgan.settings import LossSettings
 from soundgan.spectral.pitch import MIN_PITCH
-from soundgan.training.losses.cells import CELL, RealDistances, cell_distance, cells, real_distances
+from soundgan.training.losses.cells import RealDistances, cell_distance, cells, pool_cells, real_distances
 from soundgan.training.losses.imle import LatentBank, imle_loss
 from soundgan.training.losses.terms import Terms
 from soundgan.training.networks.base import Generator
@@ -123,17 +123,17 @@ def mode_seeking_loss(diversity: Tensor, diversity_ema: Tensor) -> Tensor:
 
 
 def texture(spectrograms: Tensor) -> Tensor:
-    """Return mean absolute differences of neighbors, over bands and over frames, in every 4 × 4 cell.
+    """Return mean absolute differences of neighbors, over bands and over frames, in every cell.
 
     Harmonics vary over bands, onsets over frames, noise over both, and a clear low voice hardly at all. So texture
     trains the gains of noise and harmonics, and says nothing of levels: it can be matched to a recording that is alike
     in its cells only, without copying it.
 
-    Shape: (n, nc, bands, frames) → (n, 2, nc, bands / 4, frames / 4).
+    Shape: (n, nc, bands, frames) → (n, 2, nc, bands / height, frames / width).
     """
     over_bands = F.pad(spectrograms.diff(dim=2).abs(), (0, 0, 0, 1))
     over_frames = F.pad(spectrograms.diff(dim=3).abs(), (0, 1))
-    return torch.stack([F.avg_pool2d(differences, CELL) for differences in (over_bands, over_frames)], dim=1)
+    return torch.stack([pool_cells(differences) for differences in (over_bands, over_frames)], dim=1)
 
 
 def typical_difference(textures: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ def typical_difference(textures: Tensor) -> Tensor:
 def texture_loss(generated: Tensor, target: Tensor, typical: Tensor) -> Tensor:
     """Return the mean absolute difference of textures, in units of the typical one.
 
-    Shape: (n, 2, nc, bands / 4, frames / 4) twice, (2,) → ().
+    Shape: (n, 2, nc, …) twice, (2,) → ().
     """
     return ((generated - target).abs().mean((0, 2, 3, 4)) / typical).mean()
 

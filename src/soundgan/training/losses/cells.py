@@ -1,7 +1,7 @@
-"""Average pooling over 4 × 4 cells, and distances between pooled spectrograms.
+"""Average pooling over cells, and distances between pooled spectrograms.
 
-Losses that compare a generated spectrogram with another one compare means over 4 × 4 cells: finer differences are left
-to the discriminator, and noise texture should not be matched at all.
+Losses that compare a generated spectrogram with another one compare means over cells, which are the networks' patches:
+finer differences are left to the discriminator, and noise texture should not be matched at all.
 """
 
 from __future__ import annotations
@@ -13,13 +13,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CELL = 4  # side of a cell, in bands and in frames
+from soundgan.training.networks.patches import patch_stride
+
 MAX_REAL_PER_LABEL = 256  # real spectrograms of a label between which distances are measured
 
 
+def pool_cells(spectrograms: Tensor) -> Tensor:
+    """Return means over cells. Shape: (n, nc, bands, frames) → (n, nc, bands / height, frames / width)."""
+    return F.avg_pool2d(spectrograms, patch_stride(*spectrograms.shape[2:]))
+
+
 def cells(spectrograms: Tensor) -> Tensor:
-    """Return means over 4 × 4 cells. Shape: (n, nc, bands, frames) → (n, nc · bands / 4 · frames / 4)."""
-    return F.avg_pool2d(spectrograms, CELL).flatten(1)
+    """Return means over cells, flat. Shape: (n, nc, bands, frames) → (n, nc · cells)."""
+    return pool_cells(spectrograms).flatten(1)
+
+
+def num_cells(bands: int, frames: int) -> int:
+    """Return the number of cells of a spectrogram."""
+    height, width = patch_stride(bands, frames)
+    return (bands // height) * (frames // width)
 
 
 def cell_distance(a: Tensor, b: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class StyledBlock(Block):
 
 
 class BilinearUpsample(nn.Module):
-    """(n, nc, columns) or (n, nc, rows, columns) → the same, with every side `factor` times as long.
+    """(n, nc, columns) or (n, nc, rows, columns) → the same, with each side a factor as long.
 
     Interpolates linearly, by matrix products or by PyTorch's `interpolate`, which give the same values. On a GPU,
     `interpolate` sums gradients in a nondeterministic order, and takes longer for one channel than the convolutions
@@ -55,15 +55,16 @@ class BilinearUpsample(nn.Module):
 
     Args:
         sides: (columns,) or (rows, columns).
+        factors: of the sides.
     """
 
     rows: Tensor | None
     columns: Tensor
 
-    def __init__(self, *sides: int, factor: int) -> None:
+    def __init__(self, *sides: int, factors: tuple[int, ...]) -> None:
         super().__init__()
-        self.factor, self.mode = float(factor), "linear" if len(sides) == 1 else "bilinear"
-        *rows, columns = (interpolation_matrix(side, factor) for side in sides)
+        self.factors, self.mode = tuple(map(float, factors)), "linear" if len(sides) == 1 else "bilinear"
+        *rows, columns = (interpolation_matrix(side, factor) for side, factor in zip(sides, factors, strict=True))
         self.register_buffer("rows", rows[0].T.contiguous() if rows else None, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
 
@@ -71,7 +72,7 @@ class BilinearUpsample(nn.Module):
         many = x.shape[1] > MAX_MATMUL_CHANNELS
         long = torch.onnx.is_in_onnx_export() and max(x.shape[2:]) > MAX_MATMUL_SIDE
         if x.device.type == "cpu" and (many or long):
-            return F.interpolate(x, scale_factor=self.factor, mode=self.mode, align_corners=False)
+            return F.interpolate(x, scale_factor=self.factors, mode=self.mode, align_corners=False)
         return self.by_matmul(x)
 
     def by_matmul(self, x: Tensor) -> Tensor:
@@ -106,7 +107,7 @@ def clamp_with_inward_gradient(x: Tensor) -> Tensor:
 def reset_parameters(network: nn.Module) -> None:
     """Initialize as He et al. 2015, which keeps the variance from layer to layer, all but the layers named `style`."""
     for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and not name.endswith("style"):
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear) and not name.endswith("style"):
             nn.init.kaiming_normal_(module.weight, a=0.2)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -37,7 +37,7 @@ class Harmonics(nn.Module):
         self.to_pitch = nn.Linear(width, 1 + representation.frames // FRAMES_PER_VALUE)
         bin_width = representation.sample_rate / representation.n_fft
         bandwidths = 2 * np.maximum(np.gradient(representation.band_centers), bin_width)
-        self.to_frames = BilinearUpsample(representation.frames // FRAMES_PER_VALUE, factor=FRAMES_PER_VALUE)
+        self.to_frames = BilinearUpsample(representation.frames // FRAMES_PER_VALUE, factors=(FRAMES_PER_VALUE,))
         self.register_buffer(
             "centers", torch.tensor(representation.band_centers, dtype=torch.float32), persistent=False
         )

@@ -13,7 +13,7 @@ from soundgan.data.dataset import Dataset
 from soundgan.settings import ModelSettings, OptimSettings, Settings
 from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.spectral.representation import Representation
-from soundgan.training.losses.cells import CELL
+from soundgan.training.losses.cells import num_cells
 from soundgan.training.losses.imle import LatentBank
 from soundgan.training.networks.base import Generator
 from soundgan.training.networks.build import build_discriminator, build_generator
@@ -100,8 +100,7 @@ def init_state(dataset: Dataset, settings: Settings, device: torch.device) -> Tr
 
 def init_latent_bank(settings: ModelSettings, representation: Representation, labels: int) -> LatentBank:
     """Return an empty bank for the spectrograms of these labels, or of unlabeled sounds (0)."""
-    bands, frames = representation.shape
-    return LatentBank(max(labels, 1), settings.nz, settings.nc * (bands // CELL) * (frames // CELL))
+    return LatentBank(max(labels, 1), settings.nz, settings.nc * num_cells(*representation.shape))
 
 
 def _adam(network: nn.Module, rate: float, settings: OptimSettings, device: torch.device) -> torch.optim.Optimizer:
