@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundgan.spectral.presets import PRESETS, preset
+from soundgan.spectral.presets import FINE_BANDS, PRESETS, preset
 from soundgan.spectral.representation import Scale
 from soundgan.spectral.stft import STFT, Window
 
@@ -14,12 +14,14 @@ RATES = sorted(PRESETS)
 
 
 @given(rate=st.sampled_from(RATES), duration=st.floats(0.25, 10))
-def test_preset_covers_the_duration_with_a_multiple_of_16_frames(rate: int, duration: float) -> None:
+def test_preset_covers_the_duration_with_a_multiple_of_16_or_32_frames(rate: int, duration: float) -> None:
     rep = preset(rate, duration)
-    assert rep.sample_rate == rate and rep.bands == 128 and rep.frames % 16 == 0 and rep.frames <= 656
+    multiple = 32 if rep.bands >= FINE_BANDS else 16
+    assert rep.sample_rate == rate and rep.bands == PRESETS[rate].bands
+    assert rep.frames % multiple == 0 and rep.frames <= 1312
     assert rep.samples == (rep.frames - rep.lead_in) * rep.hop_length and rep.duration == rep.samples / rate
     samples = round(duration * rate)
-    assert samples <= rep.samples < samples + 16 * rep.hop_length, "not rounded up to 16 frames"
+    assert samples <= rep.samples < samples + multiple * rep.hop_length, "not rounded up"
 
 
 @given(rate=st.sampled_from(RATES), frames=st.integers(1, 40), bands=st.integers(2, 200), span=st.floats(20, 120))
@@ -55,5 +57,5 @@ def test_preset_rejects_other_overlaps(overlap: int) -> None:
 
 
 def test_fine_spectrograms_have_a_multiple_of_32_frames() -> None:
-    assert [preset(44100, 1.0, bands=bands, scale="linear").frames for bands in (128, 512)] == [96, 96]
-    assert [preset(44100, 1.2, bands=bands, scale="linear").frames for bands in (128, 512)] == [112, 128]
+    assert [preset(44100, 1.0, bands=bands, scale="linear").frames for bands in (128, 512)] == [176, 192]
+    assert [preset(44100, 1.15, bands=bands, scale="linear").frames for bands in (128, 512)] == [208, 224]

@@ -27,7 +27,7 @@ from soundgan.data.scan import ScanResult, SkippedFile, SkipReason, relative_nam
 from soundgan.errors import AudioError, DataError
 from soundgan.files import printable
 from soundgan.settings import DataSettings, SpectrogramSettings
-from soundgan.spectral.presets import DEFAULT_BANDS, PRESETS, preset
+from soundgan.spectral.presets import PRESETS, preset
 from soundgan.spectral.representation import Representation
 
 MIN_SOUNDS = 8
@@ -171,7 +171,7 @@ def _choose_representation(
     # "lower": in a small folder, too, a single long recording must not decide.
     typical = np.percentile([info.seconds for info in infos], 50 if data.slice else 95, method="lower")
     duration = spectrogram.duration or float(np.clip(typical, *DURATIONS))
-    bands, frames = spectrogram.image_size or (DEFAULT_BANDS, None)
+    bands, frames = spectrogram.image_size or (None, None)
     return preset(
         rate, duration, bands=bands, frames=frames, range_db=spectrogram.range_db, scale=spectrogram.scale,
         overlap=spectrogram.overlap,

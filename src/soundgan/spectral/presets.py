@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from soundgan.spectral.representation import Representation, Scale
 
 _MAX_FRAMES = 432  # longer sounds get 50 % overlap where their preset has 75 %
 _FRAMES_MULTIPLE = 16  # the networks need it, and twice as much from FINE_BANDS bands on
 
-DEFAULT_BANDS = 128
 FINE_BANDS = 256  # from which on the networks generate larger patches
 
-PRESETS: dict[int, tuple[int, int, int, Scale, float]] = {  # measured in docs/decisions/representation.md
-    # sample rate in Hz: n_fft and hop_length in samples, frames of lead-in, scale, range of levels in dB
-    8000: (256, 128, 0, "linear", 70.0),
-    16000: (512, 256, 2, "mel", 80.0),
-    22050: (1024, 256, 2, "mel", 80.0),
-    44100: (2048, 512, 2, "mel", 80.0),
-    48000: (2048, 512, 2, "mel", 80.0),
+
+class STFTPreset(NamedTuple):
+    """Values of a representation for a sample rate: in samples, bands, frames, and dB."""
+
+    n_fft: int
+    hop_length: int
+    bands: int
+    lead_in: int
+    scale: Scale
+    range_db: float
+
+
+PRESETS = {  # by sample rate, in Hz; measured in docs/decisions/representation.md
+    8000: STFTPreset(256, 128, 128, 0, "linear", 70.0),
+    16000: STFTPreset(512, 128, 256, 2, "linear", 80.0),
+    22050: STFTPreset(512, 128, 256, 2, "linear", 80.0),
+    44100: STFTPreset(1024, 256, 512, 2, "linear", 80.0),
+    48000: STFTPreset(1024, 256, 512, 2, "linear", 80.0),
 }
 
 
@@ -26,7 +37,7 @@ def preset(
     sample_rate: int,
     duration: float,
     *,
-    bands: int = DEFAULT_BANDS,
+    bands: int | None = None,
     frames: int | None = None,
     range_db: float | None = None,
     scale: Scale | None = None,
@@ -62,7 +73,8 @@ def preset(
         raise ValueError(f"sample_rate = {sample_rate}: must be one of {', '.join(map(str, PRESETS))} Hz")
     if not 0.25 <= duration <= 10:
         raise ValueError(f"duration = {duration}: must be between 0.25 and 10 s")
-    n_fft, hop_length, lead_in, preset_scale, preset_range = PRESETS[sample_rate]
+    n_fft, hop_length, preset_bands, lead_in, preset_scale, preset_range = PRESETS[sample_rate]
+    bands = bands or preset_bands
     samples = duration * sample_rate
     if overlap is not None:
         hop_length = n_fft // overlap
