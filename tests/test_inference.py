@@ -116,13 +116,13 @@ def test_resized_spectrogram_keeps_its_loudness(
         assert audio.rms_db(waves[2]) == pytest.approx(audio.rms_db(waves[0]), abs=3)
 
 
-@pytest.mark.parametrize(("frames", "lead_in"), [(16, 1), (64, 4)])
+@pytest.mark.parametrize(("frames", "lead_in"), [(32, 1), (128, 4)])
 def test_resizing_stretches_the_lead_in_with_the_sound(frames: int, lead_in: int, tmp_path: Path) -> None:
     representation = preset(16000, 0.25)
-    assert (representation.frames, representation.lead_in) == (32, 2)
+    assert (representation.frames, representation.lead_in) == (64, 2)
     tone = (0.5 * np.sin(2 * np.pi * 500 / 16000 * np.arange(representation.samples))).astype(np.float32)
     sound = Sound(tone, 16000, None, 0, analyze(tone, representation)[0, 0], {})
-    save_at_size(sound, tmp_path / "sound.wav", representation, (128, frames))
+    save_at_size(sound, tmp_path / "sound.wav", representation, (256, frames))
     wave, _ = audio.read(tmp_path / "sound.wav")
     assert len(wave) == (frames - lead_in) * representation.hop_length
     assert np.abs(wave[: round(0.02 * 16000)]).max() > 0.1, "silence before the sound"

@@ -342,7 +342,11 @@ def test_overflowing_learning_rates_raise_before_anything_is_saved(
 
 @pytest.mark.parametrize(
     ("samples_seen", "deaf", "collapses"),
-    [(20_000, ["dense", "harmonics.to_pitch"], True), (20_000, ["to_style.0"], True), (400, ["to_style.0"], False)],
+    [
+        (20_000, ["dense", "harmonics.to_pitch", "over_bands.dense", "over_frames.dense"], True),
+        (20_000, ["to_style.0"], True),
+        (400, ["to_style.0"], False),
+    ],
 )
 def test_mode_collapse_raises_after_enough_samples(
     samples_seen: int,

@@ -31,7 +31,7 @@ from soundgan.spectral.representation import Representation, levels_db, normaliz
 
 RMS_DB = -20.0  # dBFS, target of level = rms, unless the peak would exceed full scale
 REPORTED_EXCESS_DB = 3.0  # excess over the ceiling above which a sound is reported as clipped
-CACHE_FORMAT = 6  # raise it whenever the same files and settings would give other spectrograms
+CACHE_FORMAT = 7  # raise it whenever the same files and settings would give other spectrograms
 CHUNK_SIZE = 64  # spectrograms normalized at once
 STALE_SECONDS = 24 * 3600  # age at which an unfinished cache entry is taken for that of a dead process
 

@@ -129,7 +129,7 @@ def test_weights_are_stored_once_in_half_precision(folder: Path) -> None:
     stored = load_file(folder / WEIGHTS)
     assert {value.dtype for value in stored.values()} == {torch.float16}
     numbers = sum(value.numel() for value in stored.values())
-    assert (folder / WEIGHTS).stat().st_size < 2 * numbers + 5000
+    assert (folder / WEIGHTS).stat().st_size < 2 * numbers + 120 * len(stored)
     for name in (MAPPING, GENERATOR):
         assert (folder / name).stat().st_size < 64_000
         graph = onnx.load(folder / name, load_external_data=False)
