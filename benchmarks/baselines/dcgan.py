@@ -5,8 +5,8 @@ Adversarial Networks" (2015), from `soundgan.training.networks.dcgan`, trained a
 penalty. All inputs of the critic carry instance noise (Sønderby et al., "Amortised MAP Inference for Image
 Super-resolution", 2017), which fades: `initial_noise_std * noise_decay_rate**step`.
 
-The original had 256 × 256 mel bands and frames, and needed 27 s for a sound. Here it has the spectrograms of the
-present SoundGAN, 128 bands, its phase retrieval, and therefore a stage less, all of which are in its favor.
+The original had 256 × 256 mel bands and frames, and needed 27 s for a sound. Here it has 128 bands, at an overlap of 2
+as then, and therefore a stage less, and the phase retrieval of the present SoundGAN, all of which are in its favor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import nn
 
 from soundgan.settings import check_settings
 from soundgan.spectral.presets import preset
-from soundgan.spectral.representation import Representation, levels_db, normalize, synthesize
+from soundgan.spectral.representation import Representation, Scale, levels_db, normalize, synthesize
 from soundgan.training.networks.build import build_discriminator, build_generator
 
 from .wgan_gp import (
@@ -31,6 +31,8 @@ from .wgan_gp import (
     train_wgan_gp,
 )
 
+BANDS = 128
+MIN_MEL_RATE = 16_000  # Hz; below, bins of the STFT are as few as bands
 CONFIG = WGANConfig(
     batch_size=16, learning_rate=2e-4, betas=(0.5, 0.999), latent="normal", noise=0.1, noise_decay=0.997
 )
@@ -46,7 +48,9 @@ def train(
             at its 256 × 256.
     """
     rate = sounds.sample_rate
-    representation, spectrograms = analyze(sounds.waves, preset(rate, sounds.samples / rate))
+    scale: Scale = "linear" if rate < MIN_MEL_RATE else "mel"
+    representation = preset(rate, sounds.samples / rate, bands=BANDS, scale=scale, overlap=2)
+    representation, spectrograms = analyze(sounds.waves, representation)
     settings = check_settings({"network": "dcgan", "nz": config.nz, "ngf": width, "ndf": width}).model
 
     def build() -> tuple[nn.Module, nn.Module]:
