@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.linalg import sqrtm
+from scipy.stats import chi2
 from sets import DEGRADED, RATE, SECONDS, copies, fresh, one_class
 
 from soundgan.errors import DataError
@@ -72,35 +73,58 @@ def test_frechet_distance_of_few_points_is_symmetric_and_invariant_to_rotation(
     assert frechet_distance(real, real + 2) == pytest.approx(4 * dimensions)
 
 
-def test_kernel_distance_is_unbiased() -> None:
+@pytest.mark.parametrize("n", [12, 25, 200])
+def test_kernel_distance_does_not_depend_on_the_number_of_sounds(n: int) -> None:
     rng = np.random.default_rng(0)
-    distances = [kernel_distance(rng.normal(size=(12, 4)), rng.normal(size=(20, 4))) for _ in range(2000)]
-    error = np.std(distances) / np.sqrt(len(distances))
-    assert abs(np.mean(distances)) < 3 * error
-    assert min(distances) < 0 < max(distances)
+
+    def mean_and_error(shift: float) -> tuple[float, float]:
+        rounds = 20_000 // n
+        distances = [kernel_distance(rng.normal(size=(n, 4)), rng.normal(shift, 1, (n, 4))) for _ in range(rounds)]
+        return float(np.mean(distances)), float(np.std(distances) / np.sqrt(rounds))
+
+    same, error = mean_and_error(0)
+    assert same == pytest.approx(0, abs=3 * error + 0.1), "the bandwidth is estimated, too"
+    # 2 (σ² / (σ² + 2))^(d/2) (1 - exp(-|δ|² / (2 σ² + 4))), where σ² is twice the median of χ² with d degrees.
+    squared = 2 * chi2.median(4)
+    expected = 200 * (squared / (squared + 2)) ** 2 * (1 - np.exp(-1 / (2 * squared + 4)))
+    shifted, error = mean_and_error(0.5)
+    assert shifted == pytest.approx(expected, abs=3 * error + 0.1)
 
 
-def test_kernel_distance_of_constant_sets_has_a_closed_form() -> None:
-    # All points of a set are equal: (x² + 1)³ + (y² + 1)³ - 2 (xy + 1)³.
-    real, generated = np.full((5, 1), 2.0), np.full((7, 1), -1.0)
-    assert kernel_distance(real, generated) == pytest.approx(5**3 + 2**3 - 2 * (-1) ** 3)
-    assert kernel_distance(real, real) == pytest.approx(0)
+def test_kernel_distance_of_sets_on_two_points_has_a_closed_form() -> None:
+    # The real points are 0, 2 and 2 (median distance 2), all generated ones 4.
+    real, generated = np.array([[0.0], [2], [2]]), np.full((5, 1), 4.0)
+    near, far = np.exp(-4 / 8), np.exp(-16 / 8)
+    assert kernel_distance(real, generated) == pytest.approx(100 * ((1 + 2 * near) / 3 + 1 - 2 * (2 * near + far) / 3))
+    assert kernel_distance(np.zeros((4, 2)), np.zeros((5, 2))) == pytest.approx(0), "a bandwidth of 0"
+    assert kernel_distance(np.zeros((4, 2)), np.ones((5, 2))) == pytest.approx(200)
 
 
-@given(seed=seeds, n=st.integers(2, 6), m=st.integers(2, 6))
-def test_kernel_distance_is_the_sum_over_pairs(seed: int, n: int, m: int) -> None:
+@given(seed=seeds, n=st.integers(2, 6), m=st.integers(2, 6), scale=st.floats(0.01, 100))
+def test_kernel_distance_is_the_sum_over_pairs_and_independent_of_scale(
+    seed: int, n: int, m: int, scale: float
+) -> None:
     rng = np.random.default_rng(seed)
     real, generated = rng.normal(size=(n, 3)), rng.normal(size=(m, 3))
+    bandwidth = np.median([np.linalg.norm(x - y) for i, x in enumerate(real) for y in real[:i]])
 
     def kernel(x: Points, y: Points) -> float:
-        return float((x @ y / 3 + 1) ** 3)
+        return float(np.exp(-np.square(x - y).sum() / (2 * bandwidth**2)))
 
     within = [
         np.mean([kernel(x, y) for i, x in enumerate(points) for j, y in enumerate(points) if i != j])
         for points in (real, generated)
     ]
     between = np.mean([kernel(x, y) for x in real for y in generated])
-    assert kernel_distance(real, generated) == pytest.approx(sum(within) - 2 * between)
+    assert kernel_distance(real * scale, generated * scale) == pytest.approx(100 * (sum(within) - 2 * between))
+
+
+def test_one_outlier_hardly_changes_the_kernel_distance() -> None:
+    rng = np.random.default_rng(0)
+    real, generated = rng.normal(size=(100, 8)), rng.normal(size=(100, 8))
+    with_outlier = np.vstack([generated[1:], np.full((1, 8), 1000.0)])
+    assert kernel_distance(real, with_outlier) == pytest.approx(kernel_distance(real, generated), abs=1)
+    assert frechet_distance(real, with_outlier) > 1000 * frechet_distance(real, generated)
 
 
 @pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])

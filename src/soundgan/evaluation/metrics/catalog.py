@@ -91,8 +91,9 @@ METRICS = {  # by key in JSON
         "Good is the value of held-out real sounds; even theirs is not 0.",
     ),
     "kernel_distance": Metric(
-        "Kernel distance", "lower",
-        "Distance between the distributions in all moments, without bias: good is 0, within the interval.",
+        "Kernel distance (KAD)", "lower",
+        "Distance between the distributions that does not depend on the number of sounds. "
+        "Good is 0, within the interval; 100 and more means that hardly any sounds overlap.",
         minimum=-math.inf,
     ),
     "precision": Metric(

@@ -1,6 +1,6 @@
 """Distances and overlap of two sets of points, shared by validation and `soundgan evaluate`.
 
-All depend on the number of points: compare values of sets of equal sizes only.
+All but the kernel distance depend on the number of points: compare values of sets of equal sizes only.
 """
 
 from __future__ import annotations
@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from soundgan.errors import DataError
-
-Points = NDArray[np.float64]
+from soundgan.evaluation.features.kernel import Points, gaussian_kernel, median_distance
 
 N_NEIGHBORS = 5
+KERNEL_DISTANCE_SCALE = 100.0  # as in the paper
 
 
 class PRDC(NamedTuple):
@@ -79,19 +78,21 @@ def frechet_distance(real: Points, generated: Points) -> float:
 
 
 def kernel_distance(real: Points, generated: Points) -> float:
-    """Unbiased squared maximum mean discrepancy under the kernel (x·y / d + 1)³ (Bińkowski et al. 2018: KID).
+    """Kernel audio distance (KAD, Chung et al. 2025): 100 times the unbiased squared maximum mean discrepancy.
 
-    Its expectation is 0 for two sets of one distribution at any size, so an estimate may be a little below 0.
+    Its kernel is Gaussian, and the bandwidth the median distance of two real points, so that neither the scale of the
+    embedding nor a few outliers count. The expectation for two sets of one distribution is about 0 at any size, so an
+    estimate may be a little below 0; sets without overlap have up to 200.
 
     Shape: (n, d), (m, d), both of at least two points. Raises `DataError` for others.
     """
     _check(real, generated)
-    (n, dimensions), m = real.shape, len(generated)
+    n, m, bandwidth = len(real), len(generated), median_distance(real)
     within_real, within_generated, between = (
-        (a @ b.T / dimensions + 1) ** 3 for a, b in ((real, real), (generated, generated), (real, generated))
+        gaussian_kernel(a, b, bandwidth) for a, b in ((real, real), (generated, generated), (real, generated))
     )
     within = [(gram.sum() - np.trace(gram)) / (k * (k - 1)) for gram, k in ((within_real, n), (within_generated, m))]
-    return float(sum(within) - 2 * between.mean())
+    return KERNEL_DISTANCE_SCALE * float(sum(within) - 2 * between.mean())
 
 
 def prdc(real: Points, generated: Points, k: int = N_NEIGHBORS) -> PRDC:
@@ -116,7 +117,7 @@ def prdc(real: Points, generated: Points, k: int = N_NEIGHBORS) -> PRDC:
     )
 
 
-def _radii(points: Points, k: int) -> NDArray[np.float64]:
+def _radii(points: Points, k: int) -> Points:
     """Distance of each point to its k-th nearest neighbor. Shape: (n, d) → (n,)."""
     distances = np.asarray(cdist(points, points), dtype=np.float64)
     return np.partition(distances, k, axis=1)[:, k]  # the first is the point itself, at distance 0
