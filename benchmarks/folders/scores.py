@@ -23,7 +23,7 @@ from benchmarks.folders.data import MIN_SPLIT, SoundFolder
 from soundgan.evaluation.features.classifier import Classifier, classifier_for
 from soundgan.evaluation.features.descriptors import Descriptor, describe_all
 from soundgan.evaluation.features.embedding import LogMelStatistics, Points
-from soundgan.evaluation.features.predictions import Predictions, classify
+from soundgan.evaluation.features.predictions import ClassifierName, Predictions, classify
 from soundgan.evaluation.metrics.confidence import wilson_interval
 from soundgan.evaluation.metrics.descriptor_scores import Comparisons, compare
 from soundgan.evaluation.metrics.memorization import memorized_fraction, nearest_training_sounds
@@ -67,12 +67,12 @@ class Scorer:
         predictions = self._classify(generated, self.folder.train_files, "all")
         metrics = self._metrics(rounds, matching, nearest.distance, predictions)
         comparisons = compare_descriptors(generated, self._recordings)
-        accuracies = [item.label_accuracy if item else {} for item in (predictions, self._predictions)]
+        both = {ClassifierName.FIRST: (predictions, self._predictions)} if predictions and self._predictions else {}
         return {
             "metrics": metrics,
             "goals": dict(zip(("missed", "counted"), count_goals(comparisons), strict=True)),
-            "faults": verdict(comparisons, *accuracies).faults,
-            "label_accuracy": accuracies[0],
+            "faults": verdict(comparisons, both).faults,
+            "label_accuracy": predictions.label_accuracy if predictions else {},
             "descriptors": {label: as_json(part) for label, part in comparisons.items()},
         }
 

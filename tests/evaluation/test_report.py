@@ -70,7 +70,7 @@ def test_report_is_well_formed_and_has_every_metric(labeled: bool, full: bool, u
     result = evaluation(labeled, full, unseen)
     page = parsed(render_report(result))
     metrics = set(result.scores.table[SoundSet.GENERATED].estimates)
-    assert len(metrics) == (14 if labeled else 10)
+    assert len(metrics) == (16 if labeled else 11)
     for key, metric in METRICS.items():
         assert (metric.description in page.text) == (key in metrics)
     assert (f"Compared with all 40 {'training' if unseen else 'other real'} sounds" in page.text) == full

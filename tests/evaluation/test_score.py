@@ -9,6 +9,7 @@ from toy_sounds import burst, draw, tone
 
 from soundgan.errors import DataError
 from soundgan.evaluation.features.descriptors import Descriptor
+from soundgan.evaluation.features.predictions import ClassifierName
 from soundgan.evaluation.metrics.catalog import METRICS, SoundSet
 from soundgan.evaluation.score import Scores, score
 from soundgan.evaluation.sounds import RealSplit, Sounds
@@ -23,7 +24,7 @@ def test_fresh_sounds_of_the_same_kind_reach_the_real_baseline() -> None:
     assert scores.size == 60 and [row.n for row in scores.table.values()] == [60, 60]
     generated, baseline = (row.estimates for row in scores.table.values())
     assert set(generated) == set(METRICS) - {
-        "accuracy", "inception_score", "modified_inception_score", "am_score"
+        "accuracy", "second_accuracy", "inception_score", "modified_inception_score", "am_score"
     }  # fmt: skip
     for metric in ("frechet_distance", "precision", "recall", "density", "coverage"):
         (_, low, high), (_, other_low, other_high) = generated[metric], baseline[metric]
@@ -42,8 +43,8 @@ def test_every_failure_mode_changes_its_metric() -> None:
     assert value(noise, "precision") < 0.1 and value(noise, "coverage") < 0.1
     baseline = value(noise, "frechet_distance", SoundSet.REAL_BASELINE)
     assert value(noise, "frechet_distance") > 5 * baseline
-    baseline = value(noise, "kernel_distance", SoundSet.REAL_BASELINE)
-    assert value(noise, "kernel_distance") > 10 * abs(baseline)
+    for key in ("kernel_distance", "second_kernel_distance"):
+        assert value(noise, key) > 10 * abs(value(noise, key, SoundSet.REAL_BASELINE)), key
     assert value(noise, "ndb") > 0.5
     assert value(copies, "memorized_fraction") == 1 and value(copies, "coverage") > 0.9
     assert copies.pairs[0][2] == pytest.approx(0, abs=1e-3)
@@ -66,6 +67,20 @@ def test_sets_are_compared_at_one_size_and_generated_full_with_all_training_soun
     assert row.estimates["frechet_distance"].low is None and row.n == 2
     with pytest.raises(DataError, match="use two of each"):
         score(generated[range(1)], real)
+
+
+def test_second_classifier_recognizes_labels_without_the_first_and_confuses_swapped_ones() -> None:
+    def sounds(seed: int, n: int, labels: str = "37") -> Sounds:
+        return replace(draw(tone, n, seed) + draw(burst, n, seed + 100), labels=[labels[0]] * n + [labels[1]] * n)
+
+    real = RealSplit(sounds(1, 30), sounds(2, 20))
+    good, swapped = (score(sounds(3, 20, labels), real, generated_full=sounds(4, 30)) for labels in ("37", "73"))
+    assert [*good.predictions] == [ClassifierName.SECOND] and good.n_described == {"3": 50, "7": 50}
+    assert value(good, "second_accuracy") > 0.9 and value(swapped, "second_accuracy") < 0.1
+    for name in (SoundSet.REAL_BASELINE, SoundSet.GENERATED_FULL):
+        assert value(swapped, "second_accuracy", name) > 0.9
+    assert "accuracy" not in good.table[SoundSet.GENERATED].estimates
+    assert score(sounds(3, 20), real, generated_full=sounds(4, 30)).table == good.table
 
 
 def test_descriptors_are_compared_by_label_with_all_sounds_and_their_levels_as_recorded() -> None:

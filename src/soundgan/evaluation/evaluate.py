@@ -157,16 +157,17 @@ def _evaluation(
             )  # fmt: skip
         except ModuleNotFoundError as error:
             notes.append(
-                f"{error.name} is missing, so label scores are skipped: install the training extra with "
+                f"{error.name} is missing, so the first classifier is skipped: install the training extra with "
                 "pip install -c constraints.txt -e '.[train]'"
             )
     scores = score(generated, real, options, classifier=classifier, generated_full=generated_full)
-    accuracy = scores.table[SoundSet.REAL_BASELINE].estimates.get("accuracy")
-    if accuracy and accuracy.value < MIN_CLASSIFIER_ACCURACY:
-        notes.append(
-            f"The label accuracy of held-out real sounds is only {METRICS['accuracy'].format(accuracy.value)}, so "
-            "label scores are unreliable: add real sounds of each label."
-        )
+    for key, name in (("accuracy", "first"), ("second_accuracy", "second")):
+        accuracy = scores.table[SoundSet.REAL_BASELINE].estimates.get(key)
+        if accuracy and accuracy.value < MIN_CLASSIFIER_ACCURACY:
+            notes.append(
+                f"The {name} classifier recognizes only {METRICS[key].format(accuracy.value)} of the held-out real "
+                "sounds, so its scores are unreliable: add real sounds of each label."
+            )
     conditions = {
         **conditions, "test_patterns": real.test_patterns, "seed": options.seed, "sample_rate": generated.sample_rate,
         "seconds": generated.seconds, "classifier": classifier and classifier.training, "versions": versions(),

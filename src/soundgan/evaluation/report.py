@@ -24,7 +24,7 @@ from soundgan.viz.html import render
 from soundgan.viz.spectrogram_figure import SpectrogramAxes, png, spectrogram_figure
 from soundgan.viz.spectrogram_image import picture
 
-KEY_METRICS = ("accuracy", "coverage", "frechet_distance", "memorized_fraction")
+KEY_METRICS = ("accuracy", "second_accuracy", "coverage", "frechet_distance", "memorized_fraction")
 MAX_PAIRS = 6  # of generated and nearest training sounds
 MAX_LABELS = 12  # with sounds in the report
 MAX_REAL, MAX_GENERATED = 2, 4  # sounds of a label
@@ -74,7 +74,7 @@ def render_report(evaluation: Evaluation) -> str:
         sounds=[
             (label, _figures(real, "real") + _figures(generated, "generated")) for label, real, generated in selection
         ],
-        predictions=_predictions(evaluation.scores.predictions),
+        predictions=dict(_predictions(evaluation)),
         pairs=[
             (distance, _figures(generated[[i]], "generated") + _figures(training[[j]], "real"))
             for i, j, distance in evaluation.scores.pairs[:MAX_PAIRS]
@@ -113,12 +113,13 @@ def _key_figures(rows: list[_TableRow]) -> Iterator[tuple[str, str, str]]:
             yield metric.title, metric.format(generated.value), remark
 
 
-def _predictions(predictions: dict[SoundSet, Predictions]) -> list[tuple[str, str, Predictions]]:
-    """Title, CSS class and predictions of the sets with labels; nothing without labels of the real sounds."""
-    if not predictions or not predictions[SoundSet.REAL_BASELINE].label_accuracy:
-        return []
+def _predictions(evaluation: Evaluation) -> Iterator[tuple[str, list[tuple[str, str, Predictions]]]]:
+    """Name of each classifier, and title, CSS class and predictions of the sets with labels, if the real ones have."""
     sets = ("Generated", "generated", SoundSet.GENERATED), ("Real baseline", "real", SoundSet.REAL_BASELINE)
-    return [(title, name, predictions[key]) for title, name, key in sets if predictions[key].label_accuracy]
+    for classifier, predictions in evaluation.scores.predictions.items():
+        if predictions[SoundSet.REAL_BASELINE].label_accuracy:
+            labeled = [row for row in sets if predictions[row[2]].label_accuracy]
+            yield classifier, [(title, name, predictions[key]) for title, name, key in labeled]
 
 
 def _selection(evaluation: Evaluation) -> list[tuple[str, Sounds, Sounds]]:

@@ -46,11 +46,11 @@ class Evaluation:
     @property
     def verdict(self) -> Verdict:
         """Faults of each label, and whether there are any."""
-        accuracies = [
-            self.scores.predictions[name].label_accuracy if name in self.scores.predictions else {}
-            for name in (SoundSet.GENERATED, SoundSet.REAL_BASELINE)
-        ]
-        return verdict(self.scores.descriptors, *accuracies)
+        predictions = {
+            name: (sets[SoundSet.GENERATED], sets[SoundSet.REAL_BASELINE])
+            for name, sets in self.scores.predictions.items()
+        }
+        return verdict(self.scores.descriptors, predictions, self.scores.n_described)
 
     def as_json(self) -> dict[str, Any]:
         """JSON-serializable values of everything but the sounds."""
@@ -81,12 +81,15 @@ class Evaluation:
                 for label, comparisons in scores.descriptors.items()
             },
             "predictions": {
-                name: {
-                    "labels": predictions.labels,
-                    "label_accuracy": predictions.label_accuracy,
-                    "confusion": predictions.confusion.tolist(),
+                classifier: {
+                    name: {
+                        "labels": predictions.labels,
+                        "label_accuracy": predictions.label_accuracy,
+                        "confusion": predictions.confusion.tolist(),
+                    }
+                    for name, predictions in sets.items()
                 }
-                for name, predictions in scores.predictions.items()
+                for classifier, sets in scores.predictions.items()
             },
             "nearest": {
                 "memorized_below": scores.memorization_threshold,

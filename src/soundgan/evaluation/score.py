@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +14,17 @@ from soundgan.errors import DataError
 from soundgan.evaluation.features.classifier import Classifier
 from soundgan.evaluation.features.descriptors import Descriptor, describe_all
 from soundgan.evaluation.features.embedding import Embedding, LogMelStatistics, Points
+from soundgan.evaluation.features.kernel_classifier import KernelClassifier
+from soundgan.evaluation.features.linear_cepstra import LinearCepstra
 from soundgan.evaluation.features.logmel import pad_or_cut
-from soundgan.evaluation.features.predictions import Predictions, classify
+from soundgan.evaluation.features.predictions import ClassifierName, Predictions, classify, count_predictions
 from soundgan.evaluation.metrics.catalog import METRICS, Estimate, MetricRow, SoundSet
 from soundgan.evaluation.metrics.confidence import confidence_interval, wilson_interval
 from soundgan.evaluation.metrics.descriptor_scores import Comparisons, compare
 from soundgan.evaluation.metrics.label_scores import am_score, inception_score, modified_inception_score, ndb_jsd
 from soundgan.evaluation.metrics.memorization import memorized_fraction, nearest_training_sounds
 from soundgan.evaluation.metrics.periodicity import periodicity
-from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS, SetMetrics, set_metrics
+from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS, SetMetrics, kernel_distance, set_metrics
 from soundgan.evaluation.options import EvaluationOptions, ProgressCallback
 from soundgan.evaluation.sounds import RealSplit, Sounds
 
@@ -40,21 +43,23 @@ class Scores:
     Attributes:
         table: the metrics of the generated sounds and of the real baseline.
         size: sounds of each set in the distances and overlaps of the first two sets.
-        predictions: predictions of the classifier for each set; empty without a classifier.
+        predictions: predictions of each classifier for each set; without a classifier that could not be trained.
         pairs: index of a generated sound, index of the nearest of `RealSplit.possible_training_sounds`, and their
             distance from 0 to 1; by increasing distance.
         memorization_threshold: distance up to which a generated sound counts as memorized.
         embedding: name of the embedding.
         descriptors: comparison of all generated with all real sounds, by label; "" without labels.
+        n_described: number of the generated or the real sounds of each label, whichever is smaller.
     """
 
     table: dict[SoundSet, MetricRow]
     size: int
-    predictions: dict[SoundSet, Predictions]
+    predictions: dict[ClassifierName, dict[SoundSet, Predictions]]
     pairs: list[tuple[int, int, float]]
     memorization_threshold: float
     embedding: str
     descriptors: dict[str, Comparisons]
+    n_described: dict[str, int]
 
 
 def score(
@@ -69,12 +74,12 @@ def score(
 
     Distances and overlaps depend on the number of sounds, so they compare sets of one size, that of the smallest of the
     three, with the same sample of training sounds. The real baseline is the value of the held-out sounds: the goal of
-    a perfect generator. Label scores and memorization use all sounds.
+    a perfect generator. Label scores and memorization use all sounds. The second classifier is trained here.
 
     Args:
         generated: at least two sounds, at the rate and length of the real ones; their labels are the requested ones.
         real: at least two training and two held-out sounds.
-        classifier: predicts labels; trained on none of the held-out sounds.
+        classifier: the first classifier of labels, trained on none of the held-out sounds.
         generated_full: about as many sounds as training sounds, for the comparison with all of those.
 
     Raises:
@@ -89,7 +94,8 @@ def score(
         )
     embedding = options.embedding or LogMelStatistics(generated.seconds)
     train_points = embed(train, embedding, progress)
-    reference = train_points[train.sample_indices(size, seed)]
+    train_sample = train.sample_indices(size, seed)
+    reference = train_points[train_sample]
     progress("Finding nearest sounds", 0, 2)
     nearest = nearest_training_sounds(generated.waves, real.possible_training_sounds.waves, generated.sample_rate)
     progress("Finding nearest sounds", 1, 2)
@@ -99,20 +105,32 @@ def score(
     all_sets = {SoundSet.GENERATED: generated, SoundSet.REAL_BASELINE: held_out}
     if generated_full is not None:
         all_sets[SoundSet.GENERATED_FULL] = generated_full
-    predictions = dict[SoundSet, Predictions]()
+    cepstra = LinearCepstra(train.waves, train.sample_rate)
+    all_cepstra = {name: cepstra.embed(sounds.waves) for name, sounds in all_sets.items()}
+    predictions = dict[ClassifierName, dict[SoundSet, Predictions]]()
     if classifier is not None:
-        for name, sounds in all_sets.items():
-            predictions[name] = classify(classifier, sounds.waves, sounds.sample_rate, sounds.labels)
+        predictions[ClassifierName.FIRST] = {
+            name: classify(classifier, sounds.waves, sounds.sample_rate, sounds.labels)
+            for name, sounds in all_sets.items()
+        }
+    if len({*train.labels}) >= 2:
+        second = KernelClassifier(cepstra.reference, train.labels, seed)
+        predictions[ClassifierName.SECOND] = {
+            name: count_predictions(second.labels, second.predict(all_cepstra[name]), sounds.labels)
+            for name, sounds in all_sets.items()
+        }
     table = dict[SoundSet, MetricRow]()
     sets = ((SoundSet.GENERATED, generated, nearest), (SoundSet.REAL_BASELINE, held_out, held_out_nearest))
     for done, (name, sounds, nearest_training) in enumerate(sets):
         progress("Measuring", done, len(sets))
-        points = embed(sounds[sounds.sample_indices(size, seed)], embedding)
+        sample = sounds.sample_indices(size, seed)
+        points = embed(sounds[sample], embedding)
         periodicities = periodicity(sounds.waves, sounds.sample_rate)
         estimates = (
             _set_metrics(reference, points, seed)
+            | _second_distance(cepstra.reference[train_sample], all_cepstra[name][sample], seed)
             | _bins(train_points, points, seed)
-            | _label_scores(predictions.get(name), train.labels, seed)
+            | _label_scores(predictions, name, train.labels, seed)
             | _estimates(("periodicity",), lambda p: [np.median(p)], periodicities, seed=seed)
             | _estimates(
                 ("memorized_fraction",),
@@ -126,7 +144,8 @@ def score(
         progress("Comparing with all training sounds", 0, 1)
         points = embed(generated_full, embedding, progress)
         estimates = _set_metrics(train_points, points) | _bins(train_points, points, seed)
-        estimates |= _label_scores(predictions.get(SoundSet.GENERATED_FULL), train.labels, seed)
+        estimates |= _second_distance(cepstra.reference, all_cepstra[SoundSet.GENERATED_FULL])
+        estimates |= _label_scores(predictions, SoundSet.GENERATED_FULL, train.labels, seed)
         table[SoundSet.GENERATED_FULL] = MetricRow(len(generated_full), estimates)
         estimates = _set_metrics(train_points, embed(held_out, embedding))
         estimates = {key: estimates[key] for key in ("precision", "density")}  # the others depend on the number
@@ -137,7 +156,8 @@ def score(
     threshold = float(np.quantile(held_out_nearest.distance, MEMORIZED_QUANTILE))
     described = generated if generated_full is None else generated + generated_full
     descriptors = compare_descriptors(described, train + held_out, options)
-    return Scores(table, size, predictions, pairs, threshold, embedding.name, descriptors)
+    n_described = _smaller_counts(described, train + held_out)
+    return Scores(table, size, predictions, pairs, threshold, embedding.name, descriptors, n_described)
 
 
 def compare_descriptors(
@@ -176,11 +196,33 @@ def embed(sounds: Sounds, embedding: Embedding, progress: ProgressCallback | Non
     return np.concatenate(parts)
 
 
+def _smaller_counts(generated: Sounds, real: Sounds) -> dict[str, int]:
+    """Number of the generated or the real sounds of each label, whichever is smaller; of "" without labels."""
+    counts = [Counter(sounds.labels or [""] * len(sounds)) for sounds in (generated, real)]
+    return {label: min(count[label] for count in counts) for label in sorted(counts[0].keys() & counts[1].keys())}
+
+
 def _set_metrics(reference: Points, points: Points, seed: int | None = None) -> Estimates:
-    """Distances and overlap of two sets; with intervals if there is a seed, and enough points to halve."""
+    """Distances and overlap of two sets; with intervals if there is a seed."""
+    return _distances(SetMetrics._fields, set_metrics, reference, points, seed)
+
+
+def _second_distance(reference: Points, points: Points, seed: int | None = None) -> Estimates:
+    """Kernel distance of two sets of cepstra; with an interval if there is a seed."""
+    return _distances(("second_kernel_distance",), lambda *pair: [kernel_distance(*pair)], reference, points, seed)
+
+
+def _distances(
+    keys: Sequence[str],
+    statistics: Callable[[Points, Points], Sequence[float]],
+    reference: Points,
+    points: Points,
+    seed: int | None,
+) -> Estimates:
+    """Estimates of statistics of two sets; with intervals if there is a seed, and enough points to halve."""
     if seed is None or min(len(reference), len(points)) <= 2 * N_NEIGHBORS + 1:  # a half must have more than k points
-        return {key: Estimate(value) for key, value in set_metrics(reference, points)._asdict().items()}
-    return _estimates(SetMetrics._fields, set_metrics, reference, points, seed=seed, rounds=SET_METRICS_ROUNDS)
+        return {key: Estimate(value) for key, value in zip(keys, statistics(reference, points), strict=True)}
+    return _estimates(keys, statistics, reference, points, seed=seed, rounds=SET_METRICS_ROUNDS)
 
 
 def _bins(train_points: Points, points: Points, seed: int) -> Estimates:
@@ -188,19 +230,28 @@ def _bins(train_points: Points, points: Points, seed: int) -> Estimates:
     return {"ndb": Estimate(ndb), "jsd": Estimate(jsd)}
 
 
-def _label_scores(predictions: Predictions | None, train_labels: Sequence[str], seed: int) -> Estimates:
-    """Scores of the predicted labels, if there are any; the accuracy only where labels were requested."""
-    if predictions is None:
-        return {}
-    counts = [list(train_labels).count(label) for label in predictions.labels]
+def _label_scores(
+    predictions: Mapping[ClassifierName, Mapping[SoundSet, Predictions]],
+    name: SoundSet,
+    train_labels: Sequence[str],
+    seed: int,
+) -> Estimates:
+    """Accuracy of both classifiers where labels were requested, and scores of the labels that the first predicts."""
+    estimates = Estimates()
+    for classifier, key in ((ClassifierName.FIRST, "accuracy"), (ClassifierName.SECOND, "second_accuracy")):
+        if classifier in predictions and (n := predictions[classifier][name].n_requested):
+            n_correct = predictions[classifier][name].n_correct
+            estimates[key] = Estimate(n_correct / n, *wilson_interval(n_correct, n))
+    if ClassifierName.FIRST not in predictions:
+        return estimates
+    first = predictions[ClassifierName.FIRST][name]
+    counts = [list(train_labels).count(label) for label in first.labels]
 
     def scores(p: NDArray[Any]) -> tuple[float, ...]:
         return inception_score(p), modified_inception_score(p), am_score(p, counts)
 
-    n, n_correct = predictions.n_requested, predictions.n_correct
-    accuracy = {"accuracy": Estimate(n_correct / n, *wilson_interval(n_correct, n))} if n else {}
     keys = ("inception_score", "modified_inception_score", "am_score")
-    return accuracy | _estimates(keys, scores, predictions.probabilities, seed=seed)
+    return estimates | _estimates(keys, scores, first.probabilities, seed=seed)
 
 
 def _estimates(

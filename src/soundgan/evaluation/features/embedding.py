@@ -59,13 +59,13 @@ class LogMelStatistics:
         steps = np.diff(levels, axis=2, append=levels[:, :, -1:])
         rise, fall = (np.sqrt(np.square(np.maximum(change, 0)).mean(axis=2)) for change in (steps, -steps))
         frames, (low, times) = levels.shape[2], self.grid
-        envelope = levels.max(axis=1) @ _parts(frames, self.segments)
-        cells = _parts(self.bands, low).T @ levels @ _parts(frames, times)
+        envelope = levels.max(axis=1) @ equal_parts(frames, self.segments)
+        cells = equal_parts(self.bands, low).T @ levels @ equal_parts(frames, times)
         features = [levels.mean(axis=2) / 10, levels.std(axis=2) / 10, rise / 2, fall / 2, envelope / 20]
         return np.concatenate([*features, cells.reshape(len(levels), -1) / 20], axis=1).astype(np.float64)
 
 
-def _parts(length: int, parts: int) -> NDArray[np.float32]:
+def equal_parts(length: int, parts: int) -> NDArray[np.float32]:
     """Matrix of the means over equal parts of an axis; an element across two parts counts in both by its share.
 
     Shape: (length, parts), every column sums to 1.

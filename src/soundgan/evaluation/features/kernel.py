@@ -23,4 +23,4 @@ def gaussian_kernel(a: Points, b: Points, bandwidth: float) -> Points:
     Shape: (n, d), (m, d) → (n, m). With a bandwidth of 0 the kernel is 1 for equal points, and 0 for others.
     """
     squared = cdist(a, b, "sqeuclidean")
-    return np.exp(-squared / max(2 * bandwidth**2, np.finfo(np.float64).tiny))
+    return np.exp(-squared / max(2 * bandwidth**2, 1e-200))

@@ -1,8 +1,9 @@
-"""Predicted labels of sounds."""
+"""Predicted labels of sounds, by the two classifiers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,15 @@ from numpy.typing import NDArray
 from soundgan import audio
 from soundgan.evaluation.features.classifier import Classifier
 from soundgan.evaluation.features.logmel import Waves
+
+
+class ClassifierName(StrEnum):
+    """A classifier of labels, by its key in JSON and its name in texts."""
+
+    FIRST = "first"
+    """A convolutional network on log-mel spectrograms: `features.classifier`."""
+    SECOND = "second"
+    """Kernel ridge regression on linear-frequency cepstra: `features.kernel_classifier`."""
 
 
 class Predictions(NamedTuple):
@@ -24,7 +34,7 @@ class Predictions(NamedTuple):
     """
 
     labels: list[str]
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[np.floating]
     confusion: NDArray[np.int64]
     n_requested: int
 
@@ -34,11 +44,16 @@ class Predictions(NamedTuple):
         return int(np.trace(self.confusion))
 
     @property
-    def label_accuracy(self) -> dict[str, float]:
-        """Share of correct predictions for each requested label."""
+    def label_counts(self) -> dict[str, tuple[int, int]]:
+        """Correct predictions, and all predictions, for each requested label that the classifier knows."""
         counts = self.confusion.sum(axis=1)
         rows = enumerate(zip(self.labels, counts, strict=True))
-        return {label: float(self.confusion[i, i] / count) for i, (label, count) in rows if count}
+        return {label: (int(self.confusion[i, i]), int(count)) for i, (label, count) in rows if count}
+
+    @property
+    def label_accuracy(self) -> dict[str, float]:
+        """Share of correct predictions for each requested label."""
+        return {label: n_correct / n for label, (n_correct, n) in self.label_counts.items()}
 
 
 def classify(classifier: Classifier, waves: Waves, sample_rate: int, requested_labels: Sequence[str]) -> Predictions:
@@ -50,7 +65,14 @@ def classify(classifier: Classifier, waves: Waves, sample_rate: int, requested_l
         requested_labels: one for each sound, or none.
     """
     waves = [audio.resample(wave, sample_rate, classifier.frontend.sample_rate) for wave in waves]
-    labels, probabilities = classifier.labels, classifier.predict(waves)
+    return count_predictions(classifier.labels, classifier.predict(waves), requested_labels)
+
+
+def count_predictions(
+    labels: Sequence[str], probabilities: NDArray[np.floating], requested_labels: Sequence[str]
+) -> Predictions:
+    """Count the predicted labels for each requested one; see `classify` and `Predictions`."""
+    labels = [*labels]
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     for requested, prediction in zip(requested_labels, probabilities.argmax(axis=1), strict=False):
         if requested in labels:

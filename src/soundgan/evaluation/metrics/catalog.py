@@ -78,7 +78,7 @@ class Metric(NamedTuple):
     def matches_baseline(self, estimate: Estimate | None, baseline: Estimate | None) -> bool:
         """Return True if the value is inside the interval of the real baseline, or better."""
         if estimate is None or baseline is None:
-            return False
+            return ""
         low = baseline.value if baseline.low is None else baseline.low
         high = baseline.value if baseline.high is None else baseline.high
         return (self.better == "lower" or estimate.value >= low) and (self.better == "higher" or estimate.value <= high)
@@ -106,6 +106,11 @@ METRICS = {  # by key in JSON
         "Recall", "higher",
         "Share of real sounds among generated ones. Good is the share that held-out real sounds reach; "
         "less means missing variety.",
+    "second_kernel_distance": Metric(
+        "Kernel distance, second features", "lower",
+        "The same in the features of the second classifier, which no choice of a model depends on.",
+        minimum=-math.inf,
+    ),
         is_share=True,
     ),
     "density": Metric(
@@ -135,6 +140,12 @@ METRICS = {  # by key in JSON
         "Modified Inception score", "near",
         "Difference between the predictions of any two sounds. Good is the score of held-out real sounds; "
         "1 means that all predictions are the same.",
+    "second_accuracy": Metric(
+        "Label accuracy, second classifier", "higher",
+        "The same by another classifier, on cepstra of linear frequency bands, which no choice of a model depends on. "
+        "Good is its accuracy on held-out real sounds.",
+        is_share=True,
+    ),
         minimum=1.0,
     ),
     "am_score": Metric(
