@@ -76,6 +76,8 @@ def test_report_is_well_formed_and_has_every_metric(labeled: bool, full: bool, u
     assert (f"Compared with all 40 {'training' if unseen else 'other real'} sounds" in page.text) == full
     assert ("was not trained on" in page.text) == unseen
     assert ("Confused labels" in page.text) == labeled
+    assert ("First classifier" in page.text) == ("Second classifier" in page.text) == labeled
+    assert "? few sounds" in page.text and page.text.count("✓ like real") == 1, "in the legend alone, as 20 are few"
     assert "spans 0–0.3 s, 0–4 kHz (mel scale)" in page.text
     assert "Seed 0" in page.text and "soundgan 9.9" in page.text and "20 of the 40" in page.text
 

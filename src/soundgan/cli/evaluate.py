@@ -161,12 +161,15 @@ def _table(result: Evaluation, *, intervals: bool) -> Table:
             table.add_column("95 %", justify="right", style="dim")
     if full:
         table.add_column(f"{full.n:,} generated", justify="right", style="dim")
+    n_compared = min(row.n for row in (generated, baseline) if row)
     for key, metric in METRICS.items():
         estimates = [row and row.estimates.get(key) for row in (generated, baseline)]
         if not any(estimates):
             continue
-        mark = " [green]✓[/green]" if metric.matches_baseline(*estimates) else ""
-        cells = [f"{metric.direction_symbol} {metric.title}{mark}"]
+        mark = metric.comparison_mark(estimates[0], estimates[1], n_compared)
+        cells = [
+            f"{metric.direction_symbol} {metric.title} {f'[green]{mark}[/green]' if mark == '✓' else mark}".rstrip()
+        ]
         for estimate in estimates:
             texts = [metric.format(estimate.value), metric.format_interval(estimate)] if estimate else ["–", ""]
             cells += texts if intervals else texts[:1]
@@ -177,7 +180,7 @@ def _table(result: Evaluation, *, intervals: bool) -> Table:
 
 
 def _caption(result: Evaluation) -> str:
-    from soundgan.evaluation.metrics.catalog import SoundSet
+    from soundgan.evaluation.metrics.catalog import FEW_SOUNDS, SoundSet
 
     real, n = result.real, len(result.real.train)
     full = f"; the last column with all {n:,}" if SoundSet.GENERATED_FULL in result.scores.table else ""
@@ -185,5 +188,5 @@ def _caption(result: Evaluation) -> str:
     return (
         f"Compared with {result.scores.size:,} of {n:,} {real.train_title}{full}."
         f"{'' if real.held_out_is_unseen else seen} A perfect generator would reach the values of the real sounds; "
-        "✓: inside of their interval, or better."
+        f"✓: inside of their interval, or better; ?: the same, but fewer than {FEW_SOUNDS} sounds exclude no fault."
     )

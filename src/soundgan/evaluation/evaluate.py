@@ -15,7 +15,7 @@ from soundgan import audio
 from soundgan.data.scan import relative_name, scan
 from soundgan.errors import AudioError, DataError
 from soundgan.evaluation.features.classifier import Classifier, classifier_for
-from soundgan.evaluation.metrics.catalog import METRICS, SoundSet
+from soundgan.evaluation.metrics.catalog import FEW_SOUNDS, METRICS, SoundSet
 from soundgan.evaluation.options import EvaluationOptions
 from soundgan.evaluation.result import Evaluation, versions
 from soundgan.evaluation.score import score
@@ -31,7 +31,6 @@ from soundgan.model import SEEDS, SoundGAN
 
 MAX_FULL_TRAIN = 3000  # training sounds up to which as many are generated for the comparison with all of them
 CHUNK_SIZE = 64  # sounds generated at a time
-FEW_HELD_OUT = 50  # held-out sounds below which a note warns of the small number
 MIN_CLASSIFIER_ACCURACY = 0.9  # on held-out sounds, below which a note warns of the classifier
 MAX_SECONDS = 10.0  # length that sounds of a folder are cut to
 
@@ -183,7 +182,7 @@ def _data_notes(n_generated: int, real: RealSplit, compared_with_all: bool) -> l
             "The model may have been trained on held-out sounds, so the real baseline is approximate, and slightly "
             "more sounds count as memorized: exclude files from the training."
         )
-    if len(real.held_out) < FEW_HELD_OUT:
+    if len(real.held_out) < FEW_SOUNDS:
         advice = "rely on the comparison with all, or exclude" if compared_with_all else "exclude"
         notes.append(
             f"There are only {len(real.held_out)} held-out real sounds, so distances and overlaps are unreliable and "

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from soundgan.audio import encode
 from soundgan.evaluation.features.logmel import Floats, LogMel
 from soundgan.evaluation.features.predictions import Predictions
-from soundgan.evaluation.metrics.catalog import METRICS, Estimate, Metric, SoundSet
+from soundgan.evaluation.metrics.catalog import FEW_SOUNDS, METRICS, Estimate, Metric, SoundSet
 from soundgan.evaluation.metrics.descriptor_scores import DESCRIPTORS
 from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS
 from soundgan.evaluation.result import Evaluation
@@ -33,12 +33,18 @@ BANDS = 64  # of a spectrogram
 
 
 class _TableRow(NamedTuple):
-    """A metric of generated sounds and of the real baseline."""
+    """A metric of generated sounds and of the real baseline, of which the smaller set has `n` sounds."""
 
     key: str
     metric: Metric
     generated: Estimate | None
     baseline: Estimate | None
+    n: int
+
+    @property
+    def mark(self) -> str:
+        """See `Metric.comparison_mark`."""
+        return self.metric.comparison_mark(self.generated, self.baseline, self.n)
 
     def bars(self) -> list[tuple[str, list[str]]]:
         """CSS class and positions of each interval on one scale, from 0 (or below) to the larger value."""
@@ -69,6 +75,7 @@ def render_report(evaluation: Evaluation) -> str:
         descriptor_rows=list(_descriptor_rows(evaluation)),
         key_figures=list(_key_figures(rows)),
         rows=rows,
+        few_sounds=FEW_SOUNDS,
         full_rows=_rows(evaluation, SoundSet.GENERATED_FULL, SoundSet.REAL_BASELINE_FULL),
         overview=_overview(selection),
         sounds=[
@@ -98,8 +105,9 @@ def _rows(evaluation: Evaluation, generated: SoundSet, baseline: SoundSet) -> li
     table = evaluation.scores.table
     if generated not in table:
         return []
+    n = min(table[generated].n, table[baseline].n)
     rows = [
-        _TableRow(key, metric, table[generated].estimates.get(key), table[baseline].estimates.get(key))
+        _TableRow(key, metric, table[generated].estimates.get(key), table[baseline].estimates.get(key), n)
         for key, metric in METRICS.items()
     ]
     return [row for row in rows if row.generated or row.baseline]
@@ -107,7 +115,7 @@ def _rows(evaluation: Evaluation, generated: SoundSet, baseline: SoundSet) -> li
 
 def _key_figures(rows: list[_TableRow]) -> Iterator[tuple[str, str, str]]:
     """Title, value and remark of the key metrics."""
-    for key, metric, generated, baseline in rows:
+    for key, metric, generated, baseline, _ in rows:
         if generated and key in KEY_METRICS:
             remark = f"real baseline: {metric.format(baseline.value)}" if baseline else ""
             yield metric.title, metric.format(generated.value), remark

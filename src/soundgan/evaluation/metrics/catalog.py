@@ -6,6 +6,8 @@ import math
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+FEW_SOUNDS = 100  # below which a fault cannot be excluded; see docs/decisions/evaluation.md
+
 
 class SoundSet(StrEnum):
     """A set of sounds that metrics are computed of, by its key in JSON.
@@ -75,13 +77,21 @@ class Metric(NamedTuple):
             return ""
         return f"{self.format(estimate.low)} – {self.format(estimate.high)}".replace(" %", "")
 
-    def matches_baseline(self, estimate: Estimate | None, baseline: Estimate | None) -> bool:
-        """Return True if the value is inside the interval of the real baseline, or better."""
+    def comparison_mark(self, estimate: Estimate | None, baseline: Estimate | None, n: int) -> Literal["", "✓", "?"]:
+        """Mark of a value that is inside the interval of the real baseline, or better; empty for others.
+
+        It is "?" for fewer than 100 sounds, among which a fault cannot be excluded.
+
+        Args:
+            n: sounds in the smaller of the two sets.
+        """
         if estimate is None or baseline is None:
             return ""
         low = baseline.value if baseline.low is None else baseline.low
         high = baseline.value if baseline.high is None else baseline.high
-        return (self.better == "lower" or estimate.value >= low) and (self.better == "higher" or estimate.value <= high)
+        if (self.better != "lower" and estimate.value < low) or (self.better != "higher" and estimate.value > high):
+            return ""
+        return "?" if n < FEW_SOUNDS else "✓"
 
 
 METRICS = {  # by key in JSON
@@ -96,6 +106,11 @@ METRICS = {  # by key in JSON
         "Good is 0, within the interval; 100 and more means that hardly any sounds overlap.",
         minimum=-math.inf,
     ),
+    "second_kernel_distance": Metric(
+        "Kernel distance, second features", "lower",
+        "The same in the features of the second classifier, which no choice of a model depends on.",
+        minimum=-math.inf,
+    ),
     "precision": Metric(
         "Precision", "higher",
         "Share of generated sounds among real ones. Good is the share of held-out real sounds; "
@@ -106,11 +121,6 @@ METRICS = {  # by key in JSON
         "Recall", "higher",
         "Share of real sounds among generated ones. Good is the share that held-out real sounds reach; "
         "less means missing variety.",
-    "second_kernel_distance": Metric(
-        "Kernel distance, second features", "lower",
-        "The same in the features of the second classifier, which no choice of a model depends on.",
-        minimum=-math.inf,
-    ),
         is_share=True,
     ),
     "density": Metric(
@@ -130,6 +140,12 @@ METRICS = {  # by key in JSON
         "Good is its accuracy on held-out real sounds.",
         is_share=True,
     ),
+    "second_accuracy": Metric(
+        "Label accuracy, second classifier", "higher",
+        "The same by another classifier, on cepstra of linear frequency bands, which no choice of a model depends on. "
+        "Good is its accuracy on held-out real sounds.",
+        is_share=True,
+    ),
     "inception_score": Metric(
         "Inception score", "higher",
         "Confidence of the predicted labels, and their balance. Good is the score of held-out real sounds, "
@@ -140,12 +156,6 @@ METRICS = {  # by key in JSON
         "Modified Inception score", "near",
         "Difference between the predictions of any two sounds. Good is the score of held-out real sounds; "
         "1 means that all predictions are the same.",
-    "second_accuracy": Metric(
-        "Label accuracy, second classifier", "higher",
-        "The same by another classifier, on cepstra of linear frequency bands, which no choice of a model depends on. "
-        "Good is its accuracy on held-out real sounds.",
-        is_share=True,
-    ),
         minimum=1.0,
     ),
     "am_score": Metric(
