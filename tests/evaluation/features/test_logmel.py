@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sets import LABELS, RATE, SAMPLES, SECONDS, fresh, sound
 
-from soundgan.evaluation.features.logmel import LogMel, pad_or_cut
+from soundgan.evaluation.features.logmel import LogMel, pad_or_cut, pad_to_frames
 
 
 @given(gain_db=st.floats(-40, 0), seed=st.integers(0, 99), label=st.sampled_from(LABELS))
@@ -44,3 +44,10 @@ def test_levels_of_many_sounds_equal_their_spectrograms_in_decibels() -> None:
     assert levels.max() == pytest.approx(60, abs=1e-3) and levels.min() >= 0
     for level, wave in zip(levels, waves, strict=True):
         np.testing.assert_allclose(level, (frontend.spectrograms([wave])[0] + 1) * 30, atol=1e-3)
+
+
+@given(samples=st.integers(0, 50), hop_length=st.integers(1, 20))
+def test_waves_are_padded_to_the_fewest_whole_frames(samples: int, hop_length: int) -> None:
+    padded = pad_to_frames(np.ones(samples, np.float32), hop_length)
+    assert len(padded) % hop_length == 0 and 0 <= len(padded) - samples < hop_length
+    assert padded[:samples].all() and not padded[samples:].any()

@@ -15,6 +15,7 @@ import scipy.signal
 from numpy.typing import ArrayLike, NDArray
 
 from soundgan.audio.levels import decibels
+from soundgan.evaluation.features.logmel import pad_to_frames
 from soundgan.spectral.pitch import track
 
 Floats = NDArray[np.float64]
@@ -88,7 +89,8 @@ def describe(wave: ArrayLike, sample_rate: int, frame_rate: float) -> dict[Descr
     level = _level(samples, sample_rate)
     end = _last_above(level, LENGTH_DB)
     active = samples[:end]
-    frequencies, power = scipy.signal.welch(_padded(samples, TONE_WINDOW), sample_rate, nperseg=TONE_WINDOW)
+    padded = np.pad(samples, (0, max(0, TONE_WINDOW - len(samples))))
+    frequencies, power = scipy.signal.welch(padded, sample_rate, nperseg=TONE_WINDOW)
     pitch, pitch_range = _pitch(active, sample_rate)
     return {
         Descriptor.LENGTH: end / sample_rate,
@@ -130,10 +132,6 @@ def _last_above(power: Floats, threshold_db: float) -> int:
     return int(np.flatnonzero(power >= 10 ** (threshold_db / 10) * power.max())[-1]) + 1
 
 
-def _padded(samples: Floats, length: int) -> Floats:
-    return np.pad(samples, (0, max(0, length - len(samples))))
-
-
 def _tonal_share(power: Floats) -> float:
     levels = 10 * np.log10(np.maximum(power, 1e-30))
     counted = levels > levels.max() - TONE_RANGE_DB
@@ -163,13 +161,9 @@ def _flutter(envelope: Floats, sample_rate: int, frame_rate: float) -> float:
 def _pitch(samples: Floats, sample_rate: int) -> tuple[float, float]:
     """Median pitch in Hz, and range in semitones, of the frames that have a pitch."""
     hop_length = max(1, round(_LEVEL_SECONDS * sample_rate))
-    frames = -(-len(samples) // hop_length)
-    hz, periodicity = (
-        values[0].astype(np.float64)
-        for values in track(
-            _padded(samples, frames * hop_length), sample_rate, hop_length, lowest=LOWEST_PITCH, highest=HIGHEST_PITCH
-        )
-    )
+    padded = pad_to_frames(samples, hop_length)
+    pitch = track(padded, sample_rate, hop_length, lowest=LOWEST_PITCH, highest=HIGHEST_PITCH)
+    hz, periodicity = (values[0].astype(np.float64) for values in pitch)
     # At the ends of the range, the period is beyond it: a sound below 40 Hz correlates best with the shortest lag.
     hz = hz[(periodicity >= PITCHED_PERIODICITY) & (hz > LOWEST_PITCH) & (hz < HIGHEST_PITCH)]
     if len(hz) < MIN_PITCHED_FRAMES:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float32]
 Waves = Sequence[Floats]
@@ -22,6 +22,12 @@ CHUNK_SAMPLES = 2**20  # transformed at a time, so that their frames need about 
 def pad_or_cut(wave: Floats, samples: int) -> Floats:
     """Wave cut, or padded with silence, at its end. Shape: (any,) → (samples,)."""
     return np.pad(wave[:samples], (0, max(0, samples - len(wave))))
+
+
+def pad_to_frames(wave: ArrayLike, hop_length: int) -> NDArray[np.float64]:
+    """Wave padded with silence to whole frames. Shape: (any,) → (frames · hop_length,)."""
+    samples = np.asarray(wave, np.float64)
+    return np.pad(samples, (0, -len(samples) % hop_length))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from soundgan.evaluation.features.logmel import Waves
+from soundgan.evaluation.features.logmel import Waves, pad_to_frames
 from soundgan.spectral.pitch import track
 
 HOP_SECONDS = 0.01
@@ -20,9 +20,8 @@ def periodicity(waves: Waves, sample_rate: int) -> NDArray[np.float64]:
     hop_length = max(1, round(HOP_SECONDS * sample_rate))
     values = np.zeros(len(waves))
     for index, wave in enumerate(waves):
-        frames = -(-len(wave) // hop_length)
-        padded = np.pad(np.asarray(wave, np.float64), (0, frames * hop_length - len(wave)))
-        power = np.square(padded.reshape(frames, hop_length)).sum(axis=1)
+        padded = pad_to_frames(wave, hop_length)
+        power = np.square(padded.reshape(-1, hop_length)).sum(axis=1)
         if power.any():
             values[index] = np.average(track(padded, sample_rate, hop_length).periodicity[0], weights=power)
     return values
