@@ -27,6 +27,12 @@ def test_peak_and_rms_levels_match_their_definitions() -> None:
         assert audio.peak_db(silence) == audio.rms_db(silence) == -np.inf
 
 
+def test_sound_ends_with_its_last_sample_within_60_db_of_the_peak() -> None:
+    wave = np.array([0, 0.5, -0.1, 0.0006, -0.0004, 0.0001, 0])
+    assert audio.end_of_sound(wave) == 4 and audio.end_of_sound(-3 * wave) == 4
+    assert audio.end_of_sound(np.zeros(5)) == audio.end_of_sound(np.zeros(0)) == 0
+
+
 @given(WAVES, TARGETS)
 def test_peak_leveling_sets_the_peak_and_nothing_else(wave: NDArray[np.float32], target: float) -> None:
     out = audio.level(wave, "peak", target)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 LevelMethod = Literal["peak", "rms", "none"]
 PEAK_DB = -1.0  # dBFS, peak of a leveled sound
 FADE_SECONDS = 0.005  # s, fade at a cut, to avoid a click
+END_DB = -60.0  # relative to the peak: a sound ends where its samples last exceed this
 
 
 def peak_db(wave: ArrayLike) -> float:
@@ -22,6 +23,17 @@ def rms_db(wave: ArrayLike) -> float:
     """Return the root mean square in dBFS; -inf for silence. A square wave of full scale has 0 dBFS."""
     samples = np.asarray(wave, dtype=np.float64)
     return decibels(math.sqrt(np.mean(np.square(samples))) if samples.size else 0.0)
+
+
+def end_of_sound(wave: ArrayLike) -> int:
+    """Return the number of samples up to the last one within 60 dB of the peak; 0 for silence.
+
+    Shape: wave (samples,).
+    """
+    magnitudes = np.abs(np.asarray(wave))
+    threshold = magnitudes.max(initial=0.0) * 10 ** (END_DB / 20)
+    above = np.flatnonzero(magnitudes > threshold)
+    return int(above[-1]) + 1 if above.size else 0
 
 
 def gain_db(peak_db: float, rms_db: float, method: LevelMethod, target_db: float) -> float:
