@@ -100,6 +100,40 @@ def test_long_recordings_are_cut_with_a_fade_and_short_ones_padded(flat: Path) -
     assert np.all(data.spectrograms[:9, 0, :, after:] == -1) and np.all(data.spectrograms[:9, 0].max(axis=(1, 2)) > 0.5)
 
 
+def test_lengths_and_levels_are_those_of_the_recordings(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for k in range(9):
+        wave = np.concatenate([tone(300 + 100 * k, 0.1 + 0.03 * k, amplitude=0.5 / 2**k), np.zeros(400)])
+        write_sound(folder / f"{k}.wav", wave, subtype="FLOAT")
+    data = prepare_folder(folder, duration=0.25)
+    assert data.representation.duration == pytest.approx(0.256)
+    expected = np.minimum(0.1 + 0.03 * np.arange(9), data.representation.duration)
+    np.testing.assert_allclose(data.lengths, expected, atol=1e-3)
+    np.testing.assert_allclose(data.levels, -6.02 * (1 + np.arange(9)), atol=0.5)
+
+
+def test_sounds_end_where_they_stay_60_db_below_their_peak(flat: Path) -> None:
+    hiss = np.random.default_rng(0).uniform(-1, 1, RATE)
+    wave = tone(1000, 1.0, amplitude=0.5)
+    wave[RATE // 2 :] = 2e-4 * hiss[: RATE // 2]  # 68 dB below
+    write_sound(flat / "x.wav", wave, subtype="FLOAT")
+    wave[RATE // 2 :] = 2e-3 * hiss[: RATE // 2]
+    write_sound(flat / "y.wav", wave, subtype="FLOAT")
+    data = prepare_folder(flat, duration=1.0, level="none")
+    np.testing.assert_allclose(data.lengths[-2:], [0.5, 1.0], atol=2e-3)
+    rep = data.representation
+    end = round((0.5 + audio.FADE_SECONDS) * RATE / rep.hop_length + rep.n_fft / rep.hop_length / 2)
+    assert (data.spectrograms[-2, 0, :, end:] == -1).all()
+
+
+def test_levels_of_slices_are_their_own(tmp_path: Path) -> None:
+    wave = tone(1000, 2.048)
+    wave[:RATE] *= 0.1
+    write_sound(tmp_path / "in" / "x.wav", wave, subtype="FLOAT")
+    data = prepare_folder(tmp_path / "in", duration=0.25, slice=True)
+    np.testing.assert_allclose(data.levels[[0, -1]], [-26.02, -6.02], atol=0.05)
+
+
 def test_slices_are_faded_where_they_begin_and_end_but_not_at_the_ends_of_the_recording(tmp_path: Path) -> None:
     rep = preset(RATE, 0.25)
     wave = tone(1000, 8 * rep.duration)
@@ -205,7 +239,9 @@ def test_writing_to_the_spectrograms_leaves_the_cache_alone(flat: Path) -> None:
     assert np.array_equal(prepare_folder(flat).spectrograms, before)
 
 
-@pytest.mark.parametrize("name", ["spectrograms.npy", "pitch.npy", "labels.npy", "dataset.json"])
+@pytest.mark.parametrize(
+    "name", ["spectrograms.npy", "pitch.npy", "lengths_and_levels.npy", "labels.npy", "dataset.json"]
+)
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 100)])
 def test_damaged_cache_entry_is_replaced(flat: Path, name: str, damage: Callable[[Path], object]) -> None:
     spectrograms = prepare_folder(flat).spectrograms.copy()

@@ -31,7 +31,7 @@ from soundgan.spectral.representation import Representation, levels_db, normaliz
 
 RMS_DB = -20.0  # dBFS, target of level = rms, unless the peak would exceed full scale
 REPORTED_EXCESS_DB = 3.0  # excess over the ceiling above which a sound is reported as clipped
-CACHE_FORMAT = 7  # raise it whenever the same files and settings would give other spectrograms
+CACHE_FORMAT = 8  # raise it whenever the same files and settings would give other spectrograms
 CHUNK_SIZE = 64  # spectrograms normalized at once
 STALE_SECONDS = 24 * 3600  # age at which an unfinished cache entry is taken for that of a dead process
 
@@ -43,14 +43,19 @@ class Dataset:
     Shape:
         spectrograms: (n, 1, bands, frames), float32 in [-1, 1], mapped from the cache: read on demand, copied on write.
         pitch: (n, frames) each, of every spectrogram.
+        lengths, levels: (n,) each, float32.
         labels: (n,), int64 indices into `label_names`; all zero where there are no labels.
 
     Attributes:
+        lengths: of the sounds, in s, up to the last sample within 60 dB of the peak.
+        levels: peaks of the sounds before leveling, in dBFS.
         unmatched_patterns: patterns of files to leave out that match no file.
     """
 
     spectrograms: NDArray[np.float32]
     pitch: Pitch
+    lengths: NDArray[np.float32]
+    levels: NDArray[np.float32]
     labels: NDArray[np.int64]
     label_names: list[str]
     representation: Representation
@@ -72,8 +77,8 @@ def prepare(
     """Compute the spectrograms of a folder of sounds, or load them from `cache` if files and settings are unchanged.
 
     A recording is leveled as a whole, cut to the duration or into slices, faded where it is cut, and padded with
-    silence at its end. The ceiling of the representation is the 99th percentile of the sounds' peak levels, the floor
-    lies `range_db` below; the report says by how much louder sounds are clipped.
+    silence behind the last sample within 60 dB of its peak. The ceiling of the representation is the 99th percentile of
+    the sounds' peak levels, the floor lies `range_db` below; the report says by how much louder sounds are clipped.
     The cache may be deleted at any time, and shared by processes that start at the same time.
 
     Args:
@@ -132,14 +137,16 @@ def _write_dataset(surveyed: Survey, target: Path, progress: ProgressCallback) -
     items = [(file, block) for file in surveyed.files for block in surveyed.blocks(file.slices)]
     loudest = np.empty(sounds, np.float32)
     pitch = np.empty((2, sounds, rep.frames), np.float32)
+    lengths_and_levels = np.empty((2, sounds), np.float32)
     done = 0
     # Written before it is mapped: where the disk is full, a write to a hole of a mapped file kills the process.
     with (target / "spectrograms.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for levels, tracked in bounded_parallel_map(partial(_analyze, surveyed=surveyed), items):
+        for levels, tracked, measured in bounded_parallel_map(partial(_analyze, surveyed=surveyed), items):
             rows = slice(done, done + len(levels))
             file.write(levels.astype("<f4").tobytes())
             pitch[:, rows] = tracked
+            lengths_and_levels[:, rows] = measured
             loudest[rows] = levels.max(axis=(1, 2))
             done += len(levels)
             progress(sounds + done, 2 * sounds)
@@ -152,6 +159,7 @@ def _write_dataset(surveyed: Survey, target: Path, progress: ProgressCallback) -
         spectrograms[rows] = normalize(spectrograms[rows, 0], rep)
     spectrograms.flush()
     np.save(target / "pitch.npy", pitch)
+    np.save(target / "lengths_and_levels.npy", lengths_and_levels)
 
     names = surveyed.labels
     labels = [names.index(file.label) if file.label is not None else 0 for file in surveyed.files for _ in file.slices]
@@ -166,8 +174,13 @@ def _write_dataset(surveyed: Survey, target: Path, progress: ProgressCallback) -
     (target / "dataset.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
 
 
-def _analyze(item: tuple[Recording, list[int]], *, surveyed: Survey) -> tuple[NDArray[np.float32], Pitch]:
-    """Return levels in dBFS of some slices of a recording, (slices, bands, frames), and their pitch."""
+def _analyze(
+    item: tuple[Recording, list[int]], *, surveyed: Survey
+) -> tuple[NDArray[np.float32], Pitch, NDArray[np.float64]]:
+    """Analyze some slices of a recording: their bands' levels, pitch, lengths in s and peaks in dBFS.
+
+    Shape: levels (slices, bands, frames), pitch (slices, frames) each, lengths and peaks (2, slices).
+    """
     (file, block), representation, method = item, surveyed.representation, surveyed.data.level
     target_db = RMS_DB if method == "rms" else audio.PEAK_DB
     # One gain for a whole recording, so that its slices keep their differences.
@@ -175,15 +188,23 @@ def _analyze(item: tuple[Recording, list[int]], *, surveyed: Survey) -> tuple[ND
     fade_samples = round(audio.FADE_SECONDS * representation.sample_rate)
     fade = np.sin(np.linspace(0, np.pi / 2, fade_samples), dtype=np.float32) ** 2
     waves = np.zeros((len(block), representation.samples), np.float32)
-    for row, index, wave in zip(waves, block, surveyed.read_block(file.path, block), strict=True):
-        row[: wave.size] = wave * gain
+    measured = np.empty((2, len(block)))
+    for row, (index, wave) in enumerate(zip(block, surveyed.read_block(file.path, block), strict=True)):
+        measured[1, row] = audio.peak_db(wave)
+        sound = waves[row]
+        sound[: wave.size] = wave * gain
         if index > 0:
-            row[: fade.size] *= fade
+            sound[: fade.size] *= fade
         if file.seconds > (index + 1) * representation.duration:
-            row[-fade.size :] *= fade[::-1]
+            sound[-fade.size :] *= fade[::-1]
+        end = audio.end_of_sound(sound)
+        measured[0, row] = end / representation.sample_rate
+        tail = sound[end:]  # inaudible
+        tail[: fade.size] *= fade[::-1][: tail.size]
+        tail[fade.size :] = 0
     with_lead_in = np.pad(waves, ((0, 0), (representation.lead_in_samples, 0)))
     pitch = track(with_lead_in, representation.sample_rate, representation.hop_length)
-    return levels_db(waves, representation), pitch
+    return levels_db(waves, representation), pitch, measured
 
 
 def _content_digest(surveyed: Survey, representation: Representation) -> str:
@@ -204,9 +225,12 @@ def _load(entry: Path) -> Dataset | None:
         spectrograms = np.load(entry / "spectrograms.npy", mmap_mode="c", allow_pickle=False)
         labels = np.load(entry / "labels.npy", allow_pickle=False)
         pitch = np.load(entry / "pitch.npy", allow_pickle=False)
-        if (spectrograms.shape, pitch.shape) != ((len(labels), 1, *rep.shape), (2, len(labels), rep.frames)):
+        lengths_and_levels = np.load(entry / "lengths_and_levels.npy", allow_pickle=False)
+        shapes = spectrograms.shape, pitch.shape, lengths_and_levels.shape
+        if shapes != ((len(labels), 1, *rep.shape), (2, len(labels), rep.frames), (2, len(labels))):
             return None
-        return Dataset(spectrograms, Pitch(*pitch), labels, **summary)
+        lengths, levels = lengths_and_levels
+        return Dataset(spectrograms, Pitch(*pitch), lengths, levels, labels, **summary)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

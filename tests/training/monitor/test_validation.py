@@ -48,6 +48,8 @@ def dataset_of(waves: list[Floats], labels: list[str]) -> Dataset:
     return Dataset(
         analyze(sounds, REPRESENTATION),
         track(sounds, REPRESENTATION.sample_rate, REPRESENTATION.hop_length),
+        np.full(len(waves), REPRESENTATION.duration, np.float32),
+        np.zeros(len(waves), np.float32),
         indices,
         list(LABELS),
         REPRESENTATION,
