@@ -121,7 +121,7 @@ class Plain(Loop):
         w = state.generator.mapping(z, labels)
         fake = self.generator_inputs.synthesize_from_w(state.generator, w, rng)
         self.auxiliary.update_bank(z[PARTNERS], fake[PARTNERS].detach(), labels[PARTNERS])
-        terms, _ = self.auxiliary.terms(state.generator, fake, w, anchors, self.diversity_ema)
+        terms, _ = self.auxiliary.terms(state.generator, fake, z, w, anchors, self.diversity_ema)
 
         state.discriminator_optimizer.zero_grad()
         if self.exact:

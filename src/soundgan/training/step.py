@@ -142,7 +142,7 @@ class TrainStep:
             z[ANCHORS] = self._auxiliary.nearest_latents(anchors, z[ANCHORS])
             w = state.generator.mapping(z, labels)
             fake = self._generator_inputs.synthesize_from_w(state.generator, w, rng)
-            terms, diversity = self._auxiliary.terms(state.generator, fake, w, anchors, self.adaptive.diversity)
+            terms, diversity = self._auxiliary.terms(state.generator, fake, z, w, anchors, self.adaptive.diversity)
             self._auxiliary.update_bank(z[PARTNERS], fake[PARTNERS].detach(), labels[PARTNERS])
             real, augmented = self._augment(real, fake)
 

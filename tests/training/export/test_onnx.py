@@ -47,8 +47,8 @@ def quick_graphs(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the graphs of the session's model: tracing them again is what takes time, and is not in question."""
     graphs = {"w": MAPPING, "spectrogram": GENERATOR}
 
-    def graph(module: object, inputs: object, names: object, output: str) -> onnx.ModelProto:
-        return onnx.load(model_folder / graphs[output], load_external_data=False)
+    def graph(module: object, inputs: object, names: object, outputs: list[str]) -> onnx.ModelProto:
+        return onnx.load(model_folder / graphs[outputs[0]], load_external_data=False)
 
     monkeypatch.setattr(exporter, "_graph", graph)
 
@@ -88,9 +88,13 @@ def test_graphs_equal_pytorch(folder: Path, n: int) -> None:
     mapping, generator_inputs = sessions(folder)
     inputs = {"z": z.numpy(), "label": labels.numpy(), "truncation": truncation.numpy()}
     (mapped,) = mapping.run(["w"], inputs)
-    (spectrogram,) = generator_inputs.run(
-        ["spectrogram"], {"w": mapped} | {name: value.numpy() for name, value in noise.items()}
-    )
+    synthesis_noise = {name: value.numpy() for name, value in noise.items()}
+    (spectrogram,) = generator_inputs.run(["spectrogram"], {"w": mapped, **synthesis_noise})
+    if generator.has_length_and_level:
+        lengths, levels = generator_inputs.run(["length", "level"], {"w": mapped, **synthesis_noise})
+        expected_lengths, expected_levels = generator.length_and_level.values(w)
+        np.testing.assert_allclose(np.asarray(lengths), expected_lengths.numpy(), atol=1e-4)
+        np.testing.assert_allclose(np.asarray(levels), expected_levels.numpy(), atol=1e-3)
     np.testing.assert_allclose(np.asarray(mapped), w.numpy(), atol=1e-4)
     np.testing.assert_allclose(np.asarray(spectrogram), expected, atol=1e-4)
     assert expected.std() > 0.01

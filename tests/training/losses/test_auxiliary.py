@@ -85,7 +85,8 @@ class Compared(NamedTuple):
 
 def compare(auxiliary: AuxiliaryLosses, generator: Generator, fake: Tensor, indices: Tensor, ema: float) -> Compared:
     """The losses of pairs, from any mapped latents."""
-    terms, batch_diversity = auxiliary.terms(generator, fake, torch.randn(len(fake), NZ), indices, torch.tensor(ema))
+    z = w = torch.randn(len(fake), NZ)
+    terms, batch_diversity = auxiliary.terms(generator, fake, z, w, indices, torch.tensor(ema))
     values = {name: value.item() for name, value in detached(terms).items()}
     return Compared(values, weighted_sum(terms), batch_diversity)
 
@@ -143,6 +144,33 @@ def test_reproduced_recordings_have_only_a_pitch_loss(
     assert result.terms["pitch_loss"] == pytest.approx((weights * off).mean().item(), rel=1e-5)
     mute = compare(auxiliary, Mute(), fake, index, 1.0)
     assert mute.terms["pitch_loss"] == mute.loss == 0
+
+
+class Measured(Mute):
+    """A generator of one length and level, in the units of the mapped latent."""
+
+    has_length_and_level = True
+
+    def __init__(self, length: float, level: float) -> None:
+        super().__init__()
+        self.given = torch.tensor([length, level], requires_grad=True)
+        self.length_and_level = lambda z, labels: self.given.expand(len(z), 2)  # type: ignore[assignment]
+
+
+def test_length_and_level_are_compared_with_those_of_the_recordings(
+    tiny_dataset: Dataset, tiny_settings: TinySettings, latent_bank: LatentBank, spectrograms: Tensor
+) -> None:
+    index = torch.tensor([3, 20])
+    fake = spectrograms[index].repeat_interleave(2, dim=0)
+    result = compare(auxiliary_losses(tiny_dataset, tiny_settings, latent_bank), Measured(0.75, -0.5), fake, index, 1.0)
+    lengths = tiny_dataset.lengths[index.numpy()] / tiny_dataset.representation.duration
+    assert result.terms["length_loss"] == pytest.approx(np.abs(lengths - 0.75).mean(), rel=1e-5)
+    levels = tiny_dataset.levels[index.numpy()] / 20
+    assert result.terms["level_loss"] == pytest.approx(np.abs(levels + 0.5).mean(), rel=1e-5)
+    assert result.loss.item() == pytest.approx(result.terms["length_loss"] + result.terms["level_loss"], rel=1e-5)
+    none = {"imle": 0.0, "texture": 0.0, "pitch": 0.0}  # without a bank, latents belong to no recordings
+    unused = auxiliary_losses(tiny_dataset, tiny_settings, latent_bank, **none)
+    assert compare(unused, Measured(0.75, -0.5), fake, index, 1.0).loss == 0
 
 
 @pytest.mark.parametrize("part", ["imle", "texture", "pitch", "mode_seeking"])

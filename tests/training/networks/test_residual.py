@@ -19,6 +19,7 @@ from soundgan.spectral.representation import Representation
 from soundgan.training.networks.base import Generator
 from soundgan.training.networks.blocks import W_DIM
 from soundgan.training.networks.build import build_discriminator, build_generator
+from soundgan.training.networks.length_and_level import NUM_QUANTILES
 from soundgan.training.networks.residual import ResidualDiscriminator, ResidualGenerator
 
 KINDS = ["residual", "dcgan"]
@@ -143,6 +144,9 @@ def test_every_parameter_has_a_gradient(kind: str) -> None:
     discriminator(generated(generator, z, labels)).square().sum().backward()
     if generator.has_pitch:
         generator.pitch(generator.mapping(z, labels)).sum().backward()
+    if generator.has_length_and_level:
+        generator.length_and_level.quantiles.copy_(torch.linspace(0, 1, NUM_QUANTILES))
+        generator.length_and_level(z, labels).sum().backward()
     for name, parameter in (*generator.named_parameters(), *discriminator.named_parameters()):
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name

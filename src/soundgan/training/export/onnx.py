@@ -26,6 +26,7 @@ from soundgan.files import fsync
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, write_config
 from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.training.networks.base import Generator
+from soundgan.training.networks.length_and_level import LengthAndLevel
 
 OPSET = 20
 W_AVG_SAMPLES = 4096  # latents averaged for w_avg, which truncation interpolates toward
@@ -50,14 +51,16 @@ class _Mapping(nn.Module):
 
 
 class _SynthesisNetwork(nn.Module):
-    """w, and noise for generators that take it → spectrogram."""
+    """w, and noise for generators that take it → spectrogram; length and level, of generators that have them."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
+        self.outputs = ["spectrogram", *(LengthAndLevel._fields if generator.has_length_and_level else ())]
 
-    def forward(self, w: Tensor, noise: Tensor | None = None) -> Tensor:
-        return self.generator.synthesis(w, noise)
+    def forward(self, w: Tensor, noise: Tensor | None = None) -> tuple[Tensor, ...]:
+        values = self.generator.length_and_level.values(w) if self.generator.has_length_and_level else ()
+        return self.generator.synthesis(w, noise), *values
 
 
 @torch.no_grad()
@@ -84,8 +87,8 @@ def export(generator: Generator, config: ModelConfig, folder: Path) -> ModelConf
     z, label, truncation = _example(config, 2)
     synthesis_inputs = _synthesis_inputs(synthesis, mapping(z, label, truncation), config)
     graphs = {
-        MAPPING: _graph(mapping, (z, label, truncation), ["z", "label", "truncation"], "w"),
-        GENERATOR: _graph(synthesis, tuple(synthesis_inputs.values()), list(synthesis_inputs), "spectrogram"),
+        MAPPING: _graph(mapping, (z, label, truncation), ["z", "label", "truncation"], ["w"]),
+        GENERATOR: _graph(synthesis, tuple(synthesis_inputs.values()), list(synthesis_inputs), synthesis.outputs),
     }
     weights = mapping.state_dict()
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
@@ -136,7 +139,7 @@ def _synthesis_inputs(synthesis: _SynthesisNetwork, w: Tensor, config: ModelConf
     return {"w": w, "noise": torch.from_numpy(np.concatenate([noise.crop(offset) for offset in range(len(w))]))}
 
 
-def _graph(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], output: str) -> onnx.ModelProto:
+def _graph(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outputs: list[str]) -> onnx.ModelProto:
     """ONNX graph of a module, for any batch size."""
     batch = torch.export.Dim("batch", min=1, max=4096)
     with warnings.catch_warnings():
@@ -145,7 +148,7 @@ def _graph(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outp
         options: dict[str, Any] = {"opset_version": OPSET, "dynamo": True, "verbose": False}
         shapes = tuple({0: batch} for _ in inputs)
         program = torch.onnx.export(
-            module, inputs, input_names=names, output_names=[output], dynamic_shapes=shapes, **options
+            module, inputs, input_names=names, output_names=outputs, dynamic_shapes=shapes, **options
         )
     assert program is not None, "the exporter returns a program unless it is given a file"
     graph = program.model_proto
@@ -185,16 +188,17 @@ def _share_weights(graph: onnx.ModelProto, weights: dict[str, Tensor], offsets: 
 
 
 def _difference(folder: Path, mapping: _Mapping, synthesis: _SynthesisNetwork, config: ModelConfig) -> float:
-    """Largest difference between the spectrograms of the ONNX graphs and PyTorch, over 16 latents."""
+    """Largest difference between the outputs of the ONNX graphs and PyTorch, over 16 latents."""
     z, label, truncation = _example(config, 16)
     synthesis_inputs = _synthesis_inputs(synthesis, mapping(z, label, truncation), config)
-    expected = synthesis(*synthesis_inputs.values()).numpy()
+    expected = synthesis(*synthesis_inputs.values())
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     sessions = [onnxruntime.InferenceSession(folder / name, options) for name in (MAPPING, GENERATOR)]
     inputs = {"z": z.numpy(), "label": label.numpy(), "truncation": truncation.numpy()}
     (w,) = sessions[0].run(["w"], inputs)
-    (spectrogram,) = sessions[1].run(
-        ["spectrogram"], {name: x.numpy() for name, x in synthesis_inputs.items()} | {"w": w}
+    outputs: Any = sessions[1].run(
+        synthesis.outputs, {name: x.numpy() for name, x in synthesis_inputs.items()} | {"w": w}
     )
-    return float(np.abs(np.asarray(spectrogram) - expected).max())
+    pairs = zip(outputs, expected, strict=True)
+    return float(np.max([np.abs(output - tensor.numpy()).max() for output, tensor in pairs]))

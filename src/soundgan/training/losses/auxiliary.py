@@ -1,4 +1,6 @@
-"""Losses of the generator beside the adversarial one, with the recordings as targets: IMLE, texture, pitch, diversity.
+"""Losses of the generator beside the adversarial one, with the recordings as targets.
+
+They are IMLE, texture, pitch, length and level, and diversity.
 
 Batches consist of two samples of each label, the anchors and their partners. An anchor is generated from the latent of
 the `LatentBank` nearest to a recording, and compared with that recording; a partner is generated from a new latent.
@@ -20,6 +22,7 @@ from soundgan.training.losses.cells import RealDistances, cell_distance, cells, 
 from soundgan.training.losses.imle import LatentBank, imle_loss
 from soundgan.training.losses.terms import Terms
 from soundgan.training.networks.base import Generator
+from soundgan.training.networks.length_and_level import lengths_and_levels
 from soundgan.training.runtime.distributed import SINGLE_PROCESS, Distributed
 
 ANCHORS, PARTNERS = slice(0, None, 2), slice(1, None, 2)  # rows of a batch
@@ -30,7 +33,7 @@ MIN_MEAN_WEIGHT = 0.05  # mean excess over the threshold below which weights are
 
 
 class AuxiliaryLosses:
-    """Mode-seeking, IMLE, texture and pitch losses, with the measures of all recordings that they need.
+    """Mode-seeking, IMLE, texture, pitch, length and level losses, with the measures of all recordings that they need.
 
     Args:
         latent_bank: is updated by `update_bank`.
@@ -55,6 +58,7 @@ class AuxiliaryLosses:
         self._distances = real_distances(self._cells, self._labels, len(dataset.label_names), latent_bank.capacity)
         self._pitch = torch.from_numpy(np.log2(dataset.pitch.hz / np.float32(MIN_PITCH))).to(device)
         self._pitch_weights = pitch_weights(torch.from_numpy(np.array(dataset.pitch.periodicity))).to(device)
+        self._lengths_and_levels = torch.from_numpy(lengths_and_levels(dataset)).to(device)
 
     def nearest_latents(self, indices: Tensor, z: Tensor) -> Tensor:
         """Return the latents of the bank nearest to recordings; z where the bank is empty, or no loss uses it.
@@ -74,12 +78,13 @@ class AuxiliaryLosses:
             self._bank.add(*map(self._distributed.gather, (z, cells(spectrograms), labels)))
 
     def terms(
-        self, generator: Generator, fake: Tensor, w: Tensor, indices: Tensor, diversity_ema: Tensor
+        self, generator: Generator, fake: Tensor, z: Tensor, w: Tensor, indices: Tensor, diversity_ema: Tensor
     ) -> tuple[Terms, Tensor]:
         """Return the terms of the loss, and the diversity of the batch.
 
         Args:
-            fake, w: generated spectrograms (2n, nc, bands, frames) and their mapped latents (2n, w_dim), in pairs.
+            fake: generated spectrograms (2n, nc, bands, frames), in pairs.
+            z, w: their latents (2n, nz) and mapped latents (2n, w_dim).
             indices: of the recordings of the anchors (n,).
             diversity_ema: running mean of the diversity.
         """
@@ -88,13 +93,19 @@ class AuxiliaryLosses:
         batch_diversity = diversity(anchors, partners, labels, self._distances)
         imle = imle_loss(anchors, self._target_cells(indices), labels, self._distances)
         difference = texture_loss(texture(fake[ANCHORS]), self._textures[indices], self._typical_texture)
-        pitch = torch.zeros((), device=self._device)
+        pitch = length = level = torch.zeros((), device=self._device)
         if generator.has_pitch:
             pitch = pitch_loss(generator.pitch(w[ANCHORS]), self._pitch[indices], self._pitch_weights[indices])
+        if generator.has_length_and_level and self._uses_bank:
+            values = generator.length_and_level(z[ANCHORS], labels)
+            length, level = (values - self._lengths_and_levels[indices]).abs().mean(0)
         terms: Terms = {
             "imle_loss": (settings.imle, imle),
             "texture_loss": (settings.texture, difference),
             "pitch_loss": (settings.pitch, pitch),
+            # No weights: these train parameters of their own, and Adam is invariant to the scale of gradients.
+            "length_loss": (1.0, length),
+            "level_loss": (1.0, level),
             "mode_seeking_loss": (settings.mode_seeking, mode_seeking_loss(batch_diversity, diversity_ema)),
         }
         return terms, batch_diversity.detach()

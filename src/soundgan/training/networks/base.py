@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from soundgan.training.networks.length_and_level import LengthAndLevelHead
+
 
 class Generator(nn.Module, ABC):
     """Latent z and label → mapped latent w → spectrogram.
@@ -13,10 +15,13 @@ class Generator(nn.Module, ABC):
     Attributes:
         uses_noise: `synthesis` takes noise textures, see `soundgan.spectral.noise_texture`.
         has_pitch: `pitch` is defined.
+        has_length_and_level: `length_and_level` is defined, and the last values of w are its values.
     """
 
     uses_noise = False
     has_pitch = False
+    has_length_and_level = False
+    length_and_level: LengthAndLevelHead
 
     @abstractmethod
     def mapping(self, z: Tensor, labels: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from soundgan.training.networks.blocks import (
     unit_variance,
 )
 from soundgan.training.networks.harmonics import Harmonics
+from soundgan.training.networks.length_and_level import VALUES, LengthAndLevelHead
 from soundgan.training.networks.patches import Patches, patch_stride
 from soundgan.training.networks.profiles import Profile, ProfileFeatures
 
@@ -47,6 +48,7 @@ class ResidualGenerator(Generator):
 
     uses_noise = True
     has_pitch = True
+    has_length_and_level = True
     max_gains: Tensor
 
     def __init__(self, representation: Representation, size: int, nz: int, nc: int, labels: int) -> None:
@@ -57,7 +59,8 @@ class ResidualGenerator(Generator):
         positions = rows // stride[0], columns // stride[1]
         self.grid = (widths[0], positions[0] // 4, positions[1] // 4)
         self.embedding = nn.Embedding(max(labels, 1), nz)
-        self.to_style = nn.Sequential(nn.Linear(2 * nz, W_DIM), nn.LeakyReLU(0.2), nn.Linear(W_DIM, W_DIM))
+        self.to_style = nn.Sequential(nn.Linear(2 * nz, W_DIM), nn.LeakyReLU(0.2), nn.Linear(W_DIM, W_DIM - VALUES))
+        self.length_and_level = LengthAndLevelHead(representation, nz, labels)
         self.dense = nn.Linear(W_DIM, self.grid[0] * self.grid[1] * self.grid[2])
         self.stages = nn.ModuleList(StyledBlock(width) for width in widths)
         self.channel_convs = nn.ModuleList(nn.Conv2d(wide, narrow, 1) for wide, narrow in pairwise(widths))
@@ -79,9 +82,11 @@ class ResidualGenerator(Generator):
             self.harmonics.reset_parameters()
 
     def mapping(self, z: Tensor, labels: Tensor) -> Tensor:
-        z = torch.cat([unit_variance(z), unit_variance(self.embedding(labels))], dim=1)
+        inputs = torch.cat([unit_variance(z), unit_variance(self.embedding(labels))], dim=1)
         with torch.autocast(z.device.type, enabled=False):  # bfloat16 would detune the pitch
-            return F.leaky_relu(self.to_style(z), 0.2)
+            style = F.leaky_relu(self.to_style(inputs), 0.2)
+        # The loss of pairs alone trains the directions of length and level.
+        return torch.cat([style, self.length_and_level(z, labels).detach()], dim=1)
 
     def pitch(self, w: Tensor) -> Tensor:
         return self.harmonics.pitch(w)
@@ -106,7 +111,7 @@ class ResidualGenerator(Generator):
         spectrograms = self.to_patches(x)
         for gain, part in zip(gains, added, strict=True):
             spectrograms = spectrograms + gain * part
-        return clamp_with_inward_gradient(spectrograms)
+        return self.length_and_level.end(clamp_with_inward_gradient(spectrograms), w)
 
     def _gains(self, x: Tensor) -> Tensor:
         """Return the gains of what is added to the patches. Shape: (n, size, …) of positions → (n, 4 · nc, rows, …)."""

@@ -85,6 +85,8 @@ def init_state(dataset: Dataset, settings: Settings, device: torch.device) -> Tr
     torch.manual_seed(settings.run.seed)
     representation, labels = dataset.representation, len(dataset.label_names)
     generator = build_generator(settings.model, representation, labels)
+    if generator.has_length_and_level:
+        generator.length_and_level.fit(dataset)
     discriminator = build_discriminator(settings.model, representation, labels)
     for network in (generator, discriminator):
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
