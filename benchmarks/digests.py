@@ -34,10 +34,11 @@ def bundled_sounds() -> Iterator[tuple[str, Sound]]:
     for name in MODELS:
         model = SoundGAN.load(name)
         for quality in QUALITIES:
-            for seed, sound in enumerate(model.generate(12, seed=100, quality=quality), 100):
+            for seed, sound in enumerate(model.generate(12, seed=100, quality=quality, keep_length=True), 100):
                 yield f"{name}/{quality}/{seed}", sound
         for index, label in enumerate(model.labels):
-            yield f"{name}/label/{label}", model.generate(1, label=label, seed=7 + index, truncation=0.7)[0]
+            request = {"label": label, "seed": 7 + index, "truncation": 0.7}
+            yield f"{name}/label/{label}", model.generate(1, **request, keep_length=True)[0]
 
 
 def digest(*arrays: NDArray[Any]) -> str:

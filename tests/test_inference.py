@@ -19,7 +19,7 @@ from soundgan.errors import AudioError, ModelError, SettingsError
 from soundgan.inference import inference, save_at_size, spectrogram_to_wav
 from soundgan.model_folder import bundled
 from soundgan.settings import check_settings
-from soundgan.sound import Sound
+from soundgan.sound import Finish, Sound
 from soundgan.spectral.presets import preset
 from soundgan.spectral.representation import analyze
 
@@ -96,11 +96,34 @@ def test_original_image_size_resizes_the_sound(model_folder: Path, tmp_path: Pat
     assert picture_size(tmp_path / "a.png") == (64 * 4, 256 * 4)
 
 
+def test_output_level_and_the_length_of_the_model_are_those_of_classic_sounds(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "randbelow", lambda _: 1)
+    model = SoundGAN.load(model_folder)
+    for size in (None, (128, 64)):
+        wave, _ = audio.read(run_inference(tmp_path / "a.wav", model_folder, original_image_size=size))
+        recorded = model.generate(seed=1)[0].samples
+        assert audio.peak_db(wave) == pytest.approx(audio.peak_db(recorded), abs=0.01)
+        assert wave.size == (model.representation.samples if size is None else 64 * 128)
+        values = {"original_image_size": size, "output_level": "peak"}
+        wave, _ = audio.read(run_inference(tmp_path / "b.wav", model_folder, **values))
+        assert audio.peak_db(wave) == pytest.approx(-1, abs=0.01)
+
+
+def test_resizing_stretches_the_length_of_a_sound(tmp_path: Path) -> None:
+    representation = preset(16000, 0.25)
+    tone = (0.5 * np.sin(2 * np.pi * 500 / 16000 * np.arange(representation.samples))).astype(np.float32)
+    sound = Sound(tone, 16000, None, 0, analyze(tone, representation)[0, 0], {}, Finish(representation.samples // 2))
+    save_at_size(sound, tmp_path / "sound.wav", representation, (128, 2 * representation.frames))
+    assert len(audio.read(tmp_path / "sound.wav")[0]) == representation.samples
+
+
 @pytest.mark.parametrize("ceiling", [-40.0, 30.0])
 def test_resized_spectrogram_keeps_its_loudness(
-    ceiling: float, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ceiling: float, flat_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copied = copy_model(model_folder, tmp_path / "copied")
+    copied = copy_model(flat_model_folder, tmp_path / "copied")
     values = read_config(copied)["representation"]
     edit_config(copied, representation={**values, "ceiling_db": ceiling, "floor_db": ceiling - 70})
     monkeypatch.setattr(secrets, "randbelow", lambda _: 1)  # loudest in the middle

@@ -19,10 +19,12 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from soundgan import audio
+from soundgan.data.dataset import Dataset
 from soundgan.errors import ModelError
 from soundgan.model import SEEDS, Sound, SoundGAN
 from soundgan.sound import limit_and_fade
 from soundgan.spectral.noise_texture import NoiseTexture
+from soundgan.spectral.representation import synthesize
 
 LABELS = ("kick", "noise", "tone")
 
@@ -166,20 +168,14 @@ def test_truncation_1_is_the_default(model: SoundGAN) -> None:
 # Sounds
 
 
-def test_ringing_sound_is_faded_out_at_its_end() -> None:
-    ringing = np.sin(2 * np.pi * 440 / 8000 * np.arange(2000)).astype(np.float32)
-    wave = limit_and_fade(ringing, 8000)
-    assert wave[-1] == 0 and np.abs(np.diff(wave[-40:])).max() <= np.abs(np.diff(ringing)).max()
-    np.testing.assert_array_equal(wave[:-40], ringing[:-40])
-    assert len(limit_and_fade(ringing[:10], 8000)) == 10
-
-
 @pytest.mark.parametrize("fixture", ["model", "flat_model"])
-def test_sounds_have_full_length_and_stay_within_full_scale(fixture: str, request: pytest.FixtureRequest) -> None:
+def test_sounds_stay_within_full_scale_and_keep_their_length_on_request(
+    fixture: str, request: pytest.FixtureRequest
+) -> None:
     model: SoundGAN = request.getfixturevalue(fixture)
     rep = model.representation
     for truncation in (0.5, 1.0, 2.0):
-        for sound in model.generate(4, seed=9, truncation=truncation):
+        for sound in model.generate(4, seed=9, truncation=truncation, keep_length=True):
             assert sound.samples.dtype == sound.spectrogram.dtype == np.float32
             assert sound.samples.shape == (rep.samples,)
             assert sound.spectrogram.shape == rep.shape
@@ -189,13 +185,62 @@ def test_sounds_have_full_length_and_stay_within_full_scale(fixture: str, reques
             assert sound.duration == pytest.approx(rep.duration) == pytest.approx(len(sound.samples) / 8000)
 
 
-def test_too_loud_sound_is_attenuated_without_clipping(model: SoundGAN) -> None:
-    config = model.config.model_copy(update={"representation": model.representation.with_changes(ceiling_db=120.0)})
-    loud = SoundGAN(config, model._mapping, model._generator)
-    sound, quiet = loud.generate(seed=1)[0], model.generate(seed=1)[0]
+def test_too_loud_sound_is_attenuated_without_clipping(flat_model: SoundGAN) -> None:
+    louder = flat_model.representation.with_changes(ceiling_db=120.0)
+    config = flat_model.config.model_copy(update={"representation": louder})
+    loud = SoundGAN(config, flat_model._mapping, flat_model._generator)
+    sound, quiet = loud.generate(seed=1)[0], flat_model.generate(seed=1)[0]
     assert np.abs(sound.samples).max() == 1
     assert np.count_nonzero(np.abs(sound.samples) == 1) <= 2  # no flat tops
-    assert_same(quiet, model.generate(seed=1)[0])
+    assert_same(quiet, flat_model.generate(seed=1)[0])
+
+
+@given(seed=st.integers(0, 1000), label=st.sampled_from(LABELS))
+@examples(max_examples=10)
+def test_sounds_end_and_peak_where_the_generator_says(model: SoundGAN, seed: int, label: str) -> None:
+    rep = model.representation
+    sound, kept = (model.generate(label=label, seed=seed, keep_length=keep)[0] for keep in (False, True))
+    outputs = model._run_generator(model._draw_inputs([seed])[0], LABELS.index(label), 1.0)
+    assert outputs.length is not None and outputs.level is not None
+    assert len(sound.samples) == rep.fade_in_samples + round(outputs.length * rep.sample_rate)
+    assert len(kept.samples) == rep.samples
+    np.testing.assert_array_equal(kept.samples[: len(sound.samples)], sound.samples)
+    assert not kept.samples[len(sound.samples) :].any()
+    if sound.samples.any():
+        assert audio.peak_db(sound.samples) == pytest.approx(min(outputs.level, 0), abs=1e-3)
+
+
+def test_lengths_and_levels_are_those_of_the_recordings(model: SoundGAN, tiny_dataset: Dataset) -> None:
+    for index, label in enumerate(LABELS):
+        rows = tiny_dataset.labels == index
+        sounds = model.generate(60, label=label, seed=0)
+        durations, levels = [s.duration for s in sounds], [audio.peak_db(s.samples) for s in sounds if s.samples.any()]
+        lengths = tiny_dataset.lengths[rows]
+        assert lengths.min() - 1e-3 <= np.median(durations) <= lengths.max() + 1e-3
+        real = tiny_dataset.levels[rows]
+        assert real.min() - 0.1 <= np.median(levels) <= real.max() + 0.1
+
+
+@pytest.mark.parametrize("fixture", ["model", "flat_model"])
+def test_level_is_that_of_the_request(fixture: str, request: pytest.FixtureRequest) -> None:
+    model: SoundGAN = request.getfixturevalue(fixture)
+    for peak, loud in zip(*(model.generate(4, seed=2, level=level) for level in ("peak", "loudness")), strict=True):
+        assert audio.peak_db(peak.samples) == pytest.approx(-1, abs=1e-3)
+        loudness, true_peak = (measure(loud.samples, 8000) for measure in (audio.loudness_lufs, audio.true_peak_db))
+        assert loudness == pytest.approx(-23, abs=0.01) or (loudness < -23 and true_peak == pytest.approx(-1, abs=0.01))
+        assert len(peak.samples) == len(loud.samples) and "level=loudness" in loud.tags["comment"]
+
+
+def test_model_without_lengths_and_levels_keeps_the_level_of_its_spectrograms_and_ends_in_silence(
+    flat_model: SoundGAN,
+) -> None:
+    for sound, kept in zip(*(flat_model.generate(4, seed=2, keep_length=keep) for keep in (False, True)), strict=True):
+        wave = synthesize(sound.spectrogram, flat_model.representation)[0]
+        np.testing.assert_array_equal(kept.samples, limit_and_fade(wave, 8000))
+        unfaded = len(sound.samples) - 40
+        np.testing.assert_array_equal(sound.samples[:unfaded], kept.samples[:unfaded])
+        if len(sound.samples) < len(kept.samples):
+            assert np.abs(kept.samples[unfaded:]).max() <= 1.001e-3 * np.abs(sound.samples).max()
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
@@ -236,6 +281,8 @@ def test_picture_has_a_pixel_per_cell(model: SoundGAN) -> None:
         ("generate", {"seed": 2**32}, r"seed = 4294967296: must be an integer from 0 to 4294967295"),
         ("generate", {"seed": 7.5}, r"seed = 7\.5: must be an integer from 0 to 4294967295"),
         ("generate", {"seed": "7"}, r"seed = '7': must be an integer"),
+        ("generate", {"level": "loud"}, r"level = 'loud': must be one of recorded, peak, loudness"),
+        ("generate", {"level": ["peak"]}, r"level = \['peak'\]: must be one of"),
         ("generate", {"truncation": -0.1}, r"truncation = -0\.1: must be from 0 to 2"),
         ("generate", {"truncation": 2.5}, r"truncation = 2\.5: must be from 0 to 2"),
         ("generate", {"truncation": "x"}, r"truncation = 'x': must be from 0 to 2"),

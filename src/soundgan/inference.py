@@ -37,9 +37,10 @@ def inference(
 
     Args:
         device: see `SoundGAN.load`; None is the CPU.
-        config: settings, or a settings file. `saveroot` is the model folder, and `original_image_size` the size to
-            which the spectrogram is resized. Without a model in `saveroot`, the bundled model is used without resizing,
-            and a line on stderr says so.
+        config: settings, or a settings file. `saveroot` is the model folder, `original_image_size` the size to which
+            the spectrogram is resized, and `output_level` the level of the sound, which is as long as the duration of
+            the model. Without a model in `saveroot`, the bundled model is used without resizing, and a line on stderr
+            says so.
         output_file: .wav, .flac or .ogg.
         prod: omit the image of the spectrogram, which otherwise is written beside the sound as .png.
 
@@ -53,7 +54,7 @@ def inference(
         config = check_settings(config) if isinstance(config, Mapping) else load_settings(config)
     folder, size = model_and_size(config)
     model = SoundGAN.load(folder, device="cpu" if device is None else device)
-    sound = model.generate(seed=secrets.randbelow(SEEDS))[0]
+    sound = model.generate(seed=secrets.randbelow(SEEDS), level=config.run.output_level, keep_length=True)[0]
     path = Path(output_file)
     spectrogram = save_at_size(sound, path, model.representation, size)
     if not prod:
@@ -106,6 +107,8 @@ def spectrogram_to_wav(
 def save_at_size(sound: Sound, path: Path, representation: Representation, size: Size | None) -> Floats:
     """Write a sound after resizing its spectrogram to (bands, frames), unless that is None; return the spectrogram.
 
+    A resized sound has its end and level as well.
+
     Raises:
         AudioError: the file cannot be written.
     """
@@ -116,7 +119,8 @@ def save_at_size(sound: Sound, path: Path, representation: Representation, size:
     bands, frames = spectrogram.shape
     lead_in = representation.lead_in * frames // representation.frames  # stretched with the rest
     resized = representation.with_changes(bands=bands, frames=frames, lead_in=lead_in)
-    wave = limit_and_fade(synthesize(spectrogram, resized)[0], resized.sample_rate)
+    finish = sound.finish.stretched((frames - lead_in) / (representation.frames - representation.lead_in))
+    wave = finish(synthesize(spectrogram, resized)[0], resized.sample_rate)
     audio.write(path, wave, resized.sample_rate, tags=sound.tags)
     return spectrogram
 

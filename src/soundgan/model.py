@@ -17,7 +17,7 @@ import onnxruntime
 from soundgan.cpu import cores
 from soundgan.errors import ModelError, check_integer
 from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, read_config, resolve_model
-from soundgan.sound import Sound, limit_and_fade
+from soundgan.sound import LEVELS, Finish, Level, Sound
 from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.spectral.phase_retrieval import QUALITIES, Quality
 from soundgan.spectral.representation import Representation, synthesize
@@ -41,12 +41,32 @@ class GenerationRequest:
         label: string or integer, as "3" or 3; None lets the seed choose one.
         truncation: psi of the truncation trick (Karras et al. 2019), 0 to 2; 1: full variety, 0: the mean of w.
         quality: of phase retrieval, "fast", "balanced" or "best"; see `soundgan.spectral.representation.synthesize`.
+        level: "recorded": the peak of a recording like it, which the model generates; of older models, which know no
+            levels of recordings, that of the spectrogram. "peak": -1 dBFS. "loudness": -23 LUFS, see
+            `soundgan.sound.leveled`.
+        keep_length: the sound is as long as the duration of the model, with silence after its end.
     """
 
     seed: int
     label: str | int | None = None
     truncation: float = 1.0
     quality: Quality = "balanced"
+    level: Level = "recorded"
+    keep_length: bool = False
+
+
+class GeneratorOutputs(NamedTuple):
+    """Outputs of the generator for one sound.
+
+    Attributes:
+        spectrogram: (bands, frames), float32 in [-1, 1].
+        length: in s; None from older models, whose sounds end where they fall silent.
+        level: peak in dBFS; None from older models.
+    """
+
+    spectrogram: Floats
+    length: float | None = None
+    level: float | None = None
 
 
 class SeedInputs(NamedTuple):
@@ -64,6 +84,8 @@ class SoundGAN:
         self.config = config
         self._mapping, self._generator, self._threads = mapping, generator, threads
         self._uses_noise = any(node.name == "noise" for node in generator.get_inputs())
+        names = [node.name for node in generator.get_outputs()]
+        self._outputs = [name for name in GeneratorOutputs._fields if name in names]
         self._noise_texture: NoiseTexture | None = None  # created on first use
 
     def __repr__(self) -> str:
@@ -121,13 +143,15 @@ class SoundGAN:
         seed: int | None = None,
         truncation: float = 1.0,
         quality: Quality = "balanced",
+        level: Level = "recorded",
+        keep_length: bool = False,
     ) -> list[Sound]:
         """Generate sounds; number i has the seed `seed + i`, independent of `n`.
 
         Args:
             n: number of sounds.
             seed: 0 to 2³² - 1; None: a random one.
-            label, truncation, quality: as in `GenerationRequest`.
+            label, truncation, quality, level, keep_length: as in `GenerationRequest`.
 
         Raises:
             ModelError: the model does not have the label, or an argument is out of range.
@@ -135,7 +159,9 @@ class SoundGAN:
         n = check_integer("n", n, range(1, SEEDS + 1), ModelError)
         first = secrets.randbelow(SEEDS) if seed is None else check_integer("seed", seed, range(SEEDS), ModelError)
         seeds = [(first + i) % SEEDS for i in range(n)]
-        return self.generate_batch([GenerationRequest(seed, label, truncation, quality) for seed in seeds])
+        return self.generate_batch(
+            [GenerationRequest(seed, label, truncation, quality, level, keep_length) for seed in seeds]
+        )
 
     def generate_batch(self, requests: Sequence[GenerationRequest]) -> list[Sound]:
         """Generate the sounds of requests; each sound is independent of the others in the batch.
@@ -153,16 +179,16 @@ class SoundGAN:
         truncations = [request.truncation for request in requests]
         with ThreadPoolExecutor(self._threads) as pool:
             run = map if len(requests) < 2 or self._threads == 1 else pool.map
-            spectrograms = list(run(self._spectrogram, inputs, indices, truncations))
+            outputs = list(run(self._run_generator, inputs, indices, truncations))
         waves: dict[int, Floats] = {}
         qualities: set[Quality] = {request.quality for request in requests}
         for quality in qualities:
             rows = [row for row, request in enumerate(requests) if request.quality == quality]
-            batch = np.stack([spectrograms[row] for row in rows])
+            batch = np.stack([outputs[row].spectrogram for row in rows])
             batch_waves = synthesize(batch, self.representation, quality=quality, threads=self._threads)
             waves |= zip(rows, batch_waves, strict=True)
         return [
-            self._sound(waves[row], spectrograms[row], self.labels[index] if self.labels else None, request)
+            self._sound(waves[row], outputs[row], self.labels[index] if self.labels else None, request)
             for row, (request, index) in enumerate(zip(requests, indices, strict=True))
         ]
 
@@ -176,6 +202,8 @@ class SoundGAN:
             raise ModelError(f"truncation = {request.truncation!r}: must be from 0 to 2")
         if request.quality not in list(QUALITIES):  # a list has no hash
             raise ModelError(f"quality = {request.quality!r}: must be one of {', '.join(QUALITIES)}")
+        if request.level not in LEVELS:
+            raise ModelError(f"level = {request.level!r}: must be one of {', '.join(LEVELS)}")
 
     def spectrogram(self, seed: int, label_index: int = 0, truncation: float = 1.0) -> Floats:
         """Return the spectrogram of a seed: (bands, frames), float32 in [-1, 1].
@@ -191,14 +219,16 @@ class SoundGAN:
         """
         self.check(GenerationRequest(seed, truncation=truncation))
         label_index = check_integer("label_index", label_index, range(max(len(self.labels), 1)), ModelError)
-        return self._spectrogram(self._draw_inputs([seed])[0], label_index, truncation)
+        return self._run_generator(self._draw_inputs([seed])[0], label_index, truncation).spectrogram
 
-    def _spectrogram(self, seed_inputs: SeedInputs, label_index: int, truncation: float) -> Floats:
+    def _run_generator(self, seed_inputs: SeedInputs, label_index: int, truncation: float) -> GeneratorOutputs:
         inputs = {"w": self._map(seed_inputs.z, label_index, truncation)}
         if self._noise_texture:
             inputs["noise"] = self._noise_texture.crop(seed_inputs.noise_offset)
-        (spectrogram,) = self._generator.run(["spectrogram"], inputs)
-        return np.clip(np.asarray(spectrogram)[0, 0], -1, 1)
+        spectrogram, *length_and_level = (
+            np.asarray(output)[0] for output in self._generator.run(self._outputs, inputs)
+        )
+        return GeneratorOutputs(np.clip(spectrogram[0], -1, 1), *map(float, length_and_level))
 
     def _map(self, z: Floats, label_index: int, truncation: float) -> Any:
         """Return the mapped latent w, (1, …)."""
@@ -219,15 +249,19 @@ class SoundGAN:
             inputs.append(SeedInputs(z, label, noise_offset))
         return inputs
 
-    def _sound(self, wave: Floats, spectrogram: Floats, label: str | None, request: GenerationRequest) -> Sound:
-        wave = limit_and_fade(wave, self.representation.sample_rate)
+    def _sound(self, wave: Floats, outputs: GeneratorOutputs, label: str | None, request: GenerationRequest) -> Sound:
+        rep, end = self.representation, None
+        if outputs.length is not None:
+            end = rep.fade_in_samples + round(outputs.length * rep.sample_rate)
+        finish = Finish(end, request.level, outputs.level, request.keep_length)
+        wave = finish(wave, rep.sample_rate)
         labeled = self.config.name if label is None else f"{self.config.name} label={label}"
-        values = f"seed={request.seed} truncation={request.truncation} quality={request.quality}"
-        comment = f"generated by SoundGAN: model={labeled} {values}"
+        values = f"seed={request.seed} truncation={request.truncation} quality={request.quality} level={request.level}"
+        comment = f"generated by SoundGAN: model={labeled} {values}{' keep_length' if request.keep_length else ''}"
         tags = {"software": f"SoundGAN {__version__}", "comment": comment}
         if self.config.license:
             tags["copyright"] = f"model trained on data under {self.config.license}"
-        return Sound(wave, self.representation.sample_rate, label, request.seed, spectrogram, tags)
+        return Sound(wave, rep.sample_rate, label, request.seed, outputs.spectrogram, tags, finish)
 
 
 def _providers(device: str) -> Providers:

@@ -136,7 +136,7 @@ class LossSettings(Section):
 
 
 class RunSettings(Section):
-    """Folder, limits, seed, precision and device of a training."""
+    """Folder, limits, seed, precision and device of a training; the level of sounds of `main.py` and POST /infer."""
 
     saveroot: str = Field(default="./save", description="Model folder, with the training's checkpoint and log.")
     num_epochs: int | None = Field(default=None, ge=1, description="Stop after this many passes over the data.")
@@ -154,6 +154,10 @@ class RunSettings(Section):
     )
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads of the training; 0: one per free core.")
     ngpu: int = Field(default=1, ge=0, description="0: CPU only; otherwise a GPU is used if there is one.")
+    output_level: Literal["recorded", "peak", "loudness"] = Field(
+        default="recorded",
+        description="Level of sounds of `main.py` and POST /infer: as recordings, peak at -1 dBFS, or at -23 LUFS.",
+    )
 
 
 class Settings(Section):

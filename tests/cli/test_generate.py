@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from commands import assert_one_line_error, invoke, soundgan
 from model_folders import edit_config, read_config
 
@@ -34,11 +35,26 @@ def test_generate_quality_changes_the_sound_and_is_tagged(tmp_path: Path) -> Non
         result = soundgan("generate", "-n", "1", "--seed", "8", "--quality", quality, "-o", quality, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         (path,) = (tmp_path / quality).iterdir()
-        assert audio.read_tags(path)["comment"].endswith(f"quality={quality}")
+        assert audio.read_tags(path)["comment"].endswith(f"quality={quality} level=recorded")
         files.add(path.read_bytes())
     assert len(files) == 3
     refused = soundgan("generate", "--quality", "perfect", cwd=tmp_path)
     assert refused.returncode == 2 and "fast" in refused.stderr
+
+
+def test_generate_sets_level_and_length(tmp_path: Path) -> None:
+    options = ["generate", "-n", "2", "--seed", "8", "--label", "3"]
+    for folder, *more in (["trimmed"], ["kept", "--keep-length"], ["peak", "--level", "peak"]):
+        assert invoke(*options, *more, "-o", tmp_path / folder).exit_code == 0
+    waves = {
+        folder: [audio.read(tmp_path / folder / f"3_{seed}.wav")[0] for seed in (8, 9)]
+        for folder in ("trimmed", "kept", "peak")
+    }
+    assert [wave.size for wave in waves["kept"]] == [8192, 8192]
+    assert all(wave.size < 8192 for wave in waves["trimmed"]) and len({wave.size for wave in waves["trimmed"]}) == 2
+    assert [audio.peak_db(wave) for wave in waves["peak"]] == pytest.approx([-1, -1], abs=0.01)
+    refused = invoke(*options, "--level", "loud", "-o", tmp_path)
+    assert refused.exit_code == 2 and "loudness" in refused.output
 
 
 def test_generate_replaces_the_same_sound_only(tmp_path: Path) -> None:

@@ -46,6 +46,14 @@ def test_sound_has_the_bytes_that_python_saves(client: TestClient, model: SoundG
         assert response.content == expected.encode(format)
 
 
+def test_level_and_length_are_those_of_the_request(client: TestClient, model: SoundGAN) -> None:
+    expected = model.generate(label="tone", seed=7, level="peak", keep_length=True)[0]
+    response = client.post(SOUNDS, json={"seed": 7, "label": "tone", "level": "peak", "keep_length": True})
+    assert response.content == expected.encode()
+    body = client.post(SOUNDS, json={"seed": 7, "label": "tone", "answer": "json"}).json()
+    assert body["sounds"][0]["duration"] == pytest.approx(model.generate(label="tone", seed=7)[0].duration)
+
+
 def test_several_sounds_are_sent_as_zip_or_json(client: TestClient) -> None:
     alone = [client.post(SOUNDS, json={"seed": seed}).content for seed in (2**32 - 1, 0, 1)]
     zipped = client.post(SOUNDS, json={"n": 3, "seed": 2**32 - 1})
@@ -79,7 +87,8 @@ def test_sound_without_seed_is_new_and_reproducible(client: TestClient) -> None:
         ({"n": 0}, "n"), ({"n": 9}, "n"), ({"n": 1.5}, "n"), ({"n": True}, "n"), ({"seed": -1}, "seed"),
         ({"seed": 2**32}, "seed"), ({"label": "bell"}, "label"), ({"truncation": 3}, "truncation"),
         ({"quality": "good"}, "quality"), ({"format": "mp3"}, "format"), ({"n": 2, "answer": "file"}, "answer"),
-        ({"sed": 1}, "sed"), ({"spectrogram": True}, "spectrogram"),
+        ({"sed": 1}, "sed"), ({"spectrogram": True}, "spectrogram"), ({"level": "loud"}, "level"),
+        ({"keep_length": 1}, "keep_length"),
     ],
 )  # fmt: skip
 def test_invalid_request_names_its_field(client: TestClient, body: dict[str, Any], field: str) -> None:

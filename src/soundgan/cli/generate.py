@@ -28,6 +28,13 @@ def generate(
         float, typer.Option(help="Truncation psi, 0 to 2; 1: full variety; toward 0: more typical.")
     ] = 1.0,
     quality: QualityOption = "balanced",
+    level: Annotated[
+        Literal["recorded", "peak", "loudness"],
+        typer.Option(help="Level: as the recordings, to a peak of -1 dBFS, or to a loudness of -23 LUFS."),
+    ] = "recorded",
+    keep_length: Annotated[
+        bool, typer.Option("--keep-length", help="Make all sounds as long as the longest, with silence at their ends.")
+    ] = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the sounds; created if missing.")] = Path("."),
     format: Annotated[Literal["wav", "flac", "ogg"], typer.Option(help="File format.")] = "wav",
     subtype: Annotated[str, typer.Option(help="PCM_16, PCM_24 or FLOAT (wav only).")] = "PCM_16",
@@ -36,8 +43,8 @@ def generate(
 ) -> None:
     """Generate sounds, named by label and seed.
 
-    The same model, label, seed, truncation and quality give the same sound; `soundgan about FILE` prints them from its
-    tags. A file of that name with other tags is not replaced.
+    The same model, label, seed, truncation, quality, level and length give the same sound; `soundgan about FILE` prints
+    them from its tags. A file of that name with other tags is not replaced.
     """
     from soundgan.audio import FORMATS, read_tags
     from soundgan.errors import AudioError
@@ -54,7 +61,9 @@ def generate(
         raise AudioError(f"--out {out}: cannot be created as a folder ({error.strerror})") from error
     for start in range(0, n, BATCH_SIZE):
         count = min(BATCH_SIZE, n - start)
-        batch = generator.generate(count, label=label, seed=seed, truncation=truncation, quality=quality)
+        batch = generator.generate(
+            count, label=label, seed=seed, truncation=truncation, quality=quality, level=level, keep_length=keep_length
+        )
         seed = (batch[-1].seed + 1) % SEEDS
         for sound in batch:
             name = f"{generator.config.name if sound.label is None else sound.label}_{sound.seed}"

@@ -28,7 +28,8 @@ async def infer(body: InferRequest, request: Request) -> InferResponse:
     queue, settings = get_state(request).first_queue, get_state(request).settings
     try:
         path = resolve_within(settings.output_folder, body.output_file)
-        (sound,) = await submit(request, queue, [GenerationRequest(secrets.randbelow(SEEDS))])
+        wanted = GenerationRequest(secrets.randbelow(SEEDS), level=settings.output_level, keep_length=True)
+        (sound,) = await submit(request, queue, [wanted])
         await asyncio.to_thread(save_at_size, sound, path, queue.model.representation, settings.image_size)
     except (SoundGANError, OSError) as error:
         return InferResponse(output_path="", error=one_line(error))

@@ -92,7 +92,10 @@ async def sounds(
         raise Problem(422, "spectrogram: only in a JSON response; set answer to json", "spectrogram")
     first = secrets.randbelow(SEEDS) if body.seed is None else body.seed
     seeds = [(first + i) % SEEDS for i in range(body.n)]
-    requests = [GenerationRequest(seed, body.label, body.truncation, body.quality) for seed in seeds]
+    requests = [
+        GenerationRequest(seed, body.label, body.truncation, body.quality, body.level, body.keep_length)
+        for seed in seeds
+    ]
     generated = await submit(request, queue, requests)
     return await asyncio.to_thread(_encode, generated, queue.model.config.name, body)
 

@@ -101,10 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=PORT, help="port to listen on (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        model, size = model_and_size(load_settings(options.config))
-        token = os.environ.get("SOUNDGAN_TOKEN") or None
-        settings = check_server_settings({"token": token, "image_size": size, "processes": None})
-        run([model], settings, host=options.host, port=options.port)
+        settings = load_settings(options.config)
+        model, size = model_and_size(settings)
+        token, level = os.environ.get("SOUNDGAN_TOKEN") or None, settings.run.output_level
+        values = {"token": token, "image_size": size, "output_level": level, "processes": None}
+        run([model], check_server_settings(values), host=options.host, port=options.port)
     except (SoundGANError, OSError) as error:
         print(f"app.py: {one_line(error)}", file=sys.stderr)
         sys.exit(2)

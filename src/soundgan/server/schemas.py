@@ -10,6 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from soundgan.audio import Format
 from soundgan.model import SEEDS
+from soundgan.sound import Level
 from soundgan.spectral.phase_retrieval import Quality
 
 
@@ -72,6 +73,13 @@ class SoundsRequest(BaseModel, extra="forbid", json_schema_extra=_CONDITIONAL_RU
     quality: Quality = Field(
         default="balanced", description="Quality of phase retrieval; `best` takes up to ten times as long."
     )
+    level: Level = Field(
+        default="recorded",
+        description="Level: `recorded`, as the recordings; `peak`, to -1 dBFS; `loudness`, to -23 LUFS.",
+    )
+    keep_length: StrictBool = Field(
+        default=False, description="Make all sounds as long as the longest, with silence at their ends."
+    )
     format: Format = Field(default="wav", description="Format of the sound files.")
     answer: Literal["file", "zip", "json"] | None = Field(
         default=None,
@@ -108,7 +116,7 @@ class ModelSummary(BaseModel):
         description="Labels of its sounds; empty for a model without labels.", examples=[["0", "1"]]
     )
     sample_rate: int = Field(description="In Hz.", examples=[8000])
-    duration: float = Field(description="Duration of a sound, in s.", examples=[1.024])
+    duration: float = Field(description="Duration of the longest sounds, in s.", examples=[1.024])
     bands: int = Field(description="Rows of a spectrogram.", examples=[128])
     frames: int = Field(description="Columns of a spectrogram.", examples=[64])
     license: str = Field(description="License of the training data.", examples=["CC-BY-SA-4.0"])

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from soundgan.errors import SettingsError
+from soundgan.sound import Level
 
 MAX_PROCESSES = 16  # the process that answers does not keep up with more workers
 
@@ -21,6 +22,7 @@ class ServerSettings(BaseModel, extra="forbid", frozen=True):
     image_size: tuple[int, int] | None = Field(
         default=None, description="Bands and frames to which `POST /infer` resizes a spectrogram; null: unchanged."
     )
+    output_level: Level = Field(default="recorded", description="Level of the sounds of `POST /infer`.")
     token: SecretStr | None = Field(default=None, description="Bearer token required of clients; null: none.")
     allowed_hosts: tuple[str, ...] | None = Field(
         default=None, description="Accepted host names besides localhost; null: any."

@@ -155,7 +155,7 @@ async function showPad(pad, i, signal) {
     const sound = await sounds.get(pad, signal);
     if (!current()) return null;
     loaded[i] = { pad, sound };
-    pads[i].show(pad, sound);
+    pads[i].show(pad, sound, models.find(({ name }) => name === pad.model).duration);
     return null;
   } catch (error) {
     if (!current()) return null;
@@ -191,7 +191,7 @@ function showControls() {
   controls.label.disabled = !labels.length;
   controls.truncation.value = state.truncation;
   showTruncation();
-  $("about").textContent = `Generated sounds of ${model.duration.toFixed(2)} s at ${model.sample_rate / 1000} kHz.`;
+  $("about").textContent = `Generated sounds of up to ${model.duration.toFixed(2)} s at ${model.sample_rate / 1000} kHz.`;
   const used = new Set([model.name, ...state.pads.map((pad) => pad.model)]);
   $("license").textContent = models.filter(({ name }) => used.has(name)).map(credit).filter(Boolean).join(". ");
 }

@@ -30,10 +30,11 @@ export class Pad {
     delete this.element.dataset.failed;
   }
 
-  /** Show a requested sound and its settings. */
-  show({ locked, model, truncation }, { label, seed, spectrogram, duration, name, file }) {
+  /** Show a requested sound and its settings; its spectrogram lasts for `seconds`, with silence behind a shorter sound. */
+  show({ locked, model, truncation }, { label, seed, spectrogram, duration, name, file }, seconds) {
     this.settle();
     this.duration = duration;
+    this.end = `${(100 * duration) / seconds}%`;
     this.image.src = spectrogram;
     this.name.textContent = label ?? model;
     this.seed.textContent = `seed ${seed}`;
@@ -58,10 +59,10 @@ export class Pad {
     this.element.dataset.failed = "";
   }
 
-  /** Move the playhead once across the spectrogram. */
+  /** Move the playhead once across the spectrogram, up to the end of the sound. */
   sweep() {
     this.head.getAnimations().forEach((animation) => animation.cancel());
-    this.head.animate([{ left: "0", opacity: 1 }, { left: "100%", opacity: 1 }], 1000 * this.duration);
+    this.head.animate([{ left: "0", opacity: 1 }, { left: this.end, opacity: 1 }], 1000 * this.duration);
     this.button.animate([{ filter: "brightness(1.35)" }, { filter: "none" }], 250);
   }
 }
