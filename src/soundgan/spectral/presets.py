@@ -63,9 +63,9 @@ def preset(
     Examples:
         >>> representation = preset(16000, 1.0)
         >>> representation.shape, representation.hop_length, representation.duration
-        ((128, 80), 256, 1.248)
-        >>> preset(16000, 1.0, overlap=4).hop_length
-        128
+        ((256, 128), 128, 1.008)
+        >>> preset(16000, 1.0, overlap=2).hop_length
+        256
     """
     if overlap not in (None, 2, 4, 8):
         raise ValueError(f"overlap = {overlap}: must be 2, 4 or 8")
