@@ -227,7 +227,8 @@ def test_benchmark_measures_resumes_and_renders(
     assert wavegan["label_accuracy"] == {"hat": 1.0, "kick": 0.0, "snare": 0.0}
     assert peer["metrics"]["frechet_distance"][0] < wavegan["metrics"]["frechet_distance"][0]
     assert peer["goals"]["missed"] < wavegan["goals"]["missed"] and peer["goals"]["counted"] == 15
-    assert wavegan["facts"]["samples_seen"] == 16 and wavegan["facts"]["settings"]["batch_size"] == 16
+    assert wavegan["facts"]["samples_seen"] % 16 == 0 < wavegan["facts"]["samples_seen"]  # as fast as the machine
+    assert wavegan["facts"]["settings"]["batch_size"] == 16
     assert (tmp_path / "out" / "folders-drums.png").stat().st_size < 400_000
 
     text = (tmp_path / "out" / "folders.md").read_text(encoding="utf-8")
