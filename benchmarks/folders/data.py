@@ -64,8 +64,8 @@ class SoundFolder:
 
     @property
     def train_files(self) -> list[tuple[Path, str]]:
-        """Training files and their labels, by label and name; the labels are "" in a folder without."""
-        files = (candidate.path for candidate in scan(self.train_path).candidates)
+        """Training files and their labels, in the order of `train`; the labels are "" in a folder without."""
+        files = sorted(candidate.path for candidate in scan(self.train_path).candidates)
         return [(path, label_of(path, self.train_path)) for path in files]
 
     @cached_property

@@ -77,6 +77,7 @@ COLUMNS = (
     Column("Goals missed", "lower", goals_missed, goals_text),
     Column("Labels without faults", "higher", faultless, faultless_text),
     metric_column("accuracy"),
+    metric_column("second_accuracy", "Second classifier"),
     metric_column("coverage"),
     metric_column("held_out_coverage", "Coverage of held-out"),
     metric_column("precision"),

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,13 @@ from benchmarks.folders.data import MIN_SPLIT, SoundFolder
 from soundgan.evaluation.features.classifier import Classifier, classifier_for
 from soundgan.evaluation.features.descriptors import Descriptor, describe_all
 from soundgan.evaluation.features.embedding import LogMelStatistics, Points
-from soundgan.evaluation.features.predictions import ClassifierName, Predictions, classify
+from soundgan.evaluation.features.kernel_classifier import KernelClassifier
+from soundgan.evaluation.features.linear_cepstra import LinearCepstra
+from soundgan.evaluation.features.predictions import ClassifierName, Predictions, classify, count_predictions
 from soundgan.evaluation.metrics.confidence import wilson_interval
 from soundgan.evaluation.metrics.descriptor_scores import Comparisons, compare
 from soundgan.evaluation.metrics.memorization import memorized_fraction, nearest_training_sounds
-from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS, SetMetrics, set_metrics
+from soundgan.evaluation.metrics.set_metrics import N_NEIGHBORS, SetMetrics, kernel_distance, set_metrics
 from soundgan.evaluation.metrics.verdict import verdict
 from soundgan.evaluation.score import MEMORIZED_QUANTILE, compare_descriptors, embed
 from soundgan.evaluation.sounds import Sounds, stratified_indices
@@ -38,7 +41,20 @@ GOALS = (
     Descriptor.ATTACK, Descriptor.TONAL_SHARE, Descriptor.LENGTH, Descriptor.FIRST_SAMPLE, Descriptor.FLUTTER,
     Descriptor.LEVEL,
 )  # fmt: skip
+DISTANCES = (*SetMetrics._fields, "second_kernel_distance")  # keys
+ACCURACIES = {ClassifierName.FIRST: "accuracy", ClassifierName.SECOND: "second_accuracy"}  # keys
 Indices = NDArray[np.int64]
+
+
+class PointsOfSounds(NamedTuple):
+    """Sounds as points of two spaces: log-mel statistics, and the features of the second classifier."""
+
+    log_mel: Points
+    cepstra: Points
+
+    def at(self, indices: Indices) -> PointsOfSounds:
+        """The points of some sounds."""
+        return PointsOfSounds(self.log_mel[indices], self.cepstra[indices])
 
 
 @dataclass(frozen=True)
@@ -56,23 +72,22 @@ class Scorer:
 
     def score_generated(self, generated: Sounds) -> Figures:
         """Figures of generated sounds: `metrics`, `goals`, `descriptors` and `faults` by label, `label_accuracy`."""
-        points, labels = self._embed(generated), labels_of(generated)
+        points, labels, train = self._embed(generated), labels_of(generated), self.folder.train
         rounds = [
-            set_metrics(self._points[first], points[matching_indices(labels, self._labels[first], rng)])
+            distances(self._points.at(first), points.at(matching_indices(labels, self._labels[first], rng)))
             for first, _, rng in self._halvings(HALVINGS)
         ]
-        train_labels = labels_of(self.folder.train)
-        matching = points[matching_indices(labels, train_labels, np.random.default_rng(self.seed))]
-        nearest = nearest_training_sounds(generated.waves, self.folder.train.waves, generated.sample_rate)
-        predictions = self._classify(generated, self.folder.train_files, "all")
-        metrics = self._metrics(rounds, matching, nearest.distance, predictions)
+        matching = matching_indices(labels, labels_of(train), np.random.default_rng(self.seed))
+        nearest = nearest_training_sounds(generated.waves, train.waves, generated.sample_rate)
+        predictions = self._classify(generated, range(len(train)), "all")
+        metrics = self._metrics(rounds, points.log_mel[matching], nearest.distance, predictions)
         comparisons = compare_descriptors(generated, self._recordings)
-        both = {ClassifierName.FIRST: (predictions, self._predictions)} if predictions and self._predictions else {}
+        known = {name: (predictions[name], real) for name, real in self._predictions.items()}
         return {
             "metrics": metrics,
             "goals": dict(zip(("missed", "counted"), count_goals(comparisons), strict=True)),
-            "faults": verdict(comparisons, both).faults,
-            "label_accuracy": predictions.label_accuracy if predictions else {},
+            "faults": verdict(comparisons, known).faults,
+            "label_accuracy": label_accuracies(predictions),
             "descriptors": {label: as_json(part) for label, part in comparisons.items()},
         }
 
@@ -82,8 +97,8 @@ class Scorer:
         Goals compare two halves of each label that has enough recordings; a mean over halvings.
         """
         halvings = list(self._halvings(HALVINGS))
-        rounds = [set_metrics(self._points[first], self._points[second]) for first, second, _ in halvings]
-        train_points = self._points[: len(self.folder.train)]
+        rounds = [distances(self._points.at(first), self._points.at(second)) for first, second, _ in halvings]
+        train_points = self._points.log_mel[: len(self.folder.train)]
         metrics = self._metrics(rounds, train_points, self._real_distances, self._predictions)
         counts = Counter(self._labels.tolist())
         described = describe_all(self._recordings.waves, self.folder.sample_rate, math.nan)
@@ -100,7 +115,7 @@ class Scorer:
         return {
             "metrics": metrics,
             "goals": {"missed": float(missed), "counted": float(counted)},
-            "label_accuracy": self._predictions.label_accuracy if self._predictions else {},
+            "label_accuracy": label_accuracies(self._predictions),
         }
 
     @cached_property
@@ -112,7 +127,11 @@ class Scorer:
         return np.array(labels_of(self._recordings))
 
     @cached_property
-    def _points(self) -> Points:
+    def _cepstra(self) -> LinearCepstra:
+        return LinearCepstra(self.folder.train.waves, self.folder.sample_rate)
+
+    @cached_property
+    def _points(self) -> PointsOfSounds:
         return self._embed(self._recordings)
 
     @cached_property
@@ -132,34 +151,45 @@ class Scorer:
         return np.concatenate(parts)
 
     @cached_property
-    def _predictions(self) -> Predictions | None:
+    def _predictions(self) -> dict[ClassifierName, Predictions]:
         """Predictions for the held-out recordings, and for those of `_unsplit` by classifiers that never saw them.
 
         Each of these leaves out one recording of each label; a label's only recording is never left out.
         """
-        train, files = self.folder.train, self.folder.train_files
+        train, held_out = self.folder.train, self.folder.held_out
         labels = labels_of(train)
-        parts = [self._classify(self.folder.held_out, files, "all")] if len(self.folder.held_out) else []
+        parts = [self._classify(held_out, range(len(train)), "all")] if len(held_out) else []
         several = [i for i in self._unsplit if labels.count(labels[i]) > 1]
         order = [sum(labels[j] == labels[i] for j in several if j < i) for i in several]  # of each within its label
         for k in sorted(set(order)):
             left_out = [i for i, number in zip(several, order, strict=True) if number == k]
-            rest = [file for i, file in enumerate(files) if i not in left_out]
+            rest = [i for i in range(len(train)) if i not in left_out]
             parts.append(self._classify(train[left_out], rest, f"without-{k}"))
-        known = [part for part in parts if part is not None]
-        return merged(known) if known else None
+        names = parts[0] if parts else ()
+        return {name: merged([part[name] for part in parts]) for name in names}
 
-    def _embed(self, sounds: Sounds) -> Points:
-        return embed(sounds, LogMelStatistics(self.folder.seconds))
+    def _embed(self, sounds: Sounds) -> PointsOfSounds:
+        log_mel = embed(sounds, LogMelStatistics(self.folder.seconds))
+        return PointsOfSounds(log_mel, self._cepstra.embed(sounds.waves))
 
-    def _classify(self, sounds: Sounds, files: Sequence[tuple[Path, str]], name: str) -> Predictions | None:
-        """Predictions of a classifier that is trained on some of the files; None for fewer than two labels."""
+    def _classify(self, sounds: Sounds, used: Sequence[int], name: str) -> dict[ClassifierName, Predictions]:
+        """Predictions of both classifiers, trained on the training recordings of some indices.
+
+        There are none for fewer than two labels.
+        """
         if len(self.folder.labels) < 2:
-            return None
-        classifier = self._classifier(files, name)
-        return classify(classifier, sounds.waves, sounds.sample_rate, sounds.labels)
+            return {}
+        train, files = self.folder.train[used], self.folder.train_files
+        first = self._first_classifier([files[i] for i in used], name)
+        cepstra = LinearCepstra(train.waves, train.sample_rate)
+        second = KernelClassifier(cepstra.reference, train.labels, self.seed)
+        probabilities = second.predict(cepstra.embed(sounds.waves))
+        return {
+            ClassifierName.FIRST: classify(first, sounds.waves, sounds.sample_rate, sounds.labels),
+            ClassifierName.SECOND: count_predictions(second.labels, probabilities, sounds.labels),
+        }
 
-    def _classifier(self, files: Sequence[tuple[Path, str]], name: str) -> Classifier:
+    def _first_classifier(self, files: Sequence[tuple[Path, str]], name: str) -> Classifier:
         return classifier_for(files, self.cache / name, sample_rate=self.folder.sample_rate)
 
     def _halvings(self, count: int) -> Iterator[tuple[Indices, Indices, np.random.Generator]]:
@@ -173,27 +203,37 @@ class Scorer:
 
     def _metrics(
         self,
-        rounds: Sequence[SetMetrics],
+        rounds: Sequence[Sequence[float]],
         points: Points,
-        distances: NDArray[np.float64],
-        predictions: Predictions | None,
+        nearest: NDArray[np.float64],
+        predictions: Mapping[ClassifierName, Predictions],
     ) -> dict[str, list[float]]:
-        """Values with their 95 % ranges, by key; `points` are as many as training recordings."""
+        """Values with their 95 % ranges, by key.
+
+        Args:
+            rounds: values of `DISTANCES` for each halving.
+            points: log-mel statistics of as many sounds as there are training recordings.
+            nearest: distance of each sound to the nearest training recording.
+            predictions: of each classifier.
+        """
         table = np.array(rounds)
         values = np.stack([table.mean(axis=0), *np.quantile(table, (0.025, 0.975), axis=0)])
-        metrics = dict(zip(SetMetrics._fields, values.T.tolist(), strict=True))
+        metrics = dict(zip(DISTANCES, values.T.tolist(), strict=True))
         if len(self.folder.held_out):
-            real = self._points[len(self.folder.train) :]
-            neighbors = min(N_NEIGHBORS, len(self._points) - 1)
-            radii = np.partition(cdist(real, self._points), neighbors, axis=1)[:, neighbors]  # the first is itself
+            everything = self._points.log_mel
+            real, neighbors = everything[len(self.folder.train) :], min(N_NEIGHBORS, len(everything) - 1)
+            radii = np.partition(cdist(real, everything), neighbors, axis=1)[:, neighbors]  # the first is itself
             metrics["held_out_coverage"] = [float(np.mean(cdist(real, points).min(axis=1) <= radii))]
-        metrics["memorized_fraction"] = [
-            memorized_fraction(distances, self._real_distances, quantile=MEMORIZED_QUANTILE)
-        ]
-        if predictions:
-            n, n_correct = predictions.n_requested, predictions.n_correct
-            metrics["accuracy"] = [n_correct / n, *wilson_interval(n_correct, n)]
+        metrics["memorized_fraction"] = [memorized_fraction(nearest, self._real_distances, MEMORIZED_QUANTILE)]
+        for name, part in predictions.items():
+            share = part.n_correct / part.n_requested
+            metrics[ACCURACIES[name]] = [share, *wilson_interval(part.n_correct, part.n_requested)]
         return metrics
+
+
+def distances(real: PointsOfSounds, others: PointsOfSounds) -> list[float]:
+    """Values of `DISTANCES` of two sets of as many sounds."""
+    return [*set_metrics(real.log_mel, others.log_mel), kernel_distance(real.cepstra, others.cepstra)]
 
 
 def labels_of(sounds: Sounds) -> list[str]:
@@ -209,6 +249,11 @@ def matching_indices(
     for label, count in sorted(Counter(wanted).items()):
         chosen += [i for i in order if labels[i] == label][:count]
     return np.array(chosen, np.int64)
+
+
+def label_accuracies(predictions: Mapping[ClassifierName, Predictions]) -> Figures:
+    """Label accuracy of each label, by each classifier."""
+    return {name: part.label_accuracy for name, part in predictions.items()}
 
 
 def merged(parts: Sequence[Predictions]) -> Predictions:
