@@ -19,6 +19,7 @@ from soundgan import audio
 from soundgan.data import dataset
 from soundgan.data.caching_reader import CachingReader
 from soundgan.errors import DataError
+from soundgan.settings import DataSettings, SpectrogramSettings
 from soundgan.spectral.presets import preset
 from soundgan.spectral.representation import analyze
 
@@ -230,6 +231,18 @@ def test_changed_settings_invalidate_the_cache(flat: Path, name: str, value: Any
     before = prepare_folder(flat)
     after = prepare_folder(flat, **{name: value})
     assert after.digest != before.digest and after.representation != before.representation
+
+
+def test_representation_of_a_model_is_kept_but_for_its_frames(flat: Path, tmp_path: Path) -> None:
+    base = preset(22050, 2.0, scale="linear").with_changes(floor_db=-63.0, ceiling_db=7.0, window="gaussian")
+    data, spectrogram = DataSettings(), SpectrogramSettings()
+    first = dataset.prepare(flat, data, spectrogram, tmp_path, base=base)
+    assert first.representation == base.with_changes(frames=32), "0.3 s and the lead-in"
+    longer = dataset.prepare(flat, data, SpectrogramSettings(duration=1.0), tmp_path, base=base)
+    sized = dataset.prepare(flat, data, SpectrogramSettings(image_size=(128, 48)), tmp_path, base=base)
+    assert longer.representation == base.with_changes(frames=96) and sized.representation.frames == 48
+    other = dataset.prepare(flat, data, spectrogram, tmp_path, base=base.with_changes(ceiling_db=0.0))
+    assert other.representation.ceiling_db == 0.0 and other.digest != first.digest, "not the cache entry of the first"
 
 
 def test_writing_to_the_spectrograms_leaves_the_cache_alone(flat: Path) -> None:

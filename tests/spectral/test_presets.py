@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundgan.spectral.presets import FINE_BANDS, PRESETS, preset
+from soundgan.spectral.presets import FINE_BANDS, PRESETS, preset, with_duration
 from soundgan.spectral.representation import Scale
 from soundgan.spectral.stft import STFT, Window
 
@@ -59,3 +59,11 @@ def test_preset_rejects_other_overlaps(overlap: int) -> None:
 def test_fine_spectrograms_have_a_multiple_of_32_frames() -> None:
     assert [preset(44100, 1.0, bands=bands, scale="linear").frames for bands in (128, 512)] == [176, 192]
     assert [preset(44100, 1.15, bands=bands, scale="linear").frames for bands in (128, 512)] == [208, 224]
+
+
+@given(rate=st.sampled_from(RATES), durations=st.tuples(st.floats(0.25, 4), st.floats(0.25, 4)))
+def test_duration_changes_the_frames_alone(rate: int, durations: tuple[float, float]) -> None:
+    first, second = (preset(rate, duration) for duration in durations)
+    assert with_duration(first, durations[1]) == first.with_changes(frames=with_duration(first, durations[1]).frames)
+    if first.hop_length == second.hop_length:
+        assert with_duration(first, durations[1]) == second

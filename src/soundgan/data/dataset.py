@@ -73,6 +73,7 @@ def prepare(
     spectrogram: SpectrogramSettings,
     cache: Path,
     progress: ProgressCallback = lambda done, total: None,
+    base: Representation | None = None,
 ) -> Dataset:
     """Compute the spectrograms of a folder of sounds, or load them from `cache` if files and settings are unchanged.
 
@@ -84,17 +85,18 @@ def prepare(
     Args:
         folder: of sounds; overrides `data.dataroot`.
         progress: called with (steps done, steps in all); not at all when the cache is used.
+        base: representation of a model to fine-tune, whose bands and levels the spectrograms have.
 
     Raises:
         DataError: the folder is missing or holds too few usable sounds.
     """
     scanned = scan(Path(folder), data.exclude)
-    entry = Path(cache) / _key(scanned, data, spectrogram)
+    entry = Path(cache) / _key(scanned, data, spectrogram, base)
     dataset = _load(entry)
     if dataset is not None:
         return dataset
     # Two passes of about the same work in one progress bar: survey, then analysis.
-    surveyed = survey(scanned, data, spectrogram, lambda done, total: progress(done, 2 * total))
+    surveyed = survey(scanned, data, spectrogram, lambda done, total: progress(done, 2 * total), base)
     surveyed.require_enough()
     entry.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(entry.parent)
@@ -102,7 +104,7 @@ def prepare(
     staging.mkdir()
     try:
         with warnings.catch_warnings(action="ignore", category=audio.TruncatedWarning):  # the report lists them
-            _write_dataset(surveyed, staging, progress)
+            _write_dataset(surveyed, staging, progress, fixed_levels=base is not None)
         _publish(staging, entry)
     except OSError as error:  # of a full disk: it names no file
         raise OSError(error.errno, error.strerror, error.filename or str(cache)) from error
@@ -113,11 +115,12 @@ def prepare(
     return dataset
 
 
-def _key(scanned: ScanResult, data: DataSettings, spectrogram: SpectrogramSettings) -> str:
+def _key(scanned: ScanResult, data: DataSettings, spectrogram: SpectrogramSettings, base: Representation | None) -> str:
     """Return the key of the cache entry: settings that change spectrograms; names, sizes and times of files."""
     values = [
         data.model_dump(mode="json", include={"level", "slice"}),
         spectrogram.model_dump(mode="json", exclude={"original_image_size"}),
+        base.model_dump(mode="json") if base is not None else None,
     ]
     digest = hashlib.blake2b(json.dumps([CACHE_FORMAT, *values], sort_keys=True).encode(), digest_size=12)
     for candidate in scanned.candidates:
@@ -130,8 +133,12 @@ def _key(scanned: ScanResult, data: DataSettings, spectrogram: SpectrogramSettin
     return digest.hexdigest()
 
 
-def _write_dataset(surveyed: Survey, target: Path, progress: ProgressCallback) -> None:
-    """Write the spectrograms of a surveyed folder, their pitch, labels and representation into `target`."""
+def _write_dataset(surveyed: Survey, target: Path, progress: ProgressCallback, *, fixed_levels: bool) -> None:
+    """Write the spectrograms of a surveyed folder, their pitch, labels and representation into `target`.
+
+    Args:
+        fixed_levels: ceiling and floor are those of the survey's representation, rather than measured.
+    """
     rep, sounds = surveyed.representation, surveyed.sounds
     header = {"descr": "<f4", "fortran_order": False, "shape": (sounds, 1, *rep.shape)}
     items = [(file, block) for file in surveyed.files for block in surveyed.blocks(file.slices)]
@@ -151,7 +158,7 @@ def _write_dataset(surveyed: Survey, target: Path, progress: ProgressCallback) -
             done += len(levels)
             progress(sounds + done, 2 * sounds)
     spectrograms = np.load(target / "spectrograms.npy", mmap_mode="r+")
-    ceiling = float(np.ceil(np.percentile(loudest, 99)))
+    ceiling = rep.ceiling_db if fixed_levels else float(np.ceil(np.percentile(loudest, 99)))
     over = loudest[loudest > ceiling + REPORTED_EXCESS_DB] - ceiling
     rep = rep.with_changes(ceiling_db=ceiling, floor_db=ceiling - (rep.ceiling_db - rep.floor_db))
     for start in range(0, sounds, CHUNK_SIZE):

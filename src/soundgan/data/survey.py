@@ -27,7 +27,7 @@ from soundgan.data.scan import ScanResult, SkippedFile, SkipReason, relative_nam
 from soundgan.errors import AudioError, DataError
 from soundgan.files import printable
 from soundgan.settings import DataSettings, SpectrogramSettings
-from soundgan.spectral.presets import PRESETS, preset
+from soundgan.spectral.presets import PRESETS, preset, with_duration
 from soundgan.spectral.representation import Representation
 
 MIN_SOUNDS = 8
@@ -104,6 +104,7 @@ def survey(
     data: DataSettings,
     spectrogram: SpectrogramSettings,
     progress: ProgressCallback = lambda done, total: None,
+    base: Representation | None = None,
 ) -> Survey:
     """Read the audio files of a scanned folder and check which can be used.
 
@@ -114,6 +115,7 @@ def survey(
 
     Args:
         progress: called with (steps done, steps in all), two steps a file.
+        base: representation to use, with the frames of the duration, in place of that of the settings.
 
     Raises:
         DataError: no file can be used as sound.
@@ -133,7 +135,7 @@ def survey(
                 readable.append((path, info))
         if not readable:
             raise DataError(_too_few(folder, 0, skipped))
-        representation = _choose_representation([info for _, info in readable], data, spectrogram)
+        representation = _choose_representation([info for _, info in readable], data, spectrogram, base)
         surveyed = Survey(scanned, data, spectrogram, reader, representation, skipped, files=[])
         labeled = any(len(path.relative_to(folder).parts) > 1 for path, _ in readable)
         measure = partial(_measure, surveyed=surveyed, root=folder if labeled else None)
@@ -162,9 +164,9 @@ def _probe(path: Path, reader: CachingReader) -> tuple[Path, audio.AudioInfo | S
 
 
 def _choose_representation(
-    infos: list[audio.AudioInfo], data: DataSettings, spectrogram: SpectrogramSettings
+    infos: list[audio.AudioInfo], data: DataSettings, spectrogram: SpectrogramSettings, base: Representation | None
 ) -> Representation:
-    """Choose the values of the representation that the settings leave open."""
+    """Choose the values of the representation that the settings leave open, or else the frames of `base`."""
     # Of equally common rates the lower one, which every recording can fill.
     common = max(sorted(Counter(info.sample_rate for info in infos).items()), key=lambda item: item[1])[0]
     rate = spectrogram.sample_rate or max((rate for rate in PRESETS if rate <= common), default=min(PRESETS))
@@ -172,6 +174,8 @@ def _choose_representation(
     typical = np.percentile([info.seconds for info in infos], 50 if data.slice else 95, method="lower")
     duration = spectrogram.duration or float(np.clip(typical, *DURATIONS))
     bands, frames = spectrogram.image_size or (None, None)
+    if base is not None:
+        return with_duration(base, duration) if frames is None else base.with_changes(frames=frames)
     return preset(
         rate, duration, bands=bands, frames=frames, range_db=spectrogram.range_db, scale=spectrogram.scale,
         overlap=spectrogram.overlap,

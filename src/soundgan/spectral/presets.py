@@ -81,8 +81,7 @@ def preset(
     elif frames is None and samples > _MAX_FRAMES * hop_length and n_fft // hop_length > 2:
         hop_length *= 2
     if frames is None:
-        multiple = _FRAMES_MULTIPLE * (2 if bands >= FINE_BANDS else 1)
-        frames = multiple * math.ceil((lead_in + round(samples) / hop_length) / multiple)
+        frames = _frames_for(samples, hop_length, lead_in, bands)
     return Representation(
         sample_rate=sample_rate,
         n_fft=n_fft,
@@ -94,3 +93,15 @@ def preset(
         floor_db=-(range_db or preset_range),
         ceiling_db=0.0,
     )
+
+
+def with_duration(representation: Representation, duration: float) -> Representation:
+    """Return a representation with the frames that a duration (s) needs, rounded up as in `preset`."""
+    rep = representation
+    samples = duration * rep.sample_rate
+    return rep.with_changes(frames=_frames_for(samples, rep.hop_length, rep.lead_in, rep.bands))
+
+
+def _frames_for(samples: float, hop_length: int, lead_in: int, bands: int) -> int:
+    multiple = _FRAMES_MULTIPLE * (2 if bands >= FINE_BANDS else 1)
+    return multiple * math.ceil((lead_in + round(samples) / hop_length) / multiple)
