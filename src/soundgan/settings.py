@@ -139,6 +139,10 @@ class RunSettings(Section):
     """Folder, limits, seed, precision and device of a training; the level of sounds of `main.py` and POST /infer."""
 
     saveroot: str = Field(default="./save", description="Model folder, with the training's checkpoint and log.")
+    init_from: str | None = Field(default=None, description="Model folder or bundled model to fine-tune; null: none.")
+    keep_discriminator: bool = Field(
+        default=False, description="Write the discriminator into the model folder, for fine-tuning of the model."
+    )
     num_epochs: int | None = Field(default=None, ge=1, description="Stop after this many passes over the data.")
     minutes: Positive | Literal["auto"] | None = Field(
         default=None,
@@ -172,11 +176,12 @@ class Settings(Section):
 
     def with_values(self, **values: Any) -> Settings:
         """Return settings with some values replaced, which are given by their bare names; see `check_settings`."""
-        return check_settings({**self.flat(), **values})
+        return check_settings({**self.flat(exclude_unset=True), **values})
 
-    def flat(self) -> dict[str, Any]:
-        """Return all values as JSON types under their bare names."""
-        return {name: value for section in self.model_dump(mode="json").values() for name, value in section.items()}
+    def flat(self, *, exclude_unset: bool = False) -> dict[str, Any]:
+        """Return all values, or only those that were given, as JSON types under their bare names."""
+        sections = self.model_dump(mode="json", exclude_unset=exclude_unset).values()
+        return {name: value for section in sections for name, value in section.items()}
 
     def is_set(self, name: str) -> bool:
         """Return whether a setting was given, rather than left at its default."""
@@ -235,8 +240,9 @@ def check_settings(values: Mapping[str, Any], source: str = "settings", names: M
 def with_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
     """Replace values by the options of a command line that were given (are not None); see `check_settings`."""
     given = {name: value for name, value in options.items() if value is not None}
-    flags = {name: f"--{name.replace('_', '-')}" for name in given} | {"dataroot": "FOLDER", "saveroot": "--out"}
-    return check_settings({**settings.flat(), **given}, source="command line", names=flags)
+    flags = {name: f"--{name.replace('_', '-')}" for name in given}
+    flags |= {"dataroot": "FOLDER", "saveroot": "--out", "init_from": "--from"}
+    return check_settings({**settings.flat(exclude_unset=True), **given}, source="command line", names=flags)
 
 
 def _checked_object(pairs: list[tuple[str, Any]], source: str) -> dict[str, Any]:
