@@ -1,7 +1,8 @@
 """The model folder, which a training writes, inference reads and users share.
 
 `config.json` (this module), `mapping.onnx` and `generator.onnx` (the two parts of the generator), `model.safetensors`
-(their weights, stored once, in half precision), `README.md` (the model card) and `samples/`. Nothing in it is executed.
+(their weights, stored once, in half precision), `README.md` (the model card) and `samples/`. A model to start other
+trainings from also has `discriminator.safetensors`. Nothing in a model folder is executed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from soundgan.spectral.representation import Representation
 
 SCHEMA = 1
 CONFIG, MAPPING, GENERATOR, WEIGHTS = "config.json", "mapping.onnx", "generator.onnx", "model.safetensors"
+DISCRIMINATOR = "discriminator.safetensors"  # in half precision; the player does not read it
 TRAINING = "training"  # sub-folder with checkpoint and log, if the model was trained here
 DEFAULT_MODEL = "digits"  # the bundled model that is used when none is named
 
@@ -46,8 +48,11 @@ class ModelConfig(BaseModel):
     )
     settings: dict[str, Any] = Field(default={}, description="The settings of its training.")
     training: dict[str, Any] = Field(default={}, description="samples_seen, steps, minutes, machine, parameters.")
-    license: str = Field(default="", description="License of its training data.")
-    attribution: str = Field(default="", description="Authors of its training data.")
+    fine_tuned_from: str = Field(default="", description="Name of the model that it was fine-tuned from; empty: none.")
+    license: str = Field(
+        default="", description="License of its training data, and of the model that it was fine-tuned from."
+    )
+    attribution: str = Field(default="", description="Authors of that data.")
     onnx_difference: float = Field(
         default=0.0, ge=0, description="Largest difference between ONNX and PyTorch spectrograms, in a range of 2."
     )

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from soundgan.errors import TrainingError
 from soundgan.files import fsync
-from soundgan.model_folder import CONFIG, GENERATOR, MAPPING, WEIGHTS, ModelConfig, write_config
+from soundgan.model_folder import CONFIG, DISCRIMINATOR, GENERATOR, MAPPING, WEIGHTS, ModelConfig, write_config
 from soundgan.spectral.noise_texture import NoiseTexture
 from soundgan.training.networks.base import Generator
 from soundgan.training.networks.length_and_level import LengthAndLevel
@@ -64,12 +64,17 @@ class _SynthesisNetwork(nn.Module):
 
 
 @torch.no_grad()
-def export(generator: Generator, config: ModelConfig, folder: Path) -> ModelConfig:
+def export(
+    generator: Generator, config: ModelConfig, folder: Path, discriminator: nn.Module | None = None
+) -> ModelConfig:
     """Write `config.json`, the two ONNX graphs and their weights into `folder`, checked against PyTorch.
 
     The weights are rounded to half precision and stored once, in `model.safetensors`, which the graphs refer to. All
     files are written and checked before they replace those of an older model, `config.json` last: a folder with a
     `config.json` is complete.
+
+    Args:
+        discriminator: to store for other trainings that start from this model; without it, an older one is removed.
 
     Returns:
         `config` with the largest difference between ONNX Runtime and PyTorch.
@@ -93,7 +98,7 @@ def export(generator: Generator, config: ModelConfig, folder: Path) -> ModelConf
     weights = mapping.state_dict()
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
         new = Path(temporary)
-        (new / WEIGHTS).write_bytes(save({name: tensor.half().contiguous() for name, tensor in weights.items()}))
+        _write_half(new / WEIGHTS, weights)
         offsets = _offsets(new / WEIGHTS)
         for name, graph in graphs.items():
             _share_weights(graph, weights, offsets)
@@ -105,10 +110,17 @@ def export(generator: Generator, config: ModelConfig, folder: Path) -> ModelConf
             )
         config = config.model_copy(update={"onnx_difference": float(f"{difference:.2g}")})
         write_config(new, config)
-        for name in (WEIGHTS, *graphs):
+        names = [WEIGHTS, *graphs]
+        if discriminator is not None:
+            discriminator = copy.deepcopy(discriminator).float().cpu()
+            _round(discriminator, folder)
+            _write_half(new / DISCRIMINATOR, discriminator.state_dict())
+            names.append(DISCRIMINATOR)
+        for name in names:
             fsync(new / name)
-        (folder / CONFIG).unlink(missing_ok=True)
-        for name in (WEIGHTS, *graphs, CONFIG):
+        for name in (CONFIG, DISCRIMINATOR):
+            (folder / name).unlink(missing_ok=True)
+        for name in (*names, CONFIG):
             os.replace(new / name, folder / name)
     return config
 
@@ -122,6 +134,10 @@ def _round(network: nn.Module, folder: Path) -> None:
                 f"{folder}: cannot be written: {name} holds NaN or numbers beyond half precision (65504); "
                 "train again with smaller lr_G and lr_D"
             )
+
+
+def _write_half(path: Path, weights: dict[str, Tensor]) -> None:
+    path.write_bytes(save({name: tensor.half().contiguous() for name, tensor in weights.items()}))
 
 
 def _example(config: ModelConfig, n: int) -> tuple[Tensor, Tensor, Tensor]:
