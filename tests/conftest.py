@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,29 @@ def model_folder(tiny_settings: TinySettings, tmp_path_factory: pytest.TempPathF
     settings = tiny_settings(saveroot=str(tmp_path_factory.mktemp("runs") / "tiny"), license="CC0-1.0")
     train_model_folder(settings)
     return Path(settings.run.saveroot)
+
+
+@pytest.fixture(scope="session")
+def pretrained_folder(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model `tiny` with its discriminator, to fine-tune: without its training, as users share it."""
+    from soundgan.training.pipeline import export_checkpoint
+
+    folder = Path(shutil.copytree(model_folder, tmp_path_factory.mktemp("pretrained") / "tiny"))
+    export_checkpoint(folder, keep_discriminator=True)
+    shutil.rmtree(folder / "training")
+    return folder
+
+
+@pytest.fixture
+def fine_tuning_settings(sounds_folder: Path, pretrained_folder: Path, tmp_path: Path) -> TinySettings:
+    """Settings of a fine-tuning of `tiny`, on a label that it has and one that it has not; nothing else is set."""
+    for label, name in {"kick": "kick", "tone": "bell"}.items():
+        shutil.copytree(sounds_folder / label, tmp_path / "sounds" / name)
+    values: dict[str, Any] = {
+        "dataroot": str(tmp_path / "sounds"), "saveroot": str(tmp_path / "model"), "init_from": str(pretrained_folder),
+        "batch_size": 4, "max_samples": 8, "precision": "float32", "threads": 1, "ngpu": 0,
+    }  # fmt: skip
+    return lambda **changes: check_settings({**values, **changes})
 
 
 @pytest.fixture(scope="session")

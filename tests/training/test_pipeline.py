@@ -8,6 +8,7 @@ import sys
 from html import escape
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from filelock import FileLock
@@ -16,12 +17,19 @@ from fixture_types import TinySettings
 from soundgan.data.dataset import prepare
 from soundgan.errors import DataError, ModelError, TrainingError, one_line
 from soundgan.model import SoundGAN
+from soundgan.model_folder import DISCRIMINATOR
 from soundgan.settings import Settings, check_settings
+from soundgan.training import pipeline
+from soundgan.training.export.onnx import export
 from soundgan.training.monitor.log import read_log
 from soundgan.training.monitor.monitor import COMPLETE
 from soundgan.training.monitor.report import REPORT, remarks
 from soundgan.training.networks.dcgan import DCGANGenerator
-from soundgan.training.pipeline import TRAINING, import_legacy, train_model_folder
+from soundgan.training.pipeline import TRAINING, export_checkpoint, import_legacy, train_model_folder
+from soundgan.training.runtime.distributed import SINGLE_PROCESS
+from soundgan.training.setup import setup_training
+from soundgan.training.state import pretrained
+from soundgan.training.state.pretrained import find_pretrained
 
 
 def test_second_training_in_the_same_folder_is_rejected(tiny_settings: TinySettings, tmp_path: Path) -> None:
@@ -62,7 +70,9 @@ def test_finished_run_is_exported_again_only_after_a_change(tiny_settings: TinyS
     train_model_folder(settings, on_message=messages.append)
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "model").glob("*.*")}
     assert messages[-1].endswith(COMPLETE)
+    (tmp_path / "model" / DISCRIMINATOR).write_bytes(b"of the older model")
     train_model_folder(settings.with_values(license="CC0-1.0"), on_message=messages.append)
+    assert not (tmp_path / "model" / DISCRIMINATOR).exists()
     assert messages[-1].startswith("Writing the model") and "CC0-1.0" in (tmp_path / "model" / "README.md").read_text()
 
 
@@ -148,3 +158,60 @@ def test_disk_errors_are_one_line() -> None:
     assert message.startswith("/x/model.wav: No space left on device; ") and "\n" not in message
     assert one_line(ModelError("two\nlines")) == "two lines"
     assert one_line(ModelError("\x1b[31m \udcff")) == r"\x1b[31m \udcff"
+
+
+def test_fine_tuned_model_states_its_origin_with_license_and_attribution(
+    fine_tuning_settings: TinySettings, tmp_path: Path
+) -> None:
+    messages: list[str] = []
+    train_model_folder(fine_tuning_settings(license="CC BY 4.0", attribution="the garden"), on_message=messages.append)
+    model, card = SoundGAN.load(tmp_path / "model"), (tmp_path / "model" / "README.md").read_text()
+    assert model.labels == ("bell", "kick") and model.representation.sample_rate == 8000
+    config = model.config
+    assert config.fine_tuned_from == "tiny" and config.license == "CC BY 4.0; fine-tuned from tiny: CC0-1.0"
+    assert config.attribution == "the garden; fine-tuned from tiny: not stated"
+    assert config.settings["model"]["size"] == 8 and "init_from" not in config.settings["run"], "the path is private"
+    for line in ("| fine-tuned from | tiny |", f"| license of the data | {config.license} |", config.attribution):
+        assert line in card
+    assert not any("fine-tuning from a model" in message for message in messages)
+    assert not (tmp_path / "model" / DISCRIMINATOR).exists()
+    export_checkpoint(tmp_path / "model", keep_discriminator=True)
+    assert SoundGAN.load(tmp_path / "model").config == config and (tmp_path / "model" / DISCRIMINATOR).exists()
+
+
+def test_model_before_its_first_fine_tuning_step_has_the_sounds_of_the_pretrained_one(
+    fine_tuning_settings: TinySettings, pretrained_folder: Path, tmp_path: Path
+) -> None:
+    pretrained = find_pretrained(str(pretrained_folder), tmp_path / "none")
+    assert pretrained is not None
+    settings = pretrained.adopt(fine_tuning_settings())
+    base = pretrained.config.representation
+    dataset = prepare(Path(settings.data.dataroot), settings.data, settings.spectrogram, tmp_path / "cache", base=base)
+    setup = setup_training(dataset, settings, tmp_path / "training", SINGLE_PROCESS)
+    config = pretrained.config.model_copy(update={"labels": tuple(dataset.label_names)})
+    export(setup.train_state.generator_ema, config, tmp_path / "model")
+    before, after = (
+        SoundGAN.load(folder).generate(3, label="kick", seed=5, truncation=0.7)
+        for folder in (pretrained_folder, tmp_path / "model")
+    )
+    for first, second in zip(before, after, strict=True):
+        np.testing.assert_array_equal(first.samples, second.samples)
+
+
+def test_setting_other_than_that_of_the_pretrained_model_creates_nothing(
+    fine_tuning_settings: TinySettings, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"^tiny: a training from this model has its nz = 8, not 9; remove"):
+        train_model_folder(fine_tuning_settings(nz=9))
+    assert not (tmp_path / "model" / "config.json").exists()
+
+
+def test_few_sounds_get_the_advice_to_fine_tune(
+    tiny_settings: TinySettings, pretrained_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrained, "bundled", lambda: {"tiny": pretrained_folder})
+    monkeypatch.setattr(pipeline, "export", lambda *arguments: None)  # which takes seconds
+    monkeypatch.setattr(pipeline, "write_card", lambda *arguments: None)
+    messages: list[str] = []
+    train_model_folder(tiny_settings(saveroot=str(tmp_path / "model"), max_samples=4), on_message=messages.append)
+    assert messages[0].startswith("Note: 24 sounds: fine-tuning from a model of similar sounds, `--from tiny`,")

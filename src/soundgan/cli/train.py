@@ -18,6 +18,10 @@ def train(
     folder: Annotated[Path | None, typer.Argument(help="Folder of sounds; its sub-folders are the labels.")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Model folder; by default runs/<folder>.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file to start from, such as a recipe.")] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option("--from", metavar="MODEL", help="Model folder or bundled model to fine-tune, for few sounds."),
+    ] = None,
     minutes: Annotated[
         str | None,
         typer.Option(metavar="FLOAT|auto", help="Minutes of training in total (default 60); auto: early stopping."),
@@ -51,7 +55,7 @@ def train(
         "dataroot": folder and str(folder), "saveroot": out and str(out), "minutes": _number(minutes),
         "max_samples": max_samples, "size": size, "network": network, "sample_rate": sample_rate,
         "duration": duration, "slice": slice, "exclude": exclude or None, "seed": seed,
-        "threads": threads,
+        "threads": threads, "init_from": init_from,
     }  # fmt: skip
     run_training(with_options(settings, options))
 

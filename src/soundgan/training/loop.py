@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from soundgan.data.dataset import Dataset
 from soundgan.settings import OptimSettings, Settings
@@ -35,12 +36,14 @@ class TrainingResult(NamedTuple):
 
     Attributes:
         generator: the best one validated, or the last if there was no validation.
+        discriminator: the last one; None for imported models.
         interrupted: it was stopped by a signal.
         machine: description of the device and precision.
         best: validation of `generator`; None if the training was too short for one.
     """
 
     generator: Generator
+    discriminator: nn.Module | None
     progress: Progress
     interrupted: bool
     machine: str
@@ -70,12 +73,13 @@ def train(
             good checkpoint stays); the batch cannot be split, or another process failed.
     """
     setup = setup_training(dataset, settings, folder, distributed, busy_cores)
-    train_state, progress, optim, losses = setup.train_state, setup.progress, settings.optim, settings.losses
+    settings, train_state, progress = setup.settings, setup.train_state, setup.progress
+    optim, losses = settings.optim, settings.losses
     step = TrainStep(dataset, settings, train_state, setup.generator_inputs, progress, setup.compute)
     monitor = Monitor(setup, on_progress, on_message)
     started = time.monotonic() - progress.seconds
 
-    with stop_signal() as stop, torch_threads_and_determinism(setup.settings.run), monitor.running():
+    with stop_signal() as stop, torch_threads_and_determinism(settings.run), monitor.running():
         while not distributed.any_rank(bool(monitor.is_finished()) or stop.is_set()):
             # Step
             before = progress.samples_seen
@@ -110,9 +114,8 @@ def train(
         step.adaptive.sync_to(progress)
         monitor.finish(interrupted=stop.is_set())
         interrupted = distributed.any_rank(stop.is_set())
-    return TrainingResult(
-        train_state.generator_ema, progress, interrupted, setup.config["machine"], monitor.load_best()
-    )
+    best, machine = monitor.load_best(), setup.config["machine"]
+    return TrainingResult(train_state.generator_ema, train_state.discriminator, progress, interrupted, machine, best)
 
 
 def ema_decay(settings: OptimSettings, samples_seen: int) -> float:

@@ -26,11 +26,12 @@ from soundgan.training.legacy.import_generator import legacy_generator
 from soundgan.training.loop import TrainingResult, train
 from soundgan.training.monitor.monitor import ProgressReport
 from soundgan.training.monitor.validation import BEST, load_best
-from soundgan.training.networks.build import build_generator
+from soundgan.training.networks.build import build_discriminator, build_generator
 from soundgan.training.runtime.device import select_device
 from soundgan.training.runtime.distributed import init_distributed
 from soundgan.training.setup import ANOTHER_FOLDER_HINT
-from soundgan.training.state.checkpoint import CHECKPOINT, load_ema, read_training_config
+from soundgan.training.state.checkpoint import CHECKPOINT, load_networks, read_training_config
+from soundgan.training.state.pretrained import find_pretrained, suggestion
 from soundgan.training.state.train_state import Progress
 
 WRITING = "Writing the model, which takes some seconds"
@@ -46,7 +47,8 @@ def train_model_folder(
 ) -> TrainingResult:
     """Train on `settings.data.dataroot` and write the model folder `settings.run.saveroot`, or resume its training.
 
-    Of several processes, see `soundgan.training.runtime.distributed`, rank 0 alone writes and reports.
+    With `settings.run.init_from`, the training starts from the networks of that model and has its spectrograms. Of
+    several processes, see `soundgan.training.runtime.distributed`, rank 0 alone writes and reports.
 
     Args:
         on_read: called with (done, total) while sounds are read.
@@ -63,26 +65,36 @@ def train_model_folder(
     with init_distributed(select_device(settings.run)) as distributed:
         rank_zero = distributed.is_rank_zero
         with _exclusive_lock(folder / TRAINING) if rank_zero else nullcontext():
+            pretrained = find_pretrained(settings.run.init_from, folder / TRAINING / CHECKPOINT)
+            settings = pretrained.adopt(settings) if pretrained else settings
+            base, cache = pretrained.config.representation if pretrained else None, folder / TRAINING / "cache"
             with distributed.rank_zero_first():
-                dataset = prepare(data, settings.data, settings.spectrogram, folder / TRAINING / "cache", on_read)
+                dataset = prepare(data, settings.data, settings.spectrogram, cache, on_read, base)
             if rank_zero:
                 on_data(dataset.report)
+                if pretrained is None and (advice := suggestion(len(dataset))):
+                    on_message(advice)
                 for pattern in dataset.unmatched_patterns:  # a line of the report is missed
                     on_message(f"Note: no file matches the exclude pattern {printable(pattern)}; it holds out nothing")
             result = train(dataset, settings, folder / TRAINING, on_progress, on_message, distributed, busy)
             if rank_zero:
                 config = _model_config(folder, settings, dataset.representation, dataset.label_names, result)
+                config = _derived_from(pretrained.config, config) if pretrained else config
+                discriminator = result.discriminator if settings.run.keep_discriminator else None
                 if not _already_exported(folder, config):
                     on_message(WRITING)
-                    write_card(folder, export(result.generator, config, folder), dataset)
+                    write_card(folder, export(result.generator, config, folder, discriminator), dataset)
     return result
 
 
-def export_checkpoint(folder: Path, on_message: Callable[[str], None] = lambda message: None) -> Path:
+def export_checkpoint(
+    folder: Path, on_message: Callable[[str], None] = lambda message: None, *, keep_discriminator: bool = False
+) -> Path:
     """Write the model folder of a training from its checkpoint, during the training or after it failed.
 
     Args:
         on_message: called before the part that takes long.
+        keep_discriminator: also write the discriminator, as with the setting of the training.
 
     Raises:
         TrainingError: there is no checkpoint, or it is damaged.
@@ -97,13 +109,18 @@ def export_checkpoint(folder: Path, on_message: Callable[[str], None] = lambda m
     training_config = read_training_config(checkpoint)
     settings = check_settings(training_config["settings"], source=str(checkpoint))
     representation = Representation.model_validate(training_config["representation"])
-    generator = build_generator(settings.model, representation, len(training_config["labels"]))
-    progress, kept = load_ema(checkpoint, generator), folder / TRAINING / BEST
+    labels: list[str] = training_config["labels"]
+    generator = build_generator(settings.model, representation, len(labels))
+    discriminator = build_discriminator(settings.model, representation, len(labels))
+    progress, kept = load_networks(checkpoint, generator, discriminator), folder / TRAINING / BEST
     best = load_best(kept, generator) if kept.exists() else None
-    result = TrainingResult(generator, progress, False, training_config.get("machine", ""), best)
+    result = TrainingResult(generator, discriminator, progress, False, training_config.get("machine", ""), best)
     on_message(WRITING)
-    config = _model_config(folder, settings, representation, training_config["labels"], result)
-    write_card(folder, export(generator, config, folder))
+    config = _model_config(folder, settings, representation, labels, result)
+    if pretrained := find_pretrained(None, checkpoint):
+        config = _derived_from(pretrained.config, config)
+    keep_discriminator = keep_discriminator or settings.run.keep_discriminator
+    write_card(folder, export(generator, config, folder, discriminator if keep_discriminator else None))
     return folder
 
 
@@ -122,7 +139,7 @@ def import_legacy(file: Path, settings: Settings, folder: Path) -> Path:
     rows, columns = generator.spectrogram_shape
     stft: dict[str, Any] = {"sample_rate": 22050, "n_fft": 1024, "hop_length": 512}
     representation = Representation(**stft, bands=rows, frames=columns, scale="mel", floor_db=-80, ceiling_db=0)
-    result = TrainingResult(generator, Progress(), interrupted=False, machine="", best=None)
+    result = TrainingResult(generator, None, Progress(), interrupted=False, machine="", best=None)
     config = _model_config(folder, settings.with_values(network="dcgan"), representation, [], result)
     with _exclusive_lock(folder / TRAINING) if (folder / TRAINING).exists() else nullcontext():
         write_card(folder, export(generator, config, folder))
@@ -185,7 +202,7 @@ def _model_config(
     if result.best is not None:
         training["kept"] = {name: round(value, 4) for name, value in result.best._asdict().items()}
     # Paths of the machine that trained are private.
-    private = {"data": {"dataroot", "license", "attribution"}, "run": {"saveroot"}}
+    private = {"data": {"dataroot", "license", "attribution"}, "run": {"saveroot", "init_from"}}
     return ModelConfig(
         name=folder.resolve().name,
         representation=representation,
@@ -195,4 +212,19 @@ def _model_config(
         training=training,
         license=settings.data.license,
         attribution=settings.data.attribution,
+    )
+
+
+def _derived_from(pretrained: ModelConfig, config: ModelConfig) -> ModelConfig:
+    """Return the configuration of a fine-tuned model, to which license and attribution of the pretrained one apply."""
+
+    def both(own: str, theirs: str) -> str:
+        return f"{own or 'not stated'}; fine-tuned from {pretrained.name}: {theirs or 'not stated'}"
+
+    return config.model_copy(
+        update={
+            "fine_tuned_from": pretrained.name,
+            "license": both(config.license, pretrained.license),
+            "attribution": both(config.attribution, pretrained.attribution),
+        }
     )

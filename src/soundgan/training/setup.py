@@ -16,16 +16,19 @@ from soundgan.settings import Settings, check_settings
 from soundgan.training.runtime.device import Compute, select_device, select_precision, select_threads
 from soundgan.training.runtime.distributed import Distributed
 from soundgan.training.state.checkpoint import CHECKPOINT, load_checkpoint, read_training_config
+from soundgan.training.state.pretrained import UNUSED_BY_NETWORK, find_pretrained
 from soundgan.training.state.train_state import GeneratorInputs, Progress, TrainState, init_state
 
 # Settings that a resumed run may change. The last line is for recovering from divergence.
 CHANGEABLE = {
-    "dataroot", "saveroot", "exclude", "license", "attribution", "original_image_size",
-    "minutes", "max_samples", "num_epochs", "snapshot_minutes", "threads", "precision", "ngpu",
+    "dataroot", "saveroot", "exclude", "license", "attribution", "original_image_size", "init_from",
+    "keep_discriminator", "minutes", "max_samples", "num_epochs", "snapshot_minutes", "threads", "precision", "ngpu",
     "lr_G", "lr_D", "gradient_penalty",
 }  # fmt: skip
+FINE_TUNING_LR_SCALE = 0.5  # of the learning rates, which are those of a training from scratch
+# Layers of a pretrained discriminator that are not trained further, by the beginning of their names.
+FROZEN = {"residual": ("from_patch.", "stages.0.", "channel_convs.0."), "dcgan": ("conv1.",)}
 ANOTHER_FOLDER_HINT = "another folder (--out, or saveroot in the settings)"
-UNUSED_BY_NETWORK = {"residual": {"ngf", "ndf"}, "dcgan": {"size"}}
 
 
 @dataclass
@@ -54,7 +57,10 @@ def setup_training(
 ) -> TrainingSetup:
     """Set up a training in `folder`, which is created if missing; resume its checkpoint if it has one.
 
+    With `init_from`, a new training starts from the networks of a pretrained model.
+
     Raises:
+        ModelError: the pretrained model is missing or damaged.
         TrainingError: the checkpoint is of other data or settings, or damaged; the batch cannot be split among the
             processes, or these differ in their data, settings or checkpoint.
     """
@@ -64,12 +70,17 @@ def setup_training(
             f"set it to a multiple of {2 * distributed.size}, or start another number of processes"
         )
     device = select_device(settings.run)
+    checkpoint, progress, previous = folder / CHECKPOINT, Progress(), dict[str, Any]()
+    pretrained = find_pretrained(settings.run.init_from, checkpoint)
+    if pretrained is not None:
+        settings = pretrained.adopt(settings)
     train_state = init_state(dataset, settings, device)
     config: dict[str, Any] = {"data": dataset.digest, "settings": settings.model_dump(mode="json")}
     config |= {"representation": dataset.representation.model_dump(), "labels": dataset.label_names}
+    if pretrained is not None:
+        config["pretrained"] = pretrained.to_json()
 
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint, progress, previous = folder / CHECKPOINT, Progress(), dict[str, Any]()
     if distributed.is_rank_zero:
         _remove_stale_files(folder, checkpoint)
     if checkpoint.exists():
@@ -77,6 +88,8 @@ def setup_training(
         progress = load_checkpoint(checkpoint, train_state)
         if settings.run.precision == "auto":  # another benchmark could choose another one, with other results
             settings = settings.with_values(precision=previous.get("precision", "auto"))
+    elif pretrained is not None:
+        pretrained.load_into(train_state, dataset)
     if not distributed.all_ranks_equal(f"{progress} {config}"):
         raise TrainingError(
             f"{checkpoint}: the processes differ in their checkpoint, data or settings; "
@@ -91,9 +104,24 @@ def setup_training(
     kept = previous.get("threads", torch.get_num_threads()) if previous else None
     threads, reason = select_threads(settings.run, device, kept, busy_cores)
     settings = settings.with_values(threads=threads)
+    if pretrained is not None:
+        settings = _prepare_fine_tuning(settings, train_state, freeze=pretrained.has_discriminator)
     config |= {"threads": threads, "machine": compute.describe(threads)}
     generator_inputs = GeneratorInputs(settings.model.nz, dataset.representation)
     return TrainingSetup(dataset, settings, folder, compute, train_state, generator_inputs, progress, config, reason)
+
+
+def _prepare_fine_tuning(settings: Settings, train_state: TrainState, *, freeze: bool) -> Settings:
+    """Return settings with the learning rates of fine-tuning, and freeze lower layers of the discriminator.
+
+    Freeze the Discriminator (Mo et al. 2020): they detect features that other sounds have, too, and few recordings
+    would be memorized with them.
+    """
+    if freeze:
+        for name, parameter in train_state.discriminator.named_parameters():
+            parameter.requires_grad_(not name.startswith(FROZEN[settings.model.network]))
+    optim = settings.optim
+    return settings.with_values(lr_G=FINE_TUNING_LR_SCALE * optim.lr_G, lr_D=FINE_TUNING_LR_SCALE * optim.lr_D)
 
 
 def _remove_stale_files(folder: Path, checkpoint: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from soundgan.data.dataset import Dataset
 from soundgan.settings import LossSettings, Settings
@@ -159,11 +159,12 @@ class TrainStep:
 
         # Generator
         state.generator_optimizer.zero_grad()
-        state.discriminator.requires_grad_(False)
+        trained = [parameter for parameter in state.discriminator.parameters() if parameter.requires_grad]
+        _require_grad(trained, False)
         with compute.autocast():
             terms["loss_G"] = 1.0, generator_loss(state.discriminator, d_loss.real_logits, augmented, labels)
         weighted_sum(terms).backward()
-        state.discriminator.requires_grad_(True)
+        _require_grad(trained, True)
         distributed.average_gradients(state.generator)
         state.generator_optimizer.step()
 
@@ -183,6 +184,11 @@ class TrainStep:
             spectrograms = spectrograms + self._inputs.noise_std * _draw_for_both(lambda: rng.normal(*real.shape))
         real, fake = spectrograms.chunk(2)
         return real.detach(), fake
+
+
+def _require_grad(parameters: Iterable[nn.Parameter], required: bool) -> None:
+    for parameter in parameters:
+        parameter.requires_grad_(required)
 
 
 def _draw_for_both(draw: Callable[[], Tensor]) -> Tensor:

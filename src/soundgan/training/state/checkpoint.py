@@ -74,10 +74,11 @@ def load_checkpoint(path: Path, train_state: TrainState) -> Progress:
     return progress
 
 
-def load_ema(path: Path, generator: nn.Module) -> Progress:
-    """Load the EMA weights of a checkpoint into a generator, and return the progress."""
+def load_networks(path: Path, generator: nn.Module, discriminator: nn.Module) -> Progress:
+    """Load the EMA weights of a checkpoint into a generator, its discriminator, and return the progress."""
     with open_checkpoint(path) as file:
         load_weights(path, generator, _tensors(file, "generator_ema"))
+        load_weights(path, discriminator, _tensors(file, "discriminator"))
         return read_metadata(path, file, "progress", Progress)
 
 
