@@ -234,7 +234,8 @@ def test_changed_settings_invalidate_the_cache(flat: Path, name: str, value: Any
 
 
 def test_representation_of_a_model_is_kept_but_for_its_frames(flat: Path, tmp_path: Path) -> None:
-    base = preset(22050, 2.0, scale="linear").with_changes(floor_db=-63.0, ceiling_db=7.0, window="gaussian")
+    base = preset(22050, 2.0, bands=128, overlap=2)
+    base = base.with_changes(floor_db=-63.0, ceiling_db=7.0, window="gaussian")
     data, spectrogram = DataSettings(), SpectrogramSettings()
     first = dataset.prepare(flat, data, spectrogram, tmp_path, base=base)
     assert first.representation == base.with_changes(frames=32), "0.3 s and the lead-in"

@@ -18,7 +18,7 @@ from soundgan.model_folder import DISCRIMINATOR, WEIGHTS
 from soundgan.settings import Settings
 from soundgan.training.loop import train
 from soundgan.training.runtime.distributed import SINGLE_PROCESS
-from soundgan.training.setup import FINE_TUNING_LR_SCALE, FROZEN, TrainingSetup, setup_training
+from soundgan.training.setup import FROZEN, TrainingSetup, setup_training
 from soundgan.training.state.checkpoint import CHECKPOINT
 from soundgan.training.state.pretrained import find_pretrained
 
@@ -46,12 +46,6 @@ def test_fine_tuning_starts_from_the_stored_networks(started: TrainingSetup, pre
     for name in ("dense.weight", "stages.2.first.weight", "fc_out.bias"):
         assert torch.equal(state.discriminator.state_dict()[name], stored[1][name].float())
     assert started.settings.model.size == 8 and started.progress.samples_seen == 0
-
-
-def test_fine_tuning_has_lower_learning_rates(started: TrainingSetup) -> None:
-    assert started.settings.optim.lr_G == pytest.approx(1e-3 * FINE_TUNING_LR_SCALE)
-    assert started.settings.optim.lr_D == pytest.approx(1e-3 * FINE_TUNING_LR_SCALE)
-    assert started.config["settings"]["optim"]["lr_G"] == 1e-3, "the setting of the user, which a resumed training has"
 
 
 def test_lower_layers_of_the_discriminator_are_frozen(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from soundgan.data.dataset import Dataset
 from soundgan.errors import TrainingError
@@ -25,7 +26,6 @@ CHANGEABLE = {
     "keep_discriminator", "minutes", "max_samples", "num_epochs", "snapshot_minutes", "threads", "precision", "ngpu",
     "lr_G", "lr_D", "gradient_penalty",
 }  # fmt: skip
-FINE_TUNING_LR_SCALE = 0.5  # of the learning rates, which are those of a training from scratch
 # Layers of a pretrained discriminator that are not trained further, by the beginning of their names.
 FROZEN = {"residual": ("from_patch.", "stages.0.", "channel_convs.0."), "dcgan": ("conv1.",)}
 ANOTHER_FOLDER_HINT = "another folder (--out, or saveroot in the settings)"
@@ -75,6 +75,8 @@ def setup_training(
     if pretrained is not None:
         settings = pretrained.adopt(settings)
     train_state = init_state(dataset, settings, device)
+    if pretrained is not None and pretrained.has_discriminator:
+        _freeze_lower_layers(train_state.discriminator, settings.model.network)
     config: dict[str, Any] = {"data": dataset.digest, "settings": settings.model_dump(mode="json")}
     config |= {"representation": dataset.representation.model_dump(), "labels": dataset.label_names}
     if pretrained is not None:
@@ -104,24 +106,15 @@ def setup_training(
     kept = previous.get("threads", torch.get_num_threads()) if previous else None
     threads, reason = select_threads(settings.run, device, kept, busy_cores)
     settings = settings.with_values(threads=threads)
-    if pretrained is not None:
-        settings = _prepare_fine_tuning(settings, train_state, freeze=pretrained.has_discriminator)
     config |= {"threads": threads, "machine": compute.describe(threads)}
     generator_inputs = GeneratorInputs(settings.model.nz, dataset.representation)
     return TrainingSetup(dataset, settings, folder, compute, train_state, generator_inputs, progress, config, reason)
 
 
-def _prepare_fine_tuning(settings: Settings, train_state: TrainState, *, freeze: bool) -> Settings:
-    """Return settings with the learning rates of fine-tuning, and freeze lower layers of the discriminator.
-
-    Freeze the Discriminator (Mo et al. 2020): they detect features that other sounds have, too, and few recordings
-    would be memorized with them.
-    """
-    if freeze:
-        for name, parameter in train_state.discriminator.named_parameters():
-            parameter.requires_grad_(not name.startswith(FROZEN[settings.model.network]))
-    optim = settings.optim
-    return settings.with_values(lr_G=FINE_TUNING_LR_SCALE * optim.lr_G, lr_D=FINE_TUNING_LR_SCALE * optim.lr_D)
+def _freeze_lower_layers(discriminator: nn.Module, network: str) -> None:
+    """Freeze the Discriminator (Mo et al. 2020): its lower layers detect features that other sounds have, too."""
+    for name, parameter in discriminator.named_parameters():
+        parameter.requires_grad_(not name.startswith(FROZEN[network]))
 
 
 def _remove_stale_files(folder: Path, checkpoint: Path) -> None:

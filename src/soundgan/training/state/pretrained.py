@@ -22,7 +22,7 @@ from soundgan.settings import ModelSettings, Settings
 from soundgan.training.networks.build import build_generator
 from soundgan.training.state.checkpoint import read_training_config
 from soundgan.training.state.train_state import TrainState
-from soundgan.training.state.transfer import Labels, transfer_discriminator, transfer_generator
+from soundgan.training.state.transfer import Adaptation, transfer_discriminator, transfer_generator
 
 FEW_SOUNDS = 100  # up to which fine-tuning is suggested
 FROM_SCRATCH = "train from scratch without --from (init_from)"
@@ -85,16 +85,17 @@ class PretrainedModel:
                 f"{config.name}: the dataset has other spectrograms than this model; prepare it with the representation"
                 " of the model as `base`"
             )
-        labels = Labels(config.labels, tuple(dataset.label_names))
+        frames = config.representation.frames, dataset.representation.frames
+        adaptation = Adaptation(config.labels, dataset.label_names, *frames)
         generator = build_generator(self._network(), config.representation, len(config.labels))
         weights = {name.removeprefix("generator."): value for name, value in _read(path).items()}
         _check_complete(path, generator, weights)
         try:
             for network in (train_state.generator, train_state.generator_ema):
-                transfer_generator(weights, network, labels)
+                transfer_generator(weights, network, adaptation)
             if self.has_discriminator:
                 path = self.folder / DISCRIMINATOR
-                transfer_discriminator(_read(path), train_state.discriminator, train_state.generator, labels)
+                transfer_discriminator(_read(path), train_state.discriminator, adaptation)
         except ValueError as error:
             seconds = f"{config.representation.duration:.2f} s"
             raise TrainingError(
