@@ -140,9 +140,7 @@ class RunSettings(Section):
 
     saveroot: str = Field(default="./save", description="Model folder, with the training's checkpoint and log.")
     init_from: str | None = Field(default=None, description="Model folder or bundled model to fine-tune; null: none.")
-    keep_discriminator: bool = Field(
-        default=False, description="Write the discriminator into the model folder, for fine-tuning of the model."
-    )
+    keep_discriminator: bool = Field(default=False, description="Store the discriminator, for fine-tuning of a model.")
     num_epochs: int | None = Field(default=None, ge=1, description="Stop after this many passes over the data.")
     minutes: Positive | Literal["auto"] | None = Field(
         default=None,

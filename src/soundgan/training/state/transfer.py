@@ -18,6 +18,8 @@ from soundgan.training.networks.harmonics import FRAMES_PER_VALUE
 from soundgan.training.networks.profiles import FACTOR
 from soundgan.training.networks.residual import ResidualDiscriminator, ResidualGenerator
 
+MEASURED = {"length_and_level.quantiles"}  # on the new recordings
+
 
 class Adaptation(NamedTuple):
     """Labels, in the order of their indices, and frames of the pretrained networks (old) and of the new ones."""
@@ -71,7 +73,7 @@ def transfer_generator(weights: Mapping[str, Tensor], generator: Generator, adap
             "over_frames.dense": TimeAxis(0, FACTOR**2),
         }
         axes = {f"{name}.{part}": (axis,) for name, axis in layers.items() for part in ("weight", "bias")}
-        axes = {**axes, "embedding.weight": (LabelAxis(0),)}
+        axes = {**axes, "embedding.weight": (LabelAxis(0),), "length_and_level.directions": (LabelAxis(0),)}
     _transfer(weights, generator, axes, adaptation, repeat_last=True)
 
 
@@ -101,6 +103,9 @@ def _transfer(
 ) -> None:
     adapted: dict[str, Tensor] = {}
     for name, initial in network.state_dict().items():
+        if name in MEASURED:
+            adapted[name] = initial
+            continue
         if name not in weights:
             raise ValueError(f"it has no {name}")
         weight = weights[name]
