@@ -148,7 +148,7 @@ def test_ours_trains_as_the_command_line_does(
         trained.append(settings)
         Path(settings.run.saveroot).parent.mkdir(parents=True)
         Path(settings.run.saveroot).symlink_to(model_folder)
-        return TrainingResult(Any, Progress(samples_seen=64, steps=4, seconds=2.0), False, "", None)  # type: ignore[arg-type]
+        return TrainingResult(Any, None, Progress(64, 4, 2.0), False, "", None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(entrants, "train_model_folder", train)
     folder = SoundFolder("sounds", tmp_path / "sounds")
